@@ -1,0 +1,54 @@
+"""All checks of the project, as README and CI call them: `python tests/run.py`.
+
+Notebooks are clean and their modules are what they export; the lints, the notebooks' own cells and pytest pass.
+Ends with a line `N passed, N failed`.
+"""
+import hashlib
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+root = Path(__file__).parent.parent
+bin = Path(sys.executable).parent
+
+
+def tree() -> dict:
+    "A hash of every notebook and module"
+    files = [p for folder, kind in (("nbs", "*.ipynb"), ("custom_rm", "*.py")) for p in (root / folder).rglob(kind)]
+    return {str(p.relative_to(root)): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
+
+
+def call(*command, **options):
+    "Run a command in the project's folder and show what it says"
+    print("$", " ".join(map(str, command)), flush=True)
+    start = time.time()
+    done = subprocess.run([str(c) for c in command], cwd=root, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **options)
+    print(done.stdout.rstrip(), f"\n  {time.time() - start:.0f} s", flush=True)
+    return done
+
+
+def unchanged(command: str) -> bool:
+    "Does a command of nbdev leave every notebook and module as it is?"
+    before = tree()
+    done = call(bin / command)
+    changed = sorted(k for k, v in tree().items() if before.get(k) != v)
+    for name in changed: print(f"{command} changes {name}; run it and commit the result")
+    return done.returncode == 0 and not changed
+
+
+def main() -> int:
+    results = [unchanged("nbdev_clean"), unchanged("nbdev_export")]
+    notebooks = len(list((root / "nbs").rglob("*.ipynb")))
+    done = call(bin / "nbdev_test", "--n_workers", 2)
+    bad = len(re.findall(r"^\t\S+\.ipynb", done.stdout, re.M)) or (done.returncode != 0) * notebooks
+    results += [False] * bad + [True] * (notebooks - bad)
+    done = call(sys.executable, "-m", "pytest", "-q", "-x" if "-x" in sys.argv else "--durations=8", "tests")
+    passed, failed = (int(m[1]) if (m := re.search(rf"(\d+) {word}", done.stdout)) else 0 for word in ("passed", "(?:failed|error)"))
+    results += [True] * passed + [False] * (failed or (done.returncode != 0))
+    print(f"{sum(results)} passed, {len(results) - sum(results)} failed")
+    return not all(results)
+
+
+if __name__ == "__main__": sys.exit(main())
