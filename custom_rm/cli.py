@@ -18,13 +18,13 @@ from .records import DataError, write_json
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None,
                   help="Learn a customized reward model in 4-bit QLoRA without forgetting what people in general prefer.")
 
-# %% ../nbs/api/15_cli.ipynb #d0f6082c
+# %% ../nbs/api/15_cli.ipynb #e02c3845
 def _fault(e:BaseException) -> str|None:
     "The line a user gets for a fault that is theirs or their machine's; None for a bug of ours"
     text = " ".join(str(e).split())
     if isinstance(e, DataError): return text
     if "No space left on device" in text or "PytorchStreamWriter" in text or "inline_container" in text: return f"the disk is full ({text[:100]}); free some space and run the same command again, it goes on where it stopped"
-    if type(e).__name__ == "OutOfMemoryError" or "not enough memory" in text: return f"out of memory ({text[:100]}); lower micro_batch, max_length or the model's size"
+    if type(e).__name__ == "OutOfMemoryError" or "not enough memory" in text: return f"out of memory ({text[:100]}); lower token_budget, max_length or the model's size"
     return f"{e.filename or ''}: {e.strerror or e}" if isinstance(e, OSError) else None
 
 def main() -> None:

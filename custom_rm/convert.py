@@ -6,33 +6,55 @@
 __all__ = ['FORMS', 'from_dsp', 'from_hh', 'from_webgpt', 'from_gpt4llm', 'from_trl', 'to_pairs', 'to_trl', 'from_table',
            'form_of', 'convert']
 
-# %% ../nbs/api/03_convert.ipynb #ea487a2b
-import csv, re, sqlite3, tempfile
+# %% ../nbs/api/03_convert.ipynb #38850ce0
+import csv, gzip, json, math, re, sqlite3, tempfile, zlib
 from collections.abc import Iterable, Iterator
-from itertools import chain
+from contextlib import contextmanager
+from hashlib import blake2b
+from itertools import chain, groupby
 from pathlib import Path
 
 # %% ../nbs/api/03_convert.ipynb #31c8b08f
 from .records import DataError, TEMPLATES, check_record, read_json, split_text, template_of, write_json, _open_text
 
-# %% ../nbs/api/03_convert.ipynb #ce4fd6c9
+# %% ../nbs/api/03_convert.ipynb #b0f1b6cb
 def _text(prompt:str, response:str) -> str: return TEMPLATES["dsp"].format(prompt=prompt, response=response)
 
-def _get(row, key:str, where:str, kind:type|tuple=str):
+# %% ../nbs/api/03_convert.ipynb #42f7a027
+_KINDS = {"a string": str, "a list": list, "an object": dict, "a number": (int, float), "a string or a list": (str, list), "a string or an object": (str, dict)}
+
+def _get(row, key:str, where:str, kind:str="a string"):
     "A value that must be there, of its kind"
-    if not isinstance(row, dict): raise DataError(f"{where}: is a {type(row).__name__}, not an object; give one object a row")
+    if not isinstance(row, dict): raise DataError(f"{where}: is {_shown(row)}, not an object; mend or remove that row")
     if key not in row: raise DataError(f"{where}: key \"{key}\" is missing (it has {', '.join(map(repr, row)) or 'no keys'}); add it, or name the right form with --from")
-    if not isinstance(row[key], kind): raise DataError(f"{where}: \"{key}\" is a {type(row[key]).__name__}, which does not belong there; expected {getattr(kind, '__name__', 'another kind')}")
-    return row[key]
+    if not isinstance(value := row[key], _KINDS[kind]) or isinstance(value, bool): raise DataError(f"{where}: \"{key}\" is {_shown(value)}, not {kind}; mend or remove that row")
+    return value
 
-# %% ../nbs/api/03_convert.ipynb #575955ca
-def _domains(row, where:str) -> dict:
-    "The responses by domain of one row"
-    responses = _get(row, "responses", where, dict)
-    if len(responses) < 2: raise DataError(f"{where}: holds {len(responses)} response{'s' * (len(responses) != 1)}; a comparison needs at least 2")
-    for d in responses: _get(responses, d, f"{where}, responses")
-    return responses
+def _shown(value) -> str: return f"{json.dumps(value):.40}"
 
+# %% ../nbs/api/03_convert.ipynb #536c9225
+def _checked(record, where:str) -> dict:
+    "A valid record that a file can hold"
+    try: record = check_record(record, where); "".join(record["text"]).encode()
+    except OverflowError: raise DataError(f"{where}: a score is too large; scores must be finite numbers") from None
+    except UnicodeEncodeError: raise DataError(f"{where}: a text holds half a surrogate pair, which UTF-8 can't write; mend or remove that row") from None
+    return record
+
+def _record(answers:Iterable, where:str) -> dict: # answers: (text, score) pairs
+    texts, scores = zip(*answers) if (answers := list(answers)) else ((), ())
+    return _checked({"text": list(texts), "score": list(scores)}, where)
+
+# %% ../nbs/api/03_convert.ipynb #d3b344fe
+def _best(row, where:str, domain:str|None, known:list) -> str:
+    "The response of the domain; a complaint if there is none"
+    responses = _get(row, "responses", where, "an object")
+    names = lambda domains: ", ".join(domains) or "none"
+    if domain is None: raise DataError(f"{where}: has a response a domain; say with --domain whose are preferred: {names(known)}")
+    if domain not in known: raise DataError(f"{where}: unknown domain {domain!r}; known are {names(known)}; choose one of these")
+    if domain not in responses: raise DataError(f"{where}: has no response of domain {domain!r}, only of {names(responses)}; add it or remove that query")
+    return _get(responses, domain, f"{where}, responses")
+
+# %% ../nbs/api/03_convert.ipynb #1d02e67b
 def from_dsp(
     rows:Iterable,      # (place, {"query", "responses": {domain: text}})
     domain:str|None,    # The domain whose responses are preferred
@@ -41,137 +63,164 @@ def from_dsp(
     "DSP's raw form. Raises `DataError` for a domain that is unknown or absent from a query, listing the known ones."
     known = None
     for where, row in rows:
-        query, responses = _get(row, "query", where), _domains(row, where)
-        known = known or ", ".join(responses)
-        if domain is None: raise DataError(f"{where}: has a response a domain; say with --domain whose are preferred: {known}")
-        if domain not in responses: raise DataError(f"{where}: {'unknown domain' if domain not in known.split(', ') else 'no response of domain'} {domain!r}; known are {known if domain not in known.split(', ') else ', '.join(responses)}; choose one of these or mend the row")
-        best, others = _text(query, responses[domain]), [_text(query, r) for d, r in responses.items() if d != domain]
-        if pairs: yield from ({"text": [best, o], "score": [1.0, 0.0]} for o in others)
-        else: yield {"text": [best, *others[::-1]], "score": [1.0] + [0.0] * len(others)}
+        query, responses = _get(row, "query", where), _get(row, "responses", where, "an object")
+        known = known or list(responses)
+        best = _text(query, _best(row, where, domain, known)), 1.
+        others = [(_text(query, _get(responses, d, f"{where}, responses")), 0.) for d in responses if d != domain]
+        whole = _record([best, *others[::-1]], where)
+        if pairs: yield from (_record([best, o], where) for o in others)
+        else: yield whole
 
-# %% ../nbs/api/03_convert.ipynb #3ff49cb2
+# %% ../nbs/api/03_convert.ipynb #90825342
 def from_hh(
     rows:Iterable, # (place, {"chosen", "rejected"})
 )->Iterator[dict]: # Records of two texts, scores 1 and 0
-    "Anthropic's helpful and harmless comparisons (arXiv 2204.05862)."
-    for where, row in rows: yield {"text": [_get(row, "chosen", where), _get(row, "rejected", where)], "score": [1.0, 0.0]}
+    "Anthropic's helpful and harmless comparisons (arXiv 2204.05862). Raises `DataError` for a row that is not one."
+    for where, row in rows: yield _record([(_get(row, "chosen", where), 1.), (_get(row, "rejected", where), 0.)], where)
 
-# %% ../nbs/api/03_convert.ipynb #bb9d9c33
-def _number(value, where:str) -> float:
-    "A score that must be a number"
-    if isinstance(value, bool) or not isinstance(value, (int, float)): raise DataError(f"{where}: score is {value!r}, not a number; mend the row")
-    return float(value)
+# %% ../nbs/api/03_convert.ipynb #ebc7b4b0
+def _answers(row, where:str) -> list[dict]:
+    "Both ways of writing a comparison as a list of {question, answer, score}"
+    if isinstance(row, list): return row
+    return [dict(question=_get(row, "question", where, "a string or an object"), answer=_get(row, f"answer_{i}", where), score=_get(row, f"score_{i}", where, "a number")) for i in (0, 1)]
 
+def _question(answer, where:str) -> str:
+    question = _get(answer, "question", where, "a string or an object")
+    return question if isinstance(question, str) else _get(question, "full_text", f"{where}, question")
+
+# %% ../nbs/api/03_convert.ipynb #0643161f
 def from_webgpt(
     rows:Iterable, # (place, a list of two answers) as published, or (place, {"question", "answer_0", "score_0", …}) as on the hub
 )->Iterator[dict]: # Records of two texts, scores 1 above the published
-    "WebGPT comparisons (arXiv 2112.09332)."
+    "WebGPT comparisons (arXiv 2112.09332). Raises `DataError` for a row that is not one."
     for where, row in rows:
-        if isinstance(row, list): answers = [(_get(a, "question", where, (dict, str)), _get(a, "answer", where), _get(a, "score", where, (int, float))) for a in row]
-        else: answers = [(_get(row, "question", where, (dict, str)), _get(row, f"answer_{i}", where), _get(row, f"score_{i}", where, (int, float))) for i in (0, 1)]
-        question = lambda q: q if isinstance(q, str) else _get(q, "full_text", f"{where}, question")
-        yield {"text": [_text(question(q), a) for q, a, _ in answers], "score": [1 + _number(s, where) for *_, s in answers]}
+        yield _record([(_text(_question(a, where), _get(a, "answer", where)), 1 + _get(a, "score", where, "a number")) for a in _answers(row, where)], where)
 
-# %% ../nbs/api/03_convert.ipynb #496619b7
+# %% ../nbs/api/03_convert.ipynb #8563c227
 def _alpaca(prompt:str) -> str:
     "Instruction and input out of an Alpaca prompt; any other prompt as it is"
     m = re.search(r"### Instruction:\n(.*?)(?:\n+### Input:\n(.*?))?\n+### Response:\s*$", prompt, re.S)
     return prompt if not m else m[1].strip() + (f"\n{m[2].strip()}" if m[2] and m[2].strip() else "")
 
+# %% ../nbs/api/03_convert.ipynb #c40f5ded
 def from_gpt4llm(
     rows:Iterable, # (place, {"user_input", "completion_a" (better), "completion_b"}) or (place, {"user_input", "responses_and_scores"})
 )->Iterator[dict]: # Records; scores 1 and 0, or those given
-    "GPT-4-LLM's comparisons (arXiv 2304.03277), versions 1 and 2."
+    "GPT-4-LLM's comparisons (arXiv 2304.03277), versions 1 and 2. Raises `DataError` for a row that is neither."
     for where, row in rows:
         prompt = _alpaca(_get(row, "user_input", where))
-        if "completion_a" in row: answers = [(_get(row, "completion_a", where), 1.0), (_get(row, "completion_b", where), 0.0)]
-        else: answers = [(_get(a, "response", where), _number(_get(a, "score", where, (int, float)), where)) for a in _get(row, "responses_and_scores", where, list)]
-        yield {"text": [_text(prompt, a) for a, _ in answers], "score": [s for _, s in answers]}
+        if "completion_a" in row: answers = [(_get(row, "completion_a", where), 1.), (_get(row, "completion_b", where), 0.)]
+        else: answers = [(_get(a, "response", where), _get(a, "score", where, "a number")) for a in _get(row, "responses_and_scores", where, "a list")]
+        yield _record([(_text(prompt, a), s) for a, s in answers], where)
 
-# %% ../nbs/api/03_convert.ipynb #18f4bf69
+# %% ../nbs/api/03_convert.ipynb #508f3f49
 def _chat(messages:list, where:str) -> str:
-    "Messages in the template; a system message opens the first human turn"
+    "Messages in the template; a system message opens the next human turn"
     out, system = [], ""
     for m in messages:
         role, content = _get(m, "role", where), _get(m, "content", where)
-        if role == "system": system = content + "\n\n"
-        elif role in ("user", "assistant"): out.append(f"## {dict(user='Human', assistant='Assistant')[role]}:\n" + (system if role == "user" else "") + content); system = system if role != "user" else ""
-        else: raise DataError(f"{where}: a message has role {role!r}; known are system, user and assistant")
+        if role == "system": system += content + "\n\n"
+        elif role == "user": out.append(f"## Human:\n{system}{content}"); system = ""
+        elif role == "assistant": out.append(f"## Assistant:\n{content}")
+        else: raise DataError(f"{where}: a message has role {role!r}; known are system, user and assistant; mend or remove that row")
+    if system or not messages or role != "assistant": raise DataError(f"{where}: its messages don't end with an answer of the assistant; add it or remove that row")
     return "\n\n".join(out)
 
+# %% ../nbs/api/03_convert.ipynb #dd818c0e
 def _join(prompt, answer, where:str) -> str:
     "A whole interaction out of TRL's prompt and completion"
-    messages = lambda x, role: x if isinstance(x, list) else [{"role": role, "content": x}]
-    if isinstance(prompt, list) or isinstance(answer, list): return _chat([*(messages(prompt, "user") if prompt is not None else []), *messages(answer, "assistant")], where)
-    return answer if prompt is None else prompt + answer if template_of(prompt) else _text(prompt, answer)
+    messages = lambda x, role: x if isinstance(x, list) else [{"role": role, "content": x}] if x else []
+    if isinstance(prompt, list) or isinstance(answer, list): return _chat(messages(prompt, "user") + messages(answer, "assistant"), where)
+    if not prompt: return answer
+    return prompt + answer if template_of(prompt) else _text(prompt, answer)
 
+# %% ../nbs/api/03_convert.ipynb #adb27b41
 def from_trl(
     rows:Iterable, # (place, {"chosen", "rejected"} and mostly "prompt"), strings or lists of {"role", "content"}
 )->Iterator[dict]: # Records of two texts, scores 1 and 0
-    "TRL's preference formats: explicit or implicit prompt, standard or conversational."
+    "TRL's preference formats: explicit or implicit prompt, standard or conversational. Raises `DataError` for a row that is none of them."
     for where, row in rows:
-        answers = [_get(row, key, where, (str, list)) for key in ("chosen", "rejected")]
-        prompt = _get(row, "prompt", where, (str, list)) if row.get("prompt") is not None else None
-        yield {"text": [_join(prompt, a, where) for a in answers], "score": [1.0, 0.0]}
+        answers = [_get(row, key, where, "a string or a list") for key in ("chosen", "rejected")]
+        prompt = _get(row, "prompt", where, "a string or a list") if row.get("prompt") is not None else None
+        yield _record([(_join(prompt, a, where), s) for a, s in zip(answers, (1., 0.))], where)
 
-# %% ../nbs/api/03_convert.ipynb #e628f5a5
+# %% ../nbs/api/03_convert.ipynb #3f4fb67b
 def to_pairs(
     records:Iterable[dict], # With any number of texts
 )->Iterator[dict]: # Records of two texts, the preferred first
     "Every comparison of every list."
     for r in records:
-        for a, s in zip(r["text"], r["score"]):
-            for b, t in zip(r["text"], r["score"]):
-                if s > t: yield {"text": [a, b], "score": [s, t]}
+        answers = list(zip(r["text"], r["score"]))
+        yield from ({**r, "text": [a, b], "score": [s, t]} for a, s in answers for b, t in answers if s > t)
 
+# %% ../nbs/api/03_convert.ipynb #56c47060
 def to_trl(
-    records:Iterable[dict],
+    records:Iterable[dict], # With any number of texts
 )->Iterator[dict]: # {"prompt", "chosen", "rejected"}; prompt + chosen is the whole text again
     "TRL's standard preference format, with an explicit prompt."
     for pair in to_pairs(records):
         (p, a), (q, b) = map(split_text, pair["text"])
         yield dict(prompt=p, chosen=a, rejected=b) if p == q else dict(prompt="", chosen=p + a, rejected=q + b)
 
-# %% ../nbs/api/03_convert.ipynb #79be8eb9
+# %% ../nbs/api/03_convert.ipynb #6f3b1a4e
+def _cells(row, where:str) -> tuple:
+    "Prompt's hash, prompt, place, response, score, domain of one line"
+    prompt, response, score, domain = _get(row, "prompt", where), _get(row, "response", where), row.get("score"), row.get("domain")
+    if score in (None, "") and domain in (None, ""): raise DataError(f"{where}: has neither score nor domain; fill in one of these columns")
+    if isinstance(score, bool): raise DataError(f"{where}: score is {_shown(score)}, not a number; mend that cell")
+    if not isinstance(domain, str|None): raise DataError(f"{where}: \"domain\" is {_shown(domain)}, not a string; mend that row")
+    try: score = None if score in (None, "") else float(score)
+    except (TypeError, ValueError, OverflowError): raise DataError(f"{where}: score is {_shown(score)}, not a number; mend that cell") from None
+    if score is not None and not math.isfinite(score): raise DataError(f"{where}: score is {score}; scores must be finite numbers")
+    _record([(prompt, 0), (response, 0)], where) # texts that a file can't hold
+    return blake2b(prompt.encode(), digest_size=16).digest(), prompt, where, response, score, domain or None
+
+# %% ../nbs/api/03_convert.ipynb #677b393f
+def _group(lines:list, domain:str|None, known:list) -> dict:
+    "The record of one prompt; lines: (prompt's number, prompt, place, response, score, domain)"
+    where = lines[0][2]
+    if domain is not None and not any(d == domain for *_, d in lines): raise DataError(f"{where}: its prompt has no response of domain {domain!r}; add one or remove the prompt")
+    for _, _, place, _, score, _ in lines:
+        if domain is None and score is None: raise DataError(f"{place}: has no score; fill it in, or say with --domain whose responses are preferred: {', '.join(known)}")
+    if len(lines) < 2: raise DataError(f"{where}: its prompt has 1 response; a comparison needs at least 2")
+    return _record([(_text(prompt, response), float(d == domain) if domain is not None else score) for _, prompt, _, response, score, d in lines], where)
+
+# %% ../nbs/api/03_convert.ipynb #8d8c89ac
+_SCHEMA = """pragma journal_mode = off; pragma synchronous = off;
+create table prompts (id integer primary key, hash blob unique, prompt text);
+create table lines (n integer primary key, id integer, place text, response text, score real, domain text);
+create index of_prompt on lines (id, n);"""
+
+def _gather(base, rows:Iterable) -> list:
+    "Put all lines into the database; the domains in order of appearance"
+    base.executescript(_SCHEMA)
+    known = {}
+    for where, row in rows:
+        key, prompt, *line = _cells(row, where)
+        known.setdefault(line[-1], where)
+        base.execute("insert or ignore into prompts (hash, prompt) values (?, ?)", (key, prompt))
+        base.execute("insert into lines (id, place, response, score, domain) values ((select id from prompts where hash = ?), ?, ?, ?, ?)", (key, *line))
+    return [d for d in known if d is not None]
+
+# %% ../nbs/api/03_convert.ipynb #7cbba4f4
 def from_table(
     rows:Iterable, # (place, {"prompt", "response", and "score" or "domain"})
     domain:str|None=None, # Prefer this domain's responses; needed where there is no score
 )->Iterator[dict]: # A record for each prompt, in order of first appearance
-    "A user's table. Raises `DataError` for a prompt with one response, and for a domain that is unknown or not given."
+    "A user's table. Raises `DataError` for a prompt with one response, a score that is missing or no number, and a domain that is unknown, absent or not given."
     with tempfile.TemporaryDirectory() as folder:
-        base = sqlite3.connect(f"{folder}/rows")
+        base = sqlite3.connect(f"{folder}/lines")
         try:
-            base.execute("create table rows (n integer primary key, place, prompt, response, score, domain)")
-            base.executemany("insert into rows (place, prompt, response, score, domain) values (?, ?, ?, ?, ?)", (_cells(row, where, domain) for where, row in rows))
-            known = [d for d, in base.execute("select domain from rows where domain is not null group by domain order by min(n)")]
-            if domain is not None and domain not in known: raise DataError(f"unknown domain {domain!r}; known are {', '.join(known) or 'none: the table has no domain column'}")
-            if domain is None and base.execute("select 1 from rows where score is null limit 1").fetchone(): raise DataError(f"the table has a domain column and no score; say with --domain whose responses are preferred: {', '.join(known)}")
-            yield from _groups(base, domain)
+            known = _gather(base, rows)
+            lines = base.execute("select id, prompt, place, response, score, domain from prompts cross join lines using (id) order by prompts.id, n")
+            for _, group in groupby(lines, key=lambda line: line[0]):
+                group = list(group)
+                if domain is not None and domain not in known: raise DataError(f"{group[0][2]}: unknown domain {domain!r}; known are {', '.join(known) or 'none, there is no domain column'}; choose one of these")
+                yield _group(group, domain, known)
+        except sqlite3.OperationalError as e: raise DataError(f"{tempfile.gettempdir()}: can't hold the table while it is sorted ({e}); free some space there or set TMPDIR to another folder") from None
         finally: base.close()
 
-# %% ../nbs/api/03_convert.ipynb #38cedd91
-def _cells(row, where:str, domain:str|None) -> tuple:
-    "The values of one line of a table"
-    prompt, response = _get(row, "prompt", where), _get(row, "response", where)
-    if row.get("score") in (None, "") and row.get("domain") in (None, ""): raise DataError(f"{where}: has neither score nor domain; fill in one of these columns")
-    try: score = None if row.get("score") in (None, "") else float(row["score"])
-    except (TypeError, ValueError): raise DataError(f"{where}: score is {row['score']!r}, not a number; mend that cell") from None
-    return where, prompt, response, score, row.get("domain") or None
-
-def _groups(base, domain:str|None) -> Iterator[dict]:
-    "The lines of each prompt as a record"
-    query = "select rows.prompt, place, response, score, domain from rows join (select prompt, min(n) as first from rows group by prompt) as g on g.prompt = rows.prompt order by first, n"
-    def close(group):
-        if len(group) < 2: raise DataError(f"{group[0][1]}: its prompt has 1 response; a comparison needs at least 2")
-        score = [float(d == domain) if domain else s for *_, s, d in group]
-        return {"text": [_text(p, r) for p, _, r, *_ in group], "score": score}
-    group = []
-    for line in base.execute(query):
-        if group and line[0] != group[0][0]: yield close(group); group = []
-        group.append(line)
-    if group: yield close(group)
-
-# %% ../nbs/api/03_convert.ipynb #1b824117
+# %% ../nbs/api/03_convert.ipynb #cf690179
 FORMS = ("dsp", "hh", "webgpt", "gpt4llm", "trl", "table", "records")
 
 def form_of(
@@ -186,26 +235,47 @@ def form_of(
     if "user_input" in keys: return "gpt4llm"
     if {"chosen", "rejected"} <= keys: return "trl" if "prompt" in keys or not isinstance(row["chosen"], str) else "hh"
     if {"prompt", "response"} <= keys: return "table"
-    raise DataError(f"{where}: has no known form ({', '.join(map(repr, keys)) or type(row).__name__}); say which with --from: {', '.join(FORMS)}")
+    has = f"keys {', '.join(map(repr, row))}" if keys else _shown(row)
+    raise DataError(f"{where}: has no known form ({has}); say which with --from: {', '.join(FORMS)}")
 
-# %% ../nbs/api/03_convert.ipynb #a76b3452
-def _table_rows(path:Path) -> Iterator[tuple[str, dict]]:
-    "Lines of a CSV or TSV file"
-    try:
-        with _open_text(path) as file:
-            reader = csv.DictReader(file, delimiter="\t" if ".tsv" in path.suffixes else ",", strict=True)
-            if not reader.fieldnames: raise DataError(f"{path}: is empty; nothing to read")
-            for row in reader:
-                if None in row or None in row.values(): raise DataError(f"{path}, line {reader.line_num}: has {'more' if None in row else 'fewer'} cells than the first line has names; quote cells that hold the separator")
-                yield f"{path}, line {reader.line_num}", row
+# %% ../nbs/api/03_convert.ipynb #5408ca92
+@contextmanager
+def _reading(path:Path):
+    "Faults of a file as one line"
+    try: yield
     except FileNotFoundError: raise DataError(f"{path}: no such file") from None
     except UnicodeDecodeError as e: raise DataError(f"{path}: is not UTF-8 (byte {e.object[e.start]:#04x}); save it as UTF-8") from None
-    except csv.Error as e: raise DataError(f"{path}, line {reader.line_num}: is not CSV ({e}); mend that line") from None
+    except (gzip.BadGzipFile, EOFError, zlib.error) as e: raise DataError(f"{path}: is not a whole gzip file ({e}); get it anew") from None
+    except (IsADirectoryError, PermissionError) as e: raise DataError(f"{path}: can't be read ({e.strerror})") from None
 
-# %% ../nbs/api/03_convert.ipynb #c8c8de08
+# %% ../nbs/api/03_convert.ipynb #25125408
+def _table_rows(path:Path) -> Iterator[tuple[str, dict]]:
+    "Rows of a CSV or TSV file"
+    csv.field_size_limit(1 << 24) # the default, 128 KiB, is less than a long answer
+    with _reading(path), _open_text(path) as file:
+        lines = csv.reader(file, delimiter="\t" if _suffix(path) == ".tsv" else ",", strict=True)
+        names, where = None, f"{path}, line 1"
+        try:
+            for cells in lines:
+                if not cells: pass # a blank line
+                elif names is None: names = cells
+                elif len(cells) != len(names): raise DataError(f"{where}: has {len(cells)} cells, the first line names {len(names)}; quote cells that hold the separator")
+                else: yield where, dict(zip(names, cells))
+                where = f"{path}, line {lines.line_num + 1}"
+        except csv.Error as e: raise DataError(f"{where}: is not CSV ({e}); mend that row, or close its quote") from None
+        if names is None: raise DataError(f"{path}: is empty; nothing to read")
+
+# %% ../nbs/api/03_convert.ipynb #4ce23665
+def _suffix(path:Path) -> str:
+    "What a file is, whether gzipped or not"
+    return next((s for s in reversed(path.suffixes) if s != ".gz"), "").lower()
+
+# %% ../nbs/api/03_convert.ipynb #60c7d904
+_FROM = dict(hh=from_hh, webgpt=from_webgpt, gpt4llm=from_gpt4llm, trl=from_trl)
+
 def _records(path:Path, form:str|None, domain:str|None, pairs:bool) -> Iterator[dict]:
     "The records of a file of any form"
-    rows = _table_rows(path) if {".csv", ".tsv"} & set(path.suffixes) else read_json(path)
+    rows = _table_rows(path) if _suffix(path) in (".csv", ".tsv") else read_json(path)
     first = next(rows, None)
     if first is None: raise DataError(f"{path}: has no rows; nothing to convert")
     form = form or form_of(first[1], first[0])
@@ -213,10 +283,10 @@ def _records(path:Path, form:str|None, domain:str|None, pairs:bool) -> Iterator[
     if domain is not None and form not in ("dsp", "table"): raise DataError(f"{path}: is of the form {form}, which knows no domains; leave --domain out")
     rows = chain([first], rows)
     if form == "dsp": return from_dsp(rows, domain, pairs)
-    records = {"hh": from_hh, "webgpt": from_webgpt, "gpt4llm": from_gpt4llm, "trl": from_trl}
-    made = from_table(rows, domain) if form == "table" else (check_record(v, w) for w, v in rows) if form == "records" else records[form](rows)
+    made = from_table(rows, domain) if form == "table" else (_checked(v, w) for w, v in rows) if form == "records" else _FROM[form](rows)
     return to_pairs(made) if pairs else made
 
+# %% ../nbs/api/03_convert.ipynb #9fbdf43b
 def convert(
     input:str|Path,  # .json, .jsonl, .csv or .tsv, also with .gz; left as it is
     output:str|Path, # .json or .jsonl, also with .gz; appears only when complete
@@ -226,7 +296,9 @@ def convert(
     to:str="records",     # "records", or "trl" for prompt, chosen and rejected
 )->int: # How many were written
     "Turn a file of any known form into records, streaming. Raises `DataError` in one line for whatever is wrong with it."
+    input, output = Path(input), Path(output)
     if to not in ("records", "trl"): raise DataError(f"{to!r} is not an output form; choose records or trl")
-    if Path(input).resolve() == Path(output).resolve(): raise DataError(f"{output}: is the input; choose another place")
-    made = (check_record(r, f"{input}, record {i} of the output") for i, r in enumerate(_records(Path(input), form, domain, pairs), 1))
+    if _suffix(output) not in (".json", ".jsonl"): raise DataError(f"{output}: is neither .json nor .jsonl; name it so, also with .gz")
+    if input.resolve() == output.resolve(): raise DataError(f"{output}: is the input; choose another place")
+    made = _records(input, form, domain, pairs)
     return write_json(output, to_trl(made) if to == "trl" else made)

@@ -29,21 +29,19 @@ def ranking_loss(
     losses = -F.logsigmoid(rewards[:, :, None] - rewards[:, None, :])[pairs]
     return losses.sum() / max(len(losses), 1) if reduction == "mean" else losses.sum()
 
-# %% ../nbs/api/06_losses.ipynb #1ad18bb6
+# %% ../nbs/api/06_losses.ipynb #9c67e9b5
 def imitation_loss(
-    hidden:Tensor,  # Final hidden states, shape (rows, tokens, width)
-    labels:Tensor,  # The text's own tokens where they are to be learnt, −100 elsewhere, shape (rows, tokens)
+    states:Tensor,  # Final hidden states from which a token is foreseen, shape (tokens to learn, width)
+    targets:Tensor, # The tokens to be foreseen, shape (tokens to learn,)
     lm_head:Tensor, # Vocabulary weights, shape (vocabulary, width)
     reduction:str="mean", # "mean" over learnt tokens, or their "sum"
     chunk:int=1024, # Tokens whose logits are in memory at once
 )->Tensor: # Negative log-likelihood in nats; 0 where nothing is to be learnt
     "Keep the trunk able to write what is preferred."
     from torch.utils.checkpoint import checkpoint
-    learn = labels[:, 1:] != -100
-    states, targets = hidden[:, :-1][learn], labels[:, 1:][learn] # a token is predicted from the state before it
     nll = lambda s, t: F.cross_entropy((s @ lm_head.to(s.dtype).T).float(), t, reduction="sum")
     parts = [checkpoint(nll, s, t, use_reentrant=False) for s, t in zip(states.split(chunk), targets.split(chunk)) if len(t)]
-    total = torch.stack(parts).sum() if parts else hidden.sum() * 0
+    total = torch.stack(parts).sum() if parts else states.sum() * 0
     return total / max(len(targets), 1) if reduction == "mean" else total
 
 # %% ../nbs/api/06_losses.ipynb #f90cd7c7

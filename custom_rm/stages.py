@@ -13,13 +13,14 @@ from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from hashlib import sha1
 from pathlib import Path
 
-# %% ../nbs/api/11_stages.ipynb #a4a029f4
+# %% ../nbs/api/11_stages.ipynb #114e6008
 import custom_rm
 from .convert import from_dsp
 from .fetch import cache_dir
 from .model import LoRA, RewardModel, file_sha256, load, patch, read_card
 from .packing import tokenize_records
 from .records import DataError, atomic_write, load_records, read_json, template_of, write_json
+from .tiny import quietly
 
 # %% ../nbs/api/11_stages.ipynb #b2ba68ec
 def option(
@@ -44,21 +45,21 @@ class BaseModel:
         if self.template not in ("dsp", "hh"): raise DataError(f"base.template is {self.template!r}; choose dsp or hh")
         if self.max_length < 8: raise DataError(f"base.max_length is {self.max_length}; give at least 8 tokens")
 
-# %% ../nbs/api/11_stages.ipynb #1ecf29e5
+# %% ../nbs/api/11_stages.ipynb #6a195e20
 @dataclass
 class Fit:
     "How a stage is trained"
     epochs:float = option(1.0, "times through the data")
     learning_rate:float = option(2e-4, "peak; a hundred times full fine-tuning's, as LoRA needs")
     batch_size:int = option(8, "records an optimizer step")
-    micro_batch:int = option(2, "records in memory at once; lower it when memory runs out")
+    token_budget:int = option(2048, "tokens in memory at once on each device; lower it when memory runs out")
     warmup:float = option(0.1, "share of the steps over which the rate rises")
     imitation:float = option(0.0, "coefficient of the imitation loss on the preferred texts (the paper's script: 0.1)")
     rows:int|None = option(None, "use only so many records of each training file; null uses all")
     test_rows:int|None = option(None, "measure on only so many records of each test file; null uses all")
     def __post_init__(self):
         where = "general" if isinstance(self, General) else "custom" if isinstance(self, Custom) else "fit"
-        for name in ("epochs", "learning_rate", "batch_size", "micro_batch"):
+        for name in ("epochs", "learning_rate", "batch_size", "token_budget"):
             if getattr(self, name) <= 0: raise DataError(f"{where}.{name} is {getattr(self, name)}; give a number above 0")
         if not 0 <= self.warmup < 1: raise DataError(f"{where}.warmup is {self.warmup}; give a share from 0 to below 1")
         if self.imitation < 0: raise DataError(f"{where}.imitation is {self.imitation}; give 0 or more")
@@ -191,7 +192,7 @@ def domain_records(
     if not made.exists(): write_json(made, from_dsp(read_json(source), domain))
     return load_records(made, rows)
 
-# %% ../nbs/api/11_stages.ipynb #17e6a69c
+# %% ../nbs/api/11_stages.ipynb #e74db9e3
 def to_one_template(
     data,          # A `datasets.Dataset` of records
     template:str,  # "dsp" or "hh"
@@ -203,7 +204,7 @@ def to_one_template(
     def rewrite(r):
         text = [to_template(t, template) for t in r["text"]]
         return dict(text=text, prompt=split_text(text[0])[0])
-    return data.map(rewrite, desc=None, keep_in_memory=len(data) < 10_000), sum(other)
+    return quietly(data.map, rewrite, desc=None, keep_in_memory=len(data) < 10_000), sum(other)
 
 # %% ../nbs/api/11_stages.ipynb #b7111e55
 def split_validation(
@@ -312,7 +313,7 @@ def train_stage(self:Run,
     trainer.train(resume_from_checkpoint=resume)
     return self._keep(stage, trainer, parent, counts, time.time() - start)
 
-# %% ../nbs/api/11_stages.ipynb #72664dcd
+# %% ../nbs/api/11_stages.ipynb #617933af
 @patch
 def _trainer(self:Run, stage:str, settings:Fit):
     "The trainer of a stage, its counts, and how many validation records it watches"
@@ -327,8 +328,8 @@ def _trainer(self:Run, stage:str, settings:Fit):
         if watch is not None and "(replayed)" not in name: valid[name] = tokenize_records(watch, rm.tokenizer, rm.max_length)[0]
     steps = -(-counts["records"] // settings.batch_size)
     args = training_arguments(self.work/f"{stage}-checkpoints", rm, steps, settings.epochs, settings.learning_rate, settings.batch_size,
-                              settings.micro_batch, settings.warmup, evaluations=4 if valid else 0, seed=self.seed)
-    trainer = RewardTrainer(rm, args, concatenate_datasets(parts), valid or None, imitation=settings.imitation)
+                              settings.warmup, evaluations=4 if valid else 0, seed=self.seed)
+    trainer = RewardTrainer(rm, args, concatenate_datasets(parts), valid or None, settings.token_budget, settings.imitation)
     trainer.remove_callback(PrinterCallback); trainer.add_callback(self._progress(stage))
     return trainer, counts, sum(map(len, valid.values()))
 

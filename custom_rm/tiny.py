@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['tiny_tokenizer', 'tiny_base', 'quietly']
 
-# %% ../nbs/api/00_tiny.ipynb #4f029eff
-import logging
+# %% ../nbs/api/00_tiny.ipynb #0d23a0a4
+import logging, warnings
 from pathlib import Path
 
 # %% ../nbs/api/00_tiny.ipynb #2ec5f77c
@@ -47,19 +47,26 @@ def tiny_base(
     quietly(model.save_pretrained, path); tokenizer.save_pretrained(path)
     return Path(path)
 
-# %% ../nbs/api/00_tiny.ipynb #808607eb
+# %% ../nbs/api/00_tiny.ipynb #fc488e2e
 def quietly(
     function,  # What to call
     *args, **kwargs,
 ): # What it returns
-    "Call a `transformers` function without its progress bars and load reports."
+    "Call a library's function without its progress bars, load reports and warnings; what it raises still comes through."
+    import io
+    from contextlib import redirect_stderr
+    from datasets.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
     from transformers.utils import logging
-    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error(); logging.disable_progress_bar()
-    try: return function(*args, **kwargs)
+    verbosity, bars, maps = logging.get_verbosity(), logging.is_progress_bar_enabled(), not are_progress_bars_disabled()
+    logging.set_verbosity_error(); logging.disable_progress_bar(); disable_progress_bars()
+    try:
+        with warnings.catch_warnings(), redirect_stderr(io.StringIO()):
+            warnings.simplefilter("ignore")
+            return function(*args, **kwargs)
     finally:
         logging.set_verbosity(verbosity)
         if bars: logging.enable_progress_bar()
+        if maps: enable_progress_bars()
 
 # %% ../nbs/api/00_tiny.ipynb #7a70923f
 logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)

@@ -2,6 +2,7 @@
 import gzip
 import json
 import os
+import random
 import tracemalloc
 from collections import Counter
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from custom_rm.clean import clean_file
-from custom_rm.convert import convert
+from custom_rm.convert import convert, from_table, from_trl, to_pairs, to_trl
 from custom_rm.records import DataError, read_json, write_json
 
 DATA = Path(os.environ.get("CUSTOM_RM_DATA", "/nonexistent"))
@@ -47,7 +48,7 @@ def test_dsp_as_the_paper(tmp_path, domain, pairs):
 def test_hh_raw_to_clean(tmp_path, name, raw, clean):
     assert convert(DATA / "raw" / f"hh-{name}-base.jsonl.gz", tmp_path / "raw.jsonl.gz") == raw
     said = clean_file(tmp_path / "raw.jsonl.gz", tmp_path / "clean.jsonl")
-    assert (said.read, said.written, len(said.found["identical"])) == (raw, clean, raw - clean)
+    assert (said.read, said.written, said.found["identical"]) == (raw, clean, raw - clean)
     expected = [r for part in ("train", "test") for r in values(DATA / f"{name}.{part}.json")]
     assert Counter(map(key, values(tmp_path / "clean.jsonl"))) == Counter(map(key, expected))
 
@@ -72,7 +73,7 @@ def test_webgpt_ties_stay_ties(tmp_path):
         assert list(map(key, values(tmp_path / "out.json"))) == list(map(key, expected))
     ties = [r for r in values(tmp_path / "out.json") if r["score"][0] == r["score"][1]]
     assert len(ties) == 154
-    assert len(clean_file(tmp_path / "out.json", tmp_path / "clean.json", ties="drop").found["ties"]) == 154
+    assert clean_file(tmp_path / "out.json", tmp_path / "clean.json", ties="drop").found["ties"] == 154
 
 
 def test_list_and_lines_and_gzip_are_the_same(tmp_path):
@@ -84,36 +85,233 @@ def test_list_and_lines_and_gzip_are_the_same(tmp_path):
     assert len({(tmp_path / f"{i}.jsonl").read_bytes() for i in range(3)}) == 1
 
 
+@published
+def test_dsp_lists_keep_records_whose_unpreferred_texts_are_equal(tmp_path):
+    "Two equal texts of score 0 do not make the preferred one wrong"
+    convert(DATA / "domain_specific_preference.train.json", tmp_path / "list.json", domain="normal")
+    equal = [r for r in values(tmp_path / "list.json") if len(set(r["text"])) < 5]
+    wrong = [r for r in equal if r["text"][0] in r["text"][1:]]
+    said = clean_file(tmp_path / "list.json", tmp_path / "clean.json")
+    assert (len(equal), len(wrong)) == (17, 9) and said.found["identical"] == 9 and said.written == 410 - 9
+
+
+human = lambda q, a: f"## Human:\n{q}\n\n## Assistant:\n{a}"
+hi = [human("Hi", "Hello!"), human("Hi", "What?")]
+say = lambda role, content: {"role": role, "content": content}
+MADE = {
+    "webgpt hub": ({"question": {"full_text": "Hi"}, "answer_0": "Hello!", "score_0": -0.5, "answer_1": "What?", "score_1": 0.5}, hi, [0.5, 1.5]),
+    "webgpt hub, tie, plain question": ({"question": "Hi", "answer_0": "Hello!", "score_0": 0, "answer_1": "What?", "score_1": 0}, hi, [1, 1]),
+    "webgpt published": ([{"question": {"full_text": "Hi"}, "answer": a, "score": s} for a, s in (("Hello!", 0.5), ("What?", -0.5))], hi, [1.5, 0.5]),
+    "gpt4llm v1": ({"user_input": "Hi", "completion_a": "Hello!", "completion_b": "What?"}, hi, [1, 0]),
+    "gpt4llm v2": ({"user_input": "Below is …\n\n### Instruction:\nHi\n\n### Response:", "responses_and_scores": [{"response": "Hello!", "score": 9}, {"response": "What?", "score": 9}, {"response": "", "score": 1}]}, [*hi, human("Hi", "")], [9, 9, 1]),
+    "gpt4llm v2, input": ({"user_input": "Below is …\n\n### Instruction:\nHi\n\n### Input:\nyou\n\n### Response:", "responses_and_scores": [{"response": "a", "score": 1}, {"response": "b", "score": 2}]}, [human("Hi\nyou", "a"), human("Hi\nyou", "b")], [1, 2]),
+    "hh": ({"chosen": "\n\nHuman: Hi\n\nAssistant: a", "rejected": "\n\nHuman: Hi\n\nAssistant: b"}, ["\n\nHuman: Hi\n\nAssistant: a", "\n\nHuman: Hi\n\nAssistant: b"], [1, 0]),
+    "trl strings": ({"prompt": "Hi", "chosen": "Hello!", "rejected": "What?"}, hi, [1, 0]),
+    "trl chat": ({"prompt": [say("user", "Hi")], "chosen": [say("assistant", "Hello!")], "rejected": [say("assistant", "What?")]}, hi, [1, 0]),
+    "trl chat, implicit prompt": ({k: [say("user", "Hi"), say("assistant", a)] for k, a in (("chosen", "Hello!"), ("rejected", "What?"))}, hi, [1, 0]),
+    "trl chat, system": ({"prompt": [say("system", "Be kind."), say("user", "Hi")], "chosen": [say("assistant", "a")], "rejected": [say("assistant", "b")]}, [human("Be kind.\n\nHi", "a"), human("Be kind.\n\nHi", "b")], [1, 0]),
+    "trl in a template": ({"prompt": "\n\nHuman: Hi\n\nAssistant: ", "chosen": "a", "rejected": "b"}, ["\n\nHuman: Hi\n\nAssistant: a", "\n\nHuman: Hi\n\nAssistant: b"], [1, 0]),
+    "dsp": ({"query": "Hi", "responses": {"x": "Hello!", "y": "What?"}}, hi, [1, 0]),
+    "records": ({"text": hi, "score": [2, 1]}, hi, [2, 1]),
+}
+
+
+@pytest.mark.parametrize("name", MADE)
+def test_each_form(tmp_path, name):
+    row, text, score = MADE[name]
+    write_json(tmp_path / "in.jsonl", [row])
+    assert convert(tmp_path / "in.jsonl", tmp_path / "out.jsonl.gz", domain="x" if name == "dsp" else None) == 1
+    record, = values(tmp_path / "out.jsonl.gz")
+    assert record == {"text": text, "score": score} and all(isinstance(s, float) for s in record["score"])
+
+
+@pytest.mark.parametrize("name", ["t.csv", "t.tsv", "t.csv.gz", "t.tsv.gz"])
+def test_tables(tmp_path, name):
+    "Rows of a prompt lie apart; cells hold separators, quotes and lines"
+    comma = "\t" if "tsv" in name else ","
+    content = comma.join(["domain", "prompt", "response", "score"]) + "\r\n" + "".join(comma.join(row) + "\r\n" for row in [
+        ["x", '"a, or\tb?"', '"two\nlines"', "2"], ["x", "Ho", "yes", "0"], ["y", '"a, or\tb?"', '"said ""no"""', "3"], ["y", "Ho", "no", "1"]])
+    (gzip.open if name.endswith("gz") else open)(tmp_path / name, "wb").write(content.encode("utf-8-sig"))
+    texts = [[human("a, or\tb?", "two\nlines"), human("a, or\tb?", 'said "no"')], [human("Ho", "yes"), human("Ho", "no")]]
+    for domain, scores in ((None, [[2, 3], [0, 1]]), ("x", [[1, 0], [1, 0]]), ("y", [[0, 1], [0, 1]])):
+        convert(tmp_path / name, tmp_path / "out.json", domain=domain)
+        assert [(r["text"], r["score"]) for r in values(tmp_path / "out.json")] == list(zip(texts, scores))
+
+
+def test_pairs_and_trl_of_random_lists():
+    "Every unequal pair once, in TRL's form and back without loss; any template, any text"
+    rng = random.Random(0)
+    for _ in range(300):
+        prompt, k = rng.choice(["## Human:\nHi\n\n## Assistant:\n", "\n\nHuman: Hi\n\nAssistant: ", ""]), rng.randint(2, 6)
+        word = lambda: "".join(rng.choices("ab \n:#é", k=rng.randint(0, 6)))
+        record = {"text": [prompt + word() for _ in range(k)], "score": [float(rng.randint(0, 3)) for _ in range(k)], "source": "s"}
+        pairs = list(to_pairs([record]))
+        assert len(pairs) == sum(a > b for a in record["score"] for b in record["score"]) and all(p["score"][0] > p["score"][1] and p["source"] == "s" for p in pairs)
+        assert [r["text"] for r in from_trl(("", row) for row in to_trl([record]))] == [p["text"] for p in pairs]
+
+
+def test_table_in_any_order():
+    "However the rows are mixed, each prompt gets its own, in their order"
+    rng = random.Random(1)
+    for _ in range(20):
+        rows = [(f"Q{q}?", f"A{q}.{i}", float(i)) for q in range(9) for i in range(rng.randint(2, 5))]
+        rng.shuffle(rows)
+        made = from_table((f"line {n}", dict(prompt=p, response=r, score=s)) for n, (p, r, s) in enumerate(rows))
+        prompts = list(dict.fromkeys(p for p, *_ in rows))
+        assert list(made) == [{"text": [human(p, r) for q, r, _ in rows if q == p], "score": [s for q, _, s in rows if q == p]} for p in prompts]
+
+
 @pytest.mark.parametrize("form", ["json", "jsonl", "csv"])
 def test_memory_does_not_grow_with_the_file(tmp_path, form):
-    "40 MB pass through a few"
-    source, word, n = tmp_path / f"big.{form}", "word " * 400, 10_000
-    row = lambda i: dict(prompt=f"Question {i // 2}?", response=f"{i} {word}", score=i % 2)
+    "60 MB pass through a few"
+    source, word, n = tmp_path / f"big.{form}", "word " * 2000, 3000
     if form == "csv":
         with open(source, "w") as f:
             f.write("prompt,response,score\n")
-            for i in range(n): f.write(",".join(f'"{v}"' for v in row(i).values()) + "\n")
-    else: write_json(source, ({"chosen": f"{i} {word}", "rejected": f"{i} {word[:-9]}"} for i in range(n)))
+            for i in range(2 * n): f.write(f'"Question {i % n}?","{i} {word}",{i // n}\n') # a prompt's rows lie as far apart as can be
+    else: write_json(source, ({"chosen": f"{i} {word} ", "rejected": f"{i} {word[:-9]}"} for i in range(n)))
     tracemalloc.start()
     made = convert(source, tmp_path / "out.jsonl")
-    if form != "csv": clean_file(tmp_path / "out.jsonl", tmp_path / "clean.jsonl")
+    clean_file(tmp_path / "out.jsonl", tmp_path / "clean.jsonl")
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert made == (n // 2 if form == "csv" else n) and source.stat().st_size > 20e6
+    assert made == n and source.stat().st_size > 59e6
     assert peak < 12e6, f"{peak / 1e6:.0f} MB"
 
 
-def test_messages_name_file_and_record(tmp_path):
-    cases = {
-        "t.csv": ("prompt,response,score\nHi,a,1\nHi,b,high\n", "t.csv, line 3: score is 'high', not a number"),
-        "m.jsonl": ('{"prompt": "a", "chosen": [{"role": "tool", "content": "x"}], "rejected": [{"role": "assistant", "content": "y"}]}', "m.jsonl, line 1: a message has role 'tool'"),
-        "w.jsonl": ('{"question": {"full_text": "q"}, "answer_0": "a", "score_0": 0.5, "answer_1": "b"}', 'w.jsonl, line 1: key "score_1" is missing'),
-        "d.json": ('[{"query": "q", "responses": {"a": "x", "b": 5}}]', 'd.json, record 1, responses: "b" is a int'),
-        "n.json": ('[{"text": ["a", null], "score": [1, 0]}]', "n.json, record 1: text[1] is null, not a string"),
-    }
-    for name, (content, message) in cases.items():
-        (tmp_path / name).write_text(content)
-        with pytest.raises(DataError) as fault: convert(tmp_path / name, tmp_path / "out.json", domain="a" if name == "d.json" else None)
-        assert message in str(fault.value) and "\n" not in str(fault.value)
-        assert sorted(p.name for p in tmp_path.iterdir() if p.suffix != ".tmp") == sorted(p.name for p in tmp_path.iterdir())
-        assert not (tmp_path / "out.json").exists()
+def test_a_report_stays_small(tmp_path):
+    "Every record is at fault; the report lists the first of them only"
+    write_json(tmp_path / "a.jsonl", ({"text": [f"a{i} ", f"b{i}"], "score": [1, 1]} for i in range(5000)))
+    said = clean_file(tmp_path / "a.jsonl", tmp_path / "b.jsonl", report=tmp_path / "report.json")
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert said.found["ties"] == report["found"]["ties"] == 5000 and report["records"]["ties"] == list(range(1, 21))
+    assert "ties" in str(said) and "5,000  flagged   records 1, 2, 3, 4, 5 …" in str(said) and (tmp_path / "report.json").stat().st_size < 4000
+
+
+good = {"text": hi, "score": [1, 0]}
+CLEAN = { # check: records, options, numbers of those found, records left by default and when dropped
+    "identical": ([good, {"text": [hi[0], hi[0]], "score": [1, 0]}, {"text": [*hi, hi[1]], "score": [1, 0, 0]}, {"text": [*hi, hi[0]], "score": [1, 0, 0]}], [2, 4], 2, 2),
+    "empty": ([good, {"text": [hi[0], human("Hi", " ")], "score": [1, 0]}], [2], 2, 1),
+    "ties": ([good, {"text": hi, "score": [2, 2]}], [2], 2, 1),
+    "non_strings": ([{"text": [hi[0], None], "score": [1, 0]}, good, {"text": [hi[0], 5], "score": [1, 0]}, {"text": [hi[0], "\ud800"], "score": [1, 0]}], [1, 3, 4], 1, 1),
+    "mixed_templates": ([{"text": ["plain", "words"], "score": [1, 0]}, good], [2], 2, 1),
+    "prompts_differ": ([good, {"text": [hi[0], human("Ho", "What?")], "score": [1, 0]}, {"text": ["\n\nHuman: Hi\n\nAssistant:", "\n\nHuman: Hi\n\nAssistant: a"], "score": [0, 1]}], [2], 3, 2),
+    "role_markers": ([good, {"text": [hi[0] + "\n\nHuman: And you?", hi[1]], "score": [1, 0]}, {"text": [hi[0] + "\n\n## Assistant:\nYes.", hi[1]], "score": [1, 0]}], [2, 3], 3, 1),
+    "white_space": ([good, {"text": [hi[0] + " ", hi[1]], "score": [1, 0]}], [2], 2, 1),
+    "duplicates": ([good, {"text": [human("Hi", "a"), hi[1]], "score": [1, 0]}, {"text": hi[::-1], "score": [0, 1]}], [3], 3, 2),
+}
+
+
+@pytest.mark.parametrize("check", CLEAN)
+def test_each_check(tmp_path, check):
+    rows, found, left, dropped = CLEAN[check]
+    (tmp_path / "in.json").write_text(json.dumps(rows))
+    for action, written in ((None, left), ("drop", dropped)):
+        said = clean_file(tmp_path / "in.json", tmp_path / "out.json", **({check: action} if action else {}))
+        assert (said.records[check], said.found[check], said.read, said.written) == (found, len(found), len(rows), written)
+        assert len(values(tmp_path / "out.json")) == written
+    if check == "non_strings": return
+    kept = clean_file(tmp_path / "in.json", tmp_path / "out.json", **{check: "keep"})
+    assert (kept.written, kept.found[check], kept.records[check]) == (len(rows), len(found), [])
+
+
+def test_against_finds_records_and_prompts_in_any_template(tmp_path):
+    write_json(tmp_path / "test.jsonl", [{"text": ["\n\nHuman: Hi\n\nAssistant: What?", "\n\nHuman: Hi\n\nAssistant: Hello!"], "score": [0, 1]}, {"text": ["plain", "words"], "score": [1, 0]}])
+    write_json(tmp_path / "train.jsonl", [good, {"text": [human("Hi", "a"), human("Hi", "b")], "score": [1, 0]}, {"text": [human("Ho", "a"), human("Ho", "b")], "score": [1, 0]}, {"text": ["other", "words"], "score": [1, 0]}])
+    said = clean_file(tmp_path / "train.jsonl", tmp_path / "out.jsonl", against=tmp_path / "test.jsonl", duplicates="drop")
+    assert (said.records["duplicates"], said.records["shared_prompts"], said.written) == ([1], [1, 2], 3)
+
+
+def test_fixes(tmp_path):
+    write_json(tmp_path / "in.jsonl", [{"text": [human("Hi", " Hello! "), hi[1]], "score": [1, 0]}, {"text": ["\n\nHuman: Hi\n\nAssistant: a", "\n\nHuman: Hi\n\nAssistant: b"], "score": [1, 0]}, {"text": [hi[0], hi[0] + "\n"], "score": [1, 0]}])
+    said = clean_file(tmp_path / "in.jsonl", tmp_path / "out.jsonl", white_space="fix", mixed_templates="fix")
+    assert [r["text"] for r in values(tmp_path / "out.jsonl")] == [hi, [human("Hi", "a"), human("Hi", "b")]]
+    assert said.records["white_space"] == [1, 3] and said.records["identical"] == [3], "what stripping makes equal is dropped"
+    again = clean_file(tmp_path / "out.jsonl", tmp_path / "again.jsonl")
+    assert not any(again.found.values()) and (tmp_path / "again.jsonl").read_bytes() == (tmp_path / "out.jsonl").read_bytes()
+
+
+dsp = lambda **responses: {"query": "Hi", "responses": responses}
+ok = {"chosen": "a", "rejected": "b"}
+lines = lambda *rows: "\n".join(r if isinstance(r, str) else json.dumps(r) for r in rows).encode()
+zipped = lambda content: gzip.compress(content)
+BAD = { # file: content, options, the message after the folder's name
+    "key.jsonl": (lines(ok, {"chosen": "a"}), {}, "line 2: key \"rejected\" is missing (it has 'chosen'); add it, or name the right form with --from"),
+    "null.jsonl": (lines(ok, dict(ok, rejected=None)), {}, 'line 2: "rejected" is null, not a string; mend or remove that row'),
+    "row.json": (json.dumps([ok, [1]]).encode(), {}, "record 2: is [1], not an object; mend or remove that row"),
+    "domain.json": (json.dumps([dsp(a="x", b="y")]).encode(), dict(domain="c"), "record 1: unknown domain 'c'; known are a, b; choose one of these"),
+    "none.json": (json.dumps([dsp(a="x", b="y")]).encode(), {}, "record 1: has a response a domain; say with --domain whose are preferred: a, b"),
+    "absent.jsonl": (lines(dsp(a="x", b="y"), dsp(b="x", c="y")), dict(domain="a"), "line 2: has no response of domain 'a', only of b, c; add it or remove that query"),
+    "one.jsonl": (lines(dsp(a="x", b="y"), dsp(a="x")), dict(domain="a"), "line 2: holds 1 text; a comparison needs at least 2"),
+    "nan.jsonl": (lines({"user_input": "q", "responses_and_scores": [{"response": "a", "score": float("nan")}, {"response": "b", "score": 1}]}), {}, "line 1: score[0] is NaN; scores must be finite numbers"),
+    "huge.jsonl": (lines({"text": ["a", "b"], "score": [10**400, 0]}), {}, "line 1: a score is too large; scores must be finite numbers"),
+    "unequal.jsonl": (lines(good, dict(good, score=[1])), {}, "line 2: 2 texts but 1 scores; give each text its score"),
+    "half.jsonl": (lines(r'{"chosen": "a\ud800", "rejected": "b"}'), {}, "line 1: a text holds half a surrogate pair, which UTF-8 can't write; mend or remove that row"),
+    "broken.jsonl": (lines(ok, '{"chosen": '), {}, "line 2: broken JSON (Expecting value at column 12); mend or remove that line"),
+    "empty.json": (b"", {}, "is empty; nothing to read"),
+    "latin.json": ('[{"chosen": "é"'.encode("latin-1"), {}, "is not UTF-8 (byte 0xe9); save it as UTF-8"),
+    "form.json": (b'[{"b": 1, "a": 2}]', {}, "record 1: has no known form (keys 'b', 'a'); say which with --from: dsp, hh, webgpt, gpt4llm, trl, table, records"),
+    "role.jsonl": (lines({k: [say("tool", "x")] for k in ok}), {}, "line 1: a message has role 'tool'; known are system, user and assistant; mend or remove that row"),
+    "chat.jsonl": (lines({k: [say("user", "x")] for k in ok}), {}, "line 1: its messages don't end with an answer of the assistant; add it or remove that row"),
+    "true.jsonl": (lines({"prompt": "q", "response": "a", "score": True}), {}, "line 1: score is true, not a number; mend that cell"),
+    "fewer.csv": (b"prompt,response,score\nHi,a\n", {}, "line 2: has 2 cells, the first line names 3; quote cells that hold the separator"),
+    "high.csv": (b'prompt,response,score\nHi,"a\nb",1\nHi,b,high\n', {}, 'line 4: score is "high", not a number; mend that cell'),
+    "nan.csv": (b"prompt,response,score\nHi,a,1\nHi,b,nan\n", {}, "line 3: score is nan; scores must be finite numbers"),
+    "blank.csv": (b"prompt,response,score\nHi,a,1\nHi,b,\n", {}, "line 3: has neither score nor domain; fill in one of these columns"),
+    "domain.csv": (b"prompt,response,domain\nHi,a,x\nHi,b,y\n", dict(domain="z"), "line 2: unknown domain 'z'; known are x, y; choose one of these"),
+    "whose.csv": (b"prompt,response,domain\nHi,a,x\nHi,b,y\n", {}, "line 2: has no score; fill it in, or say with --domain whose responses are preferred: x, y"),
+    "absent.csv": (b"prompt,response,domain\nHi,a,x\nHo,a,y\nHi,b,y\nHo,b,y\n", dict(domain="x"), "line 3: its prompt has no response of domain 'x'; add one or remove the prompt"),
+    "one.csv": (b"prompt,response,score\nHi,a,1\nHi,b,0\nHo,a,1\n", {}, "line 4: its prompt has 1 response; a comparison needs at least 2"),
+    "quote.csv": (b'prompt,response,score\nHi,a,1\nHi,"b,0\n', {}, "line 3: is not CSV (unexpected end of data); mend that row, or close its quote"),
+    "rows.csv": (b"prompt,response,score\n", {}, "has no rows; nothing to convert"),
+    "empty.csv": (b"", {}, "is empty; nothing to read"),
+    "latin.csv": ("prompt,response,score\nHi,é,1\n".encode("latin-1"), {}, "is not UTF-8 (byte 0xe9); save it as UTF-8"),
+    "gzip.csv.gz": (b"no gzip", {}, "is not a whole gzip file (Not a gzipped file (b'no')); get it anew"),
+    "cut.csv.gz": (zipped(b"prompt,response,score\nHi,a,1\nHi,b,0\n")[:-9], {}, "is not a whole gzip file (Compressed file ended before the end-of-stream marker was reached); get it anew"),
+    "cut.jsonl.gz": (zipped(lines(ok, ok))[:-9], {}, "is not a whole gzip file (Compressed file ended before the end-of-stream marker was reached)"),
+    "knows.jsonl": (lines(ok), dict(domain="x"), "is of the form hh, which knows no domains; leave --domain out"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_input_is_one_line(tmp_path, name):
+    content, options, message = BAD[name]
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(DataError) as fault: convert(tmp_path / name, tmp_path / "out.json", **options)
+    between = ": " if message.startswith(("is ", "has no rows")) else ", "
+    assert str(fault.value) == f"{tmp_path / name}{between}{message}"
+    assert [p.name for p in tmp_path.iterdir()] == [name] and (tmp_path / name).read_bytes() == content
+
+
+def test_places_that_would_do_harm(tmp_path):
+    write_json(tmp_path / "a.jsonl", [good])
+    before = (tmp_path / "a.jsonl").read_bytes()
+    for call, message in ((lambda: convert(tmp_path / "a.jsonl", tmp_path / "a.jsonl"), "is the input"), (lambda: convert(tmp_path / "a.jsonl", tmp_path / "a.csv"), "neither .json nor .jsonl"),
+                          (lambda: clean_file(tmp_path / "a.jsonl", tmp_path / "." / "a.jsonl"), "read or written already"), (lambda: clean_file(tmp_path / "a.jsonl", tmp_path / "b.jsonl", report=tmp_path / "a.jsonl"), "read or written already"),
+                          (lambda: clean_file(tmp_path / "a.jsonl", tmp_path / "b.jsonl", tie="drop"), "tie: is not a check; known are identical, empty"), (lambda: clean_file(tmp_path / "a.jsonl", tmp_path / "b.jsonl", ties="fix"), "ties: 'fix' is not an action; choose keep, flag, drop")):
+        with pytest.raises(DataError, match=message): call()
+    assert [p.name for p in tmp_path.iterdir()] == ["a.jsonl"] and (tmp_path / "a.jsonl").read_bytes() == before
+
+
+def test_full_temporary_folder(tmp_path, monkeypatch):
+    "The database of a table is held to a few pages"
+    import custom_rm.convert as module
+    (tmp_path / "a.csv").write_text("prompt,response,score\n" + "".join(f"Q{i // 2},{'word ' * 500},{i % 2}\n" for i in range(400)))
+    monkeypatch.setattr(module, "_SCHEMA", module._SCHEMA + "pragma max_page_count = 20;")
+    with pytest.raises(DataError, match="can't hold the table while it is sorted .database or disk is full.; free some space there or set TMPDIR"): convert(tmp_path / "a.csv", tmp_path / "b.json")
+    assert [p.name for p in tmp_path.iterdir()] == ["a.csv"]
+
+
+@pytest.mark.parametrize("work", [convert, clean_file])
+def test_full_disk(tmp_path, monkeypatch, work):
+    "Played by /dev/full, which takes no byte"
+    import tempfile
+    write_json(tmp_path / "a.jsonl", [good])
+    real = tempfile.mkstemp
+    def full(**options):
+        handle, name = real(**options)
+        os.close(handle)
+        return os.open("/dev/full", os.O_WRONLY), name
+    monkeypatch.setattr(tempfile, "mkstemp", full)
+    with pytest.raises(DataError, match="b.json: can't be written .*No space left on device.*; free some space"): work(tmp_path / "a.jsonl", tmp_path / "b.json")
+    assert [p.name for p in tmp_path.iterdir()] == ["a.jsonl"]

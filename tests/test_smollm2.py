@@ -24,17 +24,18 @@ def alone(rm, text):
 
 
 def test_batch_order_and_padding_side(rm):
-    from custom_rm.packing import Collator, encode
+    from custom_rm.packing import encode, rows
     from custom_rm.scorer import score_texts
     one = torch.cat([alone(rm, t) for t in texts])
     spread = one.std().item()
     assert spread > 1e-3 # else the bound below would say nothing
     together = torch.tensor(score_texts(rm, texts))
     backwards = torch.tensor(score_texts(rm, texts[::-1])).flip(0)
-    batch = Collator(rm.tokenizer.pad_token_id)([dict(encode(texts, rm.tokenizer), score=[0.] * 4)])
+    batch = rows([encode(texts, rm.tokenizer)], rm.tokenizer.pad_token_id)
     n = batch["attention_mask"].sum(1)
     ids, mask = (torch.stack([row.roll(row.numel() - int(k)) for row, k in zip(batch[key], n)]) for key in ("input_ids", "attention_mask"))
     with torch.no_grad(): left = rm(ids, mask)["rewards"]
+    assert rm.trees # the texts above went through shared prefixes
     for other in (together, backwards, left): assert (other - one).abs().max() < 1e-4
 
 
