@@ -84,15 +84,16 @@ def _download(source:str, target:Path, blob:str, progress) -> None:
         raise DataError(f"{source}: is not the published file (blob {got[:12]}…, expected {blob[:12]}…); nothing was kept, try again or another mirror")
     part.replace(target)
 
-# %% ../nbs/api/04_fetch.ipynb #b38f08ff
+# %% ../nbs/api/04_fetch.ipynb #38cb0e5c
 def fetch_data(
-    names:Iterable[str]|None=None, # Of `DATA_FILES`; all ten if None
+    names:Iterable[str]|None=None, # Of `DATA_FILES`, or "dsp" for all ten; all if None
     dest:str|Path|None=None,       # Folder; data in the cache if None, where recipes find them as $CUSTOM_RM_DATA
     mirror:str|Path|None=None,     # A folder or address that holds the files, in data/ or directly; the public repository if None
     progress:bool=True,            # Draw bars, on a terminal
 )->list[Path]: # Where each file lies
     "Get data files, each verified; those that are there and right are left alone. Raises `DataError` for an unknown name, no network, or wrong content."
-    names, dest = list(names or DATA_FILES), Path(dest or cache_dir()/"data")
+    names = list(dict.fromkeys(n for name in names or ["dsp"] for n in (DATA_FILES if name == "dsp" else [name])))
+    dest = Path(dest or cache_dir()/"data")
     if unknown := [n for n in names if n not in DATA_FILES]: raise DataError(f"{unknown[0]}: is not a data file or model; known are {', '.join([*DATA_FILES, *MODELS])}")
     source = str(mirror or REPOSITORY).rstrip("/")
     if "://" not in source and not Path(source).is_dir(): raise DataError(f"{source}: no such folder; give --mirror a folder or an address")

@@ -71,7 +71,7 @@ def grow(
     number = {b: i for i, b in enumerate(different)}
     return Tree([*first[:p], *(i for b in different for i in b)], p, list(map(len, different)), [number.get(tuple(t[p:]), -1) for t in texts])
 
-# %% ../nbs/api/05_packing.ipynb #04cf90a3
+# %% ../nbs/api/05_packing.ipynb #a40e2aeb
 def tokenize_records(
     data,                   # A `datasets.Dataset` of records, from `load_records`
     tokenizer,              # Of the base model
@@ -87,9 +87,11 @@ def tokenize_records(
     tokens = quietly(data.map, one, remove_columns=data.column_names, desc=None, keep_in_memory=len(data) < 10_000)
     long = [i for i, cut in enumerate(tokens["cut"]) if any(cut)]
     if long and too_long == "error": raise DataError(f"record {long[0]+1} and {len(long)-1} others are longer than {max_length} tokens; raise max_length or set too_long to truncate or drop")
+    dropped = len(long) if too_long == "drop" else 0
+    if dropped: tokens = tokens.select(sorted(set(range(len(tokens))) - set(long)))
+    if not len(tokens): raise DataError(f"all {dropped} records are longer than {max_length} tokens; raise max_length or set too_long to truncate")
     counts = dict(records=len(tokens), texts=sum(map(len, tokens["score"])), tokens=sum(tokens["length"]), unshared=sum(len(i) for ids in tokens["input_ids"] for i in ids),
-                  truncated=sum(sum(c > 0 for c in cut) for cut in tokens["cut"]), dropped=len(long) if too_long == "drop" else 0)
-    if counts["dropped"]: tokens = tokens.select(sorted(set(range(len(tokens))) - set(long)))
+                  truncated=sum(sum(c > 0 for c in cut) for cut in tokens["cut"]), dropped=dropped)
     return tokens.remove_columns("cut"), counts
 
 # %% ../nbs/api/05_packing.ipynb #a850c2e4

@@ -6,8 +6,8 @@
 __all__ = ['TEMPLATES', 'DataError', 'check_record', 'template_of', 'split_text', 'prompt_of', 'to_template', 'read_json',
            'read_records', 'atomic_write', 'write_json', 'load_records']
 
-# %% ../nbs/api/01_records.ipynb #6d539715
-import gzip, io, json, math, os, re, tempfile
+# %% ../nbs/api/01_records.ipynb #0db07891
+import gzip, io, json, math, os, re, tempfile, zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -97,15 +97,18 @@ def _open_text(path:Path) -> io.TextIOBase:
     opened = gzip.open(path, "rb") if path.suffix == ".gz" else open(path, "rb")
     return io.TextIOWrapper(opened, encoding="utf-8-sig", newline="\n")
 
-# %% ../nbs/api/01_records.ipynb #ac25353e
+# %% ../nbs/api/01_records.ipynb #96bbbdab
 def _json_lines(file, path:Path) -> Iterator[tuple[str, object]]:
     "One value a line"
     for n, line in enumerate(file, 1):
         if not line.strip(): continue
         try: yield f"{path}, line {n}", json.loads(line)
         except json.JSONDecodeError as e: raise DataError(f"{path}, line {n}: broken JSON ({e.msg} at column {e.colno}); mend or remove that line") from None
+        except (ValueError, RecursionError) as e: raise DataError(f"{path}, line {n}: can't be read ({_why(e)}); mend or remove that line") from None
 
-# %% ../nbs/api/01_records.ipynb #c5e9d001
+def _why(e:Exception) -> str: return "nested too deeply" if isinstance(e, RecursionError) else str(e).split(";")[0].split(":")[0]
+
+# %% ../nbs/api/01_records.ipynb #f5ec871b
 def _json_list(file, path:Path, chunk:int=1<<20) -> Iterator[tuple[str, object]]:
     "The values of one JSON list, a window of text at a time"
     decode, window, n, more = json.JSONDecoder().raw_decode, file.read(chunk).lstrip()[1:], 0, True
@@ -124,8 +127,9 @@ def _json_list(file, path:Path, chunk:int=1<<20) -> Iterator[tuple[str, object]]
             new = file.read(max(chunk, len(window))); more = bool(new)
             if not new: raise DataError(f"{path}, record {n+1}: broken JSON ({e.msg}); mend the file, or name it .jsonl if it has one value a line") from None
             window += new
+        except (ValueError, RecursionError) as e: raise DataError(f"{path}, record {n+1}: can't be read ({_why(e)}); mend or remove it") from None
 
-# %% ../nbs/api/01_records.ipynb #e3b49693
+# %% ../nbs/api/01_records.ipynb #c652a3fb
 def read_json(
     path:str|Path, # A .json (list, or one value a line) or .jsonl file, either also with .gz
 )->Iterator[tuple[str,object]]: # (place, value) pairs in file order
@@ -139,7 +143,7 @@ def read_json(
     except FileNotFoundError: raise DataError(f"{path}: no such file") from None
     except (IsADirectoryError, PermissionError) as e: raise DataError(f"{path}: can't be read ({e.strerror})") from None
     except UnicodeDecodeError as e: raise DataError(f"{path}: is not UTF-8 (byte {e.object[e.start]:#04x}); save it as UTF-8") from None
-    except (gzip.BadGzipFile, EOFError) as e: raise DataError(f"{path}: is not a whole gzip file ({e})") from None
+    except (gzip.BadGzipFile, EOFError, zlib.error) as e: raise DataError(f"{path}: is not a whole gzip file ({e})") from None
     if not count: raise DataError(f"{path}: is empty; nothing to read")
 
 # %% ../nbs/api/01_records.ipynb #7618a030

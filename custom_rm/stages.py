@@ -31,18 +31,21 @@ def option(
     made = dict(default_factory=lambda: type(default)(default)) if isinstance(default, (list, dict)) else dict(default=default)
     return field(**made, metadata=dict(help=help))
 
-# %% ../nbs/api/11_stages.ipynb #1fee81ae
+# %% ../nbs/api/11_stages.ipynb #46a5de19
 @dataclass
 class BaseModel:
     "The language model that everything grows from"
     name:str = option("smollm2-135m", "smollm2-135m, a hub id, or a folder")
     quantize:bool = option(True, "4-bit NF4 (QLoRA); false keeps full weights")
     pooling:str|None = option(None, "last, mean or max; null is last for decoders, mean for encoders")
-    max_length:int = option(512, "tokens; longer texts lose their start (512 as in the paper)")
+    max_length:int = option(512, "tokens of a text at most (512 as in the paper)")
+    too_long:str = option("truncate", "what to do with longer texts: truncate their start, drop the record, or end with an error")
+    recompute:bool = option(False, "keep only each layer's input for the backward pass: much less memory, a third slower")
     template:str = option("dsp", "dsp or hh; texts in the other template are rewritten")
     def __post_init__(self):
         if self.pooling not in (None, "last", "mean", "max"): raise DataError(f"base.pooling is {self.pooling!r}; choose last, mean, max or null")
         if self.template not in ("dsp", "hh"): raise DataError(f"base.template is {self.template!r}; choose dsp or hh")
+        if self.too_long not in ("truncate", "drop", "error"): raise DataError(f"base.too_long is {self.too_long!r}; choose truncate, drop or error")
         if self.max_length < 8: raise DataError(f"base.max_length is {self.max_length}; give at least 8 tokens")
 
 # %% ../nbs/api/11_stages.ipynb #6a195e20
@@ -244,7 +247,7 @@ def _flat(d:dict, prefix:str="") -> dict:
     "Nested settings by dotted name"
     return {k: v for key, value in d.items() for k, v in (_flat(value, f"{prefix}{key}.").items() if isinstance(value, dict) and key in ("base", "lora", "general", "custom") else [(prefix + key, value)])}
 
-# %% ../nbs/api/11_stages.ipynb #05b21064
+# %% ../nbs/api/11_stages.ipynb #7817ca26
 @patch
 def _note(self:Run, **line) -> None:
     "Add a line to the run's log"
@@ -256,6 +259,7 @@ def model(self:Run) -> RewardModel:
     if self.rm is None:
         b = self.recipe.base
         self.rm = RewardModel(b.name, b.quantize, self.recipe.lora, b.pooling, b.template, b.max_length, device=self.device, seed=self.seed).add_adapter("base")
+        if b.recompute: self.rm.checkpoint_activations()
         self.report(f"base      {self.rm.base.name} from {self.rm.base.source}, {'4-bit NF4' if b.quantize else 'unquantized'} on {self.rm.device.type}, {str(self.rm.dtype).removeprefix('torch.')}; {self.rm.trainable():,} trained weights an adapter")
     return self.rm
 
@@ -291,7 +295,7 @@ def files(self:Run, stage:str) -> dict:
     if stage != "general": paths.append(r.custom.train.replace("{domain}", stage))
     return {p: file_sha256(find(p)) for p in paths}
 
-# %% ../nbs/api/11_stages.ipynb #7a2a484e
+# %% ../nbs/api/11_stages.ipynb #54a6549b
 @patch
 def train_stage(self:Run,
     stage:str, # "general" or a domain
@@ -306,14 +310,14 @@ def train_stage(self:Run,
     parent = parent if parent in rm.adapters else "base"
     if stage not in rm.adapters: rm.add_adapter(stage, like=parent)
     trainer, counts, n_valid = self._trainer(stage, settings)
-    self.report(f"{stage:9} {counts['records']} records, {counts['texts']} texts, {counts['tokens']:,} tokens" + (f", {counts['truncated']} cut on the left" if counts["truncated"] else "") + (f"; {n_valid} records for validation" if n_valid else ""))
+    self.report(f"{stage:9} {counts['records']} records, {counts['texts']} texts, {counts['tokens']:,} tokens" + (f" instead of {counts['unshared']:,}, prefixes shared" if rm.trees else "") + (f", {counts['truncated']} texts too long and cut on the left" if counts["truncated"] and not counts["dropped"] else "") + (f", {counts['dropped']} records too long and left out" if counts["dropped"] else "") + (f"; {n_valid} records for validation" if n_valid else ""))
     start = time.time()
     from custom_rm.trainer import last_checkpoint
     if resume := last_checkpoint(trainer.args.output_dir): self.report(f"{stage:9} goes on at {Path(resume).name.replace('-', ' ')}")
     trainer.train(resume_from_checkpoint=resume)
     return self._keep(stage, trainer, parent, counts, time.time() - start)
 
-# %% ../nbs/api/11_stages.ipynb #617933af
+# %% ../nbs/api/11_stages.ipynb #672a3d6e
 @patch
 def _trainer(self:Run, stage:str, settings:Fit):
     "The trainer of a stage, its counts, and how many validation records it watches"
@@ -323,7 +327,7 @@ def _trainer(self:Run, stage:str, settings:Fit):
     rm, parts, valid, counts = self.rm.use(stage), [], {}, {}
     for name, data in self.training_sets(stage).items():
         learn, watch = split_validation(data, self.recipe.validation)
-        tokens, n = tokenize_records(learn, rm.tokenizer, rm.max_length)
+        tokens, n = tokenize_records(learn, rm.tokenizer, rm.max_length, self.recipe.base.too_long)
         parts.append(tokens); counts = {k: counts.get(k, 0) + v for k, v in n.items()}
         if watch is not None and "(replayed)" not in name: valid[name] = tokenize_records(watch, rm.tokenizer, rm.max_length)[0]
     steps = -(-counts["records"] // settings.batch_size)

@@ -196,7 +196,7 @@ def last_checkpoint(
         except (OSError, ValueError, TypeError): continue
         return str(path)
 
-# %% ../nbs/api/10_trainer.ipynb #7e16025a
+# %% ../nbs/api/10_trainer.ipynb #aad00121
 def training_arguments(
     output_dir:str|Path,    # For checkpoints
     rm:RewardModel,         # Says on which device and in which precision
@@ -210,13 +210,13 @@ def training_arguments(
     seed:int=0,
     **kwargs,               # Any other of `TrainingArguments`
 )->TrainingArguments:
-    "`TrainingArguments` for a reward model."
+    "`TrainingArguments` for a reward model; on CUDA AdamW keeps its states in 8 bits, in pages that move to the CPU when memory runs short."
     world = int(os.environ.get("WORLD_SIZE", 1))
     if batch_size % world: raise DataError(f"batch_size {batch_size} can't be shared by {world} processes; give a multiple of it")
     total = max(1, round(steps_per_epoch * epochs))
     options = dict(output_dir=str(output_dir), num_train_epochs=epochs, learning_rate=learning_rate, per_device_train_batch_size=batch_size // world,
         warmup_steps=round(warmup * total),
-        lr_scheduler_type="cosine", weight_decay=0.0, max_grad_norm=1.0, logging_steps=1 if total < 200 else total // 100, logging_first_step=True,
+        lr_scheduler_type="cosine", weight_decay=0.0, max_grad_norm=1.0, optim="paged_adamw_8bit" if rm.device.type == "cuda" else "adamw_torch", logging_steps=1 if total < 200 else total // 100, logging_first_step=True,
         save_strategy="steps", save_steps=-(-total // max(1, checkpoints)), save_total_limit=2, seed=seed, data_seed=seed,
         eval_strategy="steps" if evaluations else "no", eval_steps=-(-total // evaluations) if evaluations else None, eval_on_start=bool(evaluations),
         remove_unused_columns=False, report_to="none", disable_tqdm=True, use_cpu=rm.device.type == "cpu", dataloader_pin_memory=rm.device.type == "cuda",

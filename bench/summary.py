@@ -1,0 +1,81 @@
+"""From the measurements to `results/summary.json` and the figures: `python bench/summary.py`.
+
+A ratio is taken within each repetition, where both sides worked on the same records one after the other, and the median of the repetitions is kept,
+with the smallest and the largest beside it.
+"""
+import json
+from pathlib import Path
+from statistics import median
+
+results = Path(__file__).parent / "results"
+NAMES = {"trl": "TRL 1.16, as shipped", "trl-grouped": "TRL 1.16, length grouping", "pairs": "pairs, padded", "unique": "unique texts, padded", "buckets": "unique texts, length buckets", "trees": "custom_rm: trees", "dense": "limit: dense batch"}
+
+
+def read(name: str): return json.loads((results / f"{name}.json").read_text(encoding="utf-8")) if (results / f"{name}.json").exists() else None
+
+
+def speed(rows, of: str = "comparisons") -> list[float]: return [r[of] / r["seconds"] for r in rows]
+
+
+def ratio(a: list[float], b: list[float]) -> dict:
+    r = [x / y for x, y in zip(a, b)]
+    return dict(median=round(median(r), 3), low=round(min(r), 3), high=round(max(r), 3))
+
+
+def one(found: dict) -> dict:
+    rows = found["rows"]
+    mine = speed(rows["trees"])
+    out = dict(device=found["device"], date=found["date"], repetitions=len(mine), spread={})
+    for key, other in (("vs_trl", "trl"), ("vs_trl_grouped", "trl-grouped")):
+        if other in rows: r = ratio(mine, speed(rows[other])); out[key] = r["median"]; out["spread"][key] = [r["low"], r["high"]]
+    if "dense" in rows: r = ratio(speed(rows["trees"], "tokens"), speed(rows["dense"], "tokens")); out["dense_share"] = r["median"]; out["spread"]["dense_share"] = [r["low"], r["high"]]
+    out["peak_gib"] = {m: round(max(r["peak_gib"] for r in rs), 2) for m, rs in rows.items()}
+    out["comparisons_per_second"] = {m: round(median(speed(rs)), 3) for m, rs in rows.items()}
+    out["tokens_per_second"] = {m: round(median(speed(rs, "tokens")), 1) for m, rs in rows.items()}
+    out["tokens_per_comparison"] = {m: round(sum(r["tokens"] for r in rs) / sum(r["comparisons"] for r in rs), 1) for m, rs in rows.items()}
+    return out
+
+
+def summary() -> dict:
+    out = {}
+    for end, prefix in (("", ""), ("-cuda", "cuda/")):
+        for key in ("dsp", "hh", "webgpt"):
+            if found := read(f"train-{key}{end}"): out[f"{prefix}train/{key}"] = one(found)
+        if found := read(f"score-dsp5{end}"): out[f"{prefix}score/dsp5"] = one(found)
+    if found := read("llama-7b"):
+        rows = {m: r for m, r in found["rows"].items()}
+        out["cuda/memory/llama-7b"] = dict(cap_gib=found["cap_gib"], device=found["device"], peak_gib=round(max(r["peak_gib"] for r in rows["trees"]["rows"]), 2),
+            **{m: dict(tokens_per_second=round(median(speed(r["rows"], "tokens"))), comparisons_per_second=round(median(speed(r["rows"])), 2)) if r["rows"] else r["does_not_fit"] for m, r in rows.items()})
+    return out
+
+
+def draw(found: dict) -> None:
+    "Comparisons a second by method and set; the way from pairs to trees"
+    import matplotlib
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+    import seaborn as sns
+    sns.set_theme(style="whitegrid", palette="colorblind")
+    keys = [k for k in ("train/dsp", "train/hh", "train/webgpt", "score/dsp5") if k in found]
+    fig, axes = plt.subplots(1, len(keys), figsize=(3.3 * len(keys), 3.4), constrained_layout=True, squeeze=False)
+    for ax, key in zip(axes[0], keys):
+        data = {m: v for m, v in found[key]["comparisons_per_second"].items() if m in ("trl", "trl-grouped", "trees", "dense")}
+        colours = dict(zip(("trl", "trl-grouped", "trees", "dense"), sns.color_palette("colorblind")))
+        bars = ax.bar([NAMES[m].replace(", ", ",\n").replace(": ", ":\n") for m in data], list(data.values()), color=[colours[m] for m in data])
+        ax.bar_label(bars, fmt="%.2g", padding=2); ax.set_title(key); ax.tick_params(axis="x", labelsize=7); ax.grid(axis="x", visible=False); ax.margins(y=.12)
+    axes[0][0].set_ylabel("comparisons per second")
+    fig.savefig(results / "speed.png", dpi=110); plt.close(fig)
+    way = {m: v for m, v in found.get("train/dsp", {}).get("comparisons_per_second", {}).items() if m in ("trl", "pairs", "unique", "buckets", "trees", "dense")}
+    if "unique" in way:
+        order = [m for m in ("trl", "pairs", "unique", "buckets", "trees", "dense") if m in way]
+        fig, ax = plt.subplots(figsize=(6.4, 3), constrained_layout=True)
+        bars = ax.barh([NAMES[m] for m in order][::-1], [way[m] for m in order][::-1], color=sns.color_palette("colorblind")[0])
+        ax.bar_label(bars, fmt="%.2f", padding=3); ax.set_xlabel("comparisons per second, training on DSP lists"); ax.grid(axis="y", visible=False); ax.margins(x=.1)
+        fig.savefig(results / "steps.png", dpi=110); plt.close(fig)
+
+
+if __name__ == "__main__":
+    found = summary()
+    (results / "summary.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    draw(found)
+    for key, row in found.items(): print(key, {k: v for k, v in row.items() if k.startswith("vs") or k == "dense_share"})

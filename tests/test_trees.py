@@ -1,0 +1,100 @@
+"A tree gives the rewards, the loss and every adapter gradient of the plain computation: each text of each pair fed alone, in fp32."
+import pytest
+import torch
+from datasets import Dataset, disable_progress_bars
+from torch.nn.functional import logsigmoid
+
+disable_progress_bars()
+PROMPT = "## Human:\nWhich of these is best?\n\n## Assistant:\n"
+CASES = {
+    "two": [PROMPT + "This one.", PROMPT + "That one, I should think."],
+    "three": [PROMPT + a for a in ("This one.", "That one, surely.", "None of them, to be honest with you.")],
+    "four": [PROMPT + a for a in ("One", "One and two", "Two, then", "Neither of the four")],
+    "five": [PROMPT + a for a in ("a", "bb", "ccc dd", "Perhaps the fifth of them", "e")],
+    "six": [PROMPT + a for a in ("This", "That", "These", "Those", "Them", "It")],
+    "empty branch": [PROMPT + "Yes", PROMPT, PROMPT + "No, and here is why."],
+    "one-token branches": [PROMPT + "a", PROMPT + "b", PROMPT + "c"],
+    "identical texts": [PROMPT + "Same.", PROMPT + "Same.", PROMPT + "Other."],
+    "a prefix of another": [PROMPT + "Yes", PROMPT + "Yes, of course", PROMPT + "Yes, of course it is so."],
+    "nothing in common": ["Alpha beta gamma.", "## Human:\nx\n\n## Assistant:\ny", "zz"],
+    "truncated": ["Once upon a time there was a very long question indeed. " * 4 + PROMPT + a for a in ("Short.", "A rather longer answer than that one, with words to spare.", "Mid one.")],
+}
+
+
+@pytest.fixture(scope="module", params=["llama", "qwen2", "mistral"])
+def model(request, tmp_path_factory):
+    from custom_rm.model import RewardModel
+    from custom_rm.tiny import tiny_base
+    base = tiny_base(tmp_path_factory.mktemp(request.param) / "base", [t for texts in CASES.values() for t in texts], request.param)
+    rm = RewardModel(base, quantize=False, max_length=48).add_adapter("x")
+    assert rm.trees, f"{request.param} doesn't take trees"
+    with torch.no_grad():  # LoRA begins as nothing: give it weights, so that every gradient has something to say
+        for n, p in rm.named_parameters():
+            if p.requires_grad: p.copy_(torch.randn(p.shape, generator=torch.Generator().manual_seed(len(n))) * .3)
+    return rm.eval()
+
+
+def plain(rm, ids, scores):
+    "Loss and gradients text by text: no batch, no padding, no tree"
+    rm.zero_grad()
+    rewards = torch.cat([rm(torch.tensor([t]), torch.ones(1, len(t), dtype=torch.long))["rewards"] for t in ids])
+    wins = [(i, j) for i, a in enumerate(scores) for j, b in enumerate(scores) if a > b]
+    loss = -torch.stack([logsigmoid(rewards[i] - rewards[j]) for i, j in wins]).mean()
+    loss.backward()
+    return rewards.detach(), loss.detach(), {n: p.grad.clone() for n, p in rm.named_parameters() if p.grad is not None}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_equals_the_plain_computation(model, case):
+    from custom_rm.losses import ranking_loss
+    from custom_rm.packing import score_table, tokenize_records, unflatten
+    texts = CASES[case]
+    scores = [float(len(texts) - i) for i in range(len(texts))] if case == "four" else [1.] + [0.] * (len(texts) - 1)
+    tokens, counts = tokenize_records(Dataset.from_list([dict(text=texts, score=scores)]), model.tokenizer, model.max_length)
+    record = tokens[0]
+    if case == "truncated": assert counts["truncated"] == len(texts)
+    if case not in ("nothing in common", "truncated"): assert counts["tokens"] < counts["unshared"]
+    rewards, loss, gradients = plain(model, record["input_ids"], scores)
+    model.zero_grad()
+    made = model.batch([record])
+    assert "layout" in made, "no tree was made"
+    found = model(**made)["rewards"]
+    mine = ranking_loss(unflatten(found, score_table([record])), score_table([record]))
+    mine.backward()
+    assert torch.allclose(found, rewards, rtol=1e-4, atol=1e-5 * float(rewards.abs().max()))
+    assert abs(float(mine.detach() / loss) - 1) < 1e-4
+    grown = {n: p.grad for n, p in model.named_parameters() if p.grad is not None}
+    assert grown.keys() == gradients.keys() and len(gradients) > 20
+    for n, g in gradients.items():
+        assert float((grown[n] - g).norm()) <= 1e-4 * float(g.norm()) + 1e-7, f"{n}: {float((grown[n] - g).norm() / g.norm()):.1e}"
+
+
+def test_many_trees_in_a_row(model):
+    "Trees that share a row don't see each other, whatever stands before them."
+    from custom_rm.packing import tokenize_records
+    records = [dict(text=t, score=[1.] + [0.] * (len(t) - 1)) for t in CASES.values()]
+    tokens = list(tokenize_records(Dataset.from_list(records), model.tokenizer, model.max_length)[0])
+    with torch.no_grad():
+        apart = torch.cat([model(**model.batch([r]))["rewards"] for r in tokens])
+        for order in (tokens, tokens[::-1]):
+            together = model(**model.batch(order))["rewards"]
+            if order is not tokens: together = torch.cat(list(together.split([len(r["score"]) for r in order]))[::-1])
+            assert torch.allclose(together, apart, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["bert", "gpt2", "window"])
+def test_models_that_take_no_trees_are_fed_rectangles(kind, tmp_path):
+    "An encoder and a window shorter than the texts fall back; the rewards are those of the texts alone."
+    import json
+    from custom_rm.model import RewardModel
+    from custom_rm.scorer import score_texts
+    from custom_rm.tiny import tiny_base
+    base = tiny_base(tmp_path / "base", CASES["five"], "mistral" if kind == "window" else kind)
+    if kind == "window":
+        config = json.loads((base / "config.json").read_text()); config["sliding_window"] = 16
+        (base / "config.json").write_text(json.dumps(config))
+    rm = RewardModel(base, quantize=False, max_length=48).add_adapter("x")
+    if kind != "gpt2": assert not rm.trees  # GPT-2 adds its positions itself; either way is right as long as the rewards are
+    texts = CASES["five"]
+    alone = [float(score_texts(rm, [t])[0]) for t in texts]
+    assert abs(score_texts(rm, texts) - alone).max() < 1e-4
