@@ -113,7 +113,8 @@ def trl_trainer(a, data, grouped: bool, **more):
     bf16 = a.device.startswith("cuda") and next(p.dtype for p in model.parameters() if p.is_floating_point()) == torch.bfloat16
     config = RewardConfig(output_dir=tempfile.mkdtemp(), per_device_train_batch_size=8, per_device_eval_batch_size=8, max_length=a.max_length, num_train_epochs=1,
         learning_rate=1e-4, gradient_checkpointing=a.checkpointing, bf16=bf16, fp16=False, use_cpu=a.device == "cpu", optim="adamw_torch", max_grad_norm=1.0,
-        train_sampling_strategy="group_by_length" if grouped else "random", save_strategy="no", report_to="none", logging_steps=1, disable_tqdm=True, **more)
+        train_sampling_strategy="group_by_length" if grouped else "random", save_strategy="no", report_to="none", logging_steps=1, disable_tqdm=True,
+        remove_unused_columns=False, **more)  # or the lengths that grouping needs are removed before it sees them
     return RewardTrainer(model=model, args=config, train_dataset=Dataset.from_list(data), processing_class=tokenizer, peft_config=lora)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from statistics import median
 
 results = Path(__file__).parent / "results"
-NAMES = {"trl": "TRL 1.16, as shipped", "trl-grouped": "TRL 1.16, length grouping", "pairs": "pairs, padded", "unique": "unique texts, padded", "buckets": "unique texts, length buckets", "trees": "custom_rm: trees", "dense": "limit: dense batch"}
+NAMES = {"trl": "TRL 1.16, as shipped", "trl-grouped": "TRL 1.16, length grouping", "pairs": "pairs, padded", "unique": "unique texts, padded", "buckets": "unique texts, length buckets", "trees-malloc": "trees, allocator as it is", "trees": "custom_rm: trees", "dense": "limit: dense batch"}
 
 
 def read(name: str): return json.loads((results / f"{name}.json").read_text(encoding="utf-8")) if (results / f"{name}.json").exists() else None
@@ -65,9 +65,9 @@ def draw(found: dict) -> None:
         ax.bar_label(bars, fmt="%.2g", padding=2); ax.set_title(key); ax.tick_params(axis="x", labelsize=7); ax.grid(axis="x", visible=False); ax.margins(y=.12)
     axes[0][0].set_ylabel("comparisons per second")
     fig.savefig(results / "speed.png", dpi=110); plt.close(fig)
-    way = {m: v for m, v in found.get("train/dsp", {}).get("comparisons_per_second", {}).items() if m in ("trl", "pairs", "unique", "buckets", "trees", "dense")}
+    way = {m: v for m, v in found.get("train/dsp", {}).get("comparisons_per_second", {}).items() if m in ("trl", "pairs", "unique", "buckets", "trees-malloc", "trees", "dense")}
     if "unique" in way:
-        order = [m for m in ("trl", "pairs", "unique", "buckets", "trees", "dense") if m in way]
+        order = [m for m in ("trl", "pairs", "unique", "buckets", "trees-malloc", "trees", "dense") if m in way]
         fig, ax = plt.subplots(figsize=(6.4, 3), constrained_layout=True)
         bars = ax.barh([NAMES[m] for m in order][::-1], [way[m] for m in order][::-1], color=sns.color_palette("colorblind")[0])
         ax.bar_label(bars, fmt="%.2f", padding=3); ax.set_xlabel("comparisons per second, training on DSP lists"); ax.grid(axis="y", visible=False); ax.margins(x=.1)

@@ -3,7 +3,8 @@
 Every method trains on the same comparisons with the same base, quantization, LoRA, precision, checkpointing, optimizer and length, 8 comparisons an
 optimizer step (two DSP lists, or eight pairs), each in its own process, in turns. `trl` and `trees` are the two trainers as their users run them; `trl-grouped`
 adds TRL's length grouping; `dense` is the limit: our trainer's model on rectangles of as many tokens with no mask, no padding and no trainer around it.
-`--steps` adds what lies between pairs and trees, one idea at a time: pairs, unique texts, unique texts in length buckets.
+`--steps 1` adds what lies between pairs and trees, one idea at a time: pairs, unique texts, unique texts in length buckets; and trees without the advice to
+the C library's allocator that `custom_rm` gives on a CPU.
 """
 import random
 import time
@@ -11,7 +12,7 @@ import time
 from common import arguments, compete, pairs, peak, reward_model, results, sample, serve, sync, trl_trainer
 
 METHODS = ["trl", "trl-grouped", "trees", "dense"]
-STEPS = ["pairs", "unique", "buckets"]
+STEPS = ["pairs", "unique", "buckets", "trees-malloc"]
 
 
 def lists_a_step(a) -> int: return 2 if a.set.startswith("dsp") else 8
@@ -51,8 +52,10 @@ def trl(a, grouped: bool):
     serve(step)
 
 
-def trees(a):
+def trees(a, advise: bool = True):
     import tempfile
+    import custom_rm.model
+    if not advise: custom_rm.model.keep_freed_memory = lambda: False
     from datasets import Dataset, disable_progress_bars
     from transformers import PrinterCallback
     from custom_rm.packing import tokenize_records
@@ -144,7 +147,7 @@ def dense(a):
         for j in range(0, len(parts[i]), size):
             ids = [rm.tokenizer(r["text"])["input_ids"] for r in parts[i][j:j + size]]
             total, mean = sum(len(grow(t).ids) for t in ids), sum(len(t) for ts in ids for t in ts) / sum(map(len, ids))
-            batches.append(torch.randint(1000, (max(1, round(total / mean)), round(mean))).to(rm.device))
+            batches.append(torch.randint(len(rm.tokenizer), (max(1, round(total / mean)), round(mean))).to(rm.device))
         model = rm.trunk.base_model.model
         sync(a); start = time.perf_counter()
         for b in batches:
@@ -159,7 +162,7 @@ def dense(a):
 if __name__ == "__main__":
     from pathlib import Path
     a = arguments(__doc__.splitlines()[0], set="dsp", lists=12, budget=2048, steps=0, only=["all"])
-    if a.worker: dict.get({"trl": lambda: trl(a, False), "trl-grouped": lambda: trl(a, True), "trees": lambda: trees(a), "dense": lambda: dense(a)}, a.worker, lambda: plain(a, a.worker))()
+    if a.worker: dict.get({"trl": lambda: trl(a, False), "trl-grouped": lambda: trl(a, True), "trees": lambda: trees(a), "trees-malloc": lambda: trees(a, False), "dense": lambda: dense(a)}, a.worker, lambda: plain(a, a.worker))()
     else:
         methods = METHODS + (STEPS if a.steps else [])
         if a.only != ["all"]: methods = [m for m in methods if m in a.only]

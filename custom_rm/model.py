@@ -6,8 +6,8 @@
 __all__ = ['default_device', 'default_dtype', 'keep_freed_memory', 'pool', 'new_head', 'choose_pad', 'load_trunk', 'head_name',
            'LoRA', 'RewardModel', 'patch', 'file_sha256', 'versions', 'device_name', 'read_card', 'load']
 
-# %% ../nbs/api/07_model.ipynb #a8f34ef3
-import ctypes, hashlib, inspect, json, shutil, warnings
+# %% ../nbs/api/07_model.ipynb #820eef63
+import ctypes, hashlib, inspect, json, os, shutil, warnings
 from dataclasses import asdict, dataclass, field
 from datetime import date
 from functools import cache
@@ -97,7 +97,7 @@ def _plain_4bit(module:nn.Module) -> None:
     for m in module.modules():
         if type(m) is _linear_4bit_cpu().__base__: m.__class__ = _linear_4bit_cpu()
 
-# %% ../nbs/api/07_model.ipynb #44236599
+# %% ../nbs/api/07_model.ipynb #4d7d6204
 def load_trunk(
     base:str|Base="smollm2-135m", # A name that `fetch_model` knows, a folder, a hub id, or what `fetch_model` gave
     quantize:bool=True,           # 4-bit NF4 with double quantization (QLoRA, arXiv 2305.14314)
@@ -114,7 +114,9 @@ def load_trunk(
     if quantize:
         options["quantization_config"] = BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True,
                                                             bnb_4bit_compute_dtype=dtype, llm_int8_skip_modules=["score", "classifier", "lm_head"])
-        options["device_map"] = {"": device}
+        # FSDP cuts tensors of one floating type: the 4-bit blocks must be stored as such, and it places them itself
+        if os.environ.get("ACCELERATE_USE_FSDP") == "true": options["quantization_config"].bnb_4bit_quant_storage = dtype
+        else: options["device_map"] = {"": device}
     try: model = quietly(AutoModelForSequenceClassification.from_pretrained, base.path, **options)
     except (ValueError, KeyError) as e: raise DataError(f"base model {base.name!r}: transformers can't load it as a sequence classifier ({str(e).splitlines()[0][:120]}); choose another") from None
     tokenizer = quietly(AutoTokenizer.from_pretrained, base.path)
