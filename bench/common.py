@@ -57,7 +57,8 @@ def records(name: str, part: str = "train") -> list[dict]:
 
 def sample(name: str, tokenizer, repetitions: int, lists: int, max_length: int, seed: int = 0) -> list[list[dict]]:
     """The same records for every method, others in each repetition: `lists` DSP lists; of pairs, batches of 8 that length grouping
-    over the whole set would make, one from each part of the range of lengths, so that grouping is measured at its best."""
+    over the whole set would make, one from each part of the range of lengths, so that grouping is measured at its best. The first part
+    is small and for warming up."""
     rng = random.Random(seed)
     data = records(name)
     lengths = [max(map(len, tokenizer(r["text"])["input_ids"])) for r in data]
@@ -65,13 +66,16 @@ def sample(name: str, tokenizer, repetitions: int, lists: int, max_length: int, 
     if name.startswith("dsp"):
         order = [i for _, i in kept]; rng.shuffle(order)
         if len(order) < lists * repetitions: raise SystemExit(f"{name} has {len(order)} lists; lower --lists or --repetitions")
-        return [[data[i] for i in order[r * lists:(r + 1) * lists]] for r in range(repetitions)]
+        return warmed([[data[i] for i in order[r * lists:(r + 1) * lists]] for r in range(repetitions)], 2)
     kept.sort()
     batches = [[i for _, i in kept[j:j + 8]] for j in range(0, len(kept) - 7, 8)]
     parts = lists // 8
     size = len(batches) // parts
     drawn = [rng.sample(range(p * size, (p + 1) * size), repetitions) for p in range(parts)]
-    return [[data[i] for p in range(parts) for i in batches[drawn[p][r]]] for r in range(repetitions)]
+    return warmed([[data[i] for p in range(parts) for i in batches[drawn[p][r]]] for r in range(repetitions)], 8)
+
+
+def warmed(parts: list, n: int) -> list: return [parts[0][:n], *parts]
 
 
 def pairs(data: list[dict]) -> list[dict]:
@@ -169,7 +173,7 @@ def compete(a, script: str, methods: list[str], path: Path, at_once: bool = True
         workers = {m: Worker(script, m, log) for m in methods}
         for i in [-1, *range(a.repetitions)]:
             for m, w in workers.items():
-                start = time.time(); row = w(max(i, 0))
+                start = time.time(); row = w(i + 1)
                 print(f"{m:14} repetition {i + 1}/{a.repetitions}: {row['seconds']:7.2f} s of work, {time.time() - start:7.2f} s in all" + ("  (warm-up)" if i < 0 else ""), flush=True)
                 if i >= 0: rows[m].append(row)
             if i >= 0: write(path, a, rows=rows, **notes)

@@ -13,11 +13,12 @@ METHODS = ["trl", "trl-grouped", "trees"]
 
 
 def sets(a) -> list[dict[str, list[dict]]]:
-    "For each repetition five sets of records over the same queries"
+    "For the warm-up and each repetition five sets of records over the same queries"
     by = {d: records(f"dsp:{d}", "test") for d in DOMAINS}
     order = list(range(len(by[DOMAINS[0]]))); random.Random(0).shuffle(order)
     if len(order) < a.queries * a.repetitions: raise SystemExit(f"the file has {len(order)} queries; lower --queries")
-    return [{d: [by[d][j] for j in order[i * a.queries:(i + 1) * a.queries]] for d in DOMAINS} for i in range(a.repetitions)]
+    found = [{d: [by[d][j] for j in order[i * a.queries:(i + 1) * a.queries]] for d in DOMAINS} for i in range(a.repetitions)]
+    return [{d: rows[:1] for d, rows in found[0].items()}, *found]  # the first is for warming up
 
 
 def trl(a, grouped: bool):
