@@ -184,7 +184,7 @@ def patch(f):
     setattr(f.__annotations__["self"], f.__name__, f)
     return f
 
-# %% ../nbs/api/07_model.ipynb #704d7b80
+# %% ../nbs/api/07_model.ipynb #15e29270
 @patch
 def add_adapter(self:RewardModel,
     name:str,            # Of the new adapter, such as "general" or "academy"
@@ -196,7 +196,7 @@ def add_adapter(self:RewardModel,
     config = LoraConfig(r=self.lora.rank, lora_alpha=self.lora.alpha, lora_dropout=self.lora.dropout, target_modules="all-linear",
                         task_type="SEQ_CLS", modules_to_save=[head_name(self.trunk)] if not self.adapters else [self._head])
     with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*(multiple adapters|is_gradient_checkpointing).*") # neither is a user's concern
+        warnings.filterwarnings("ignore", message=".*(multiple adapters|is_gradient_checkpointing|should not be contained in the prefix).*") # none is a user's concern
         torch.manual_seed(self.seed)
         if not self.adapters:
             self._head = head_name(self.trunk)
@@ -396,11 +396,12 @@ def read_card(
     try: return json.loads(path.read_text(encoding="utf-8"))
     except ValueError as e: raise DataError(f"{path}: broken JSON ({e})") from None
 
-# %% ../nbs/api/07_model.ipynb #8740e15b
+# %% ../nbs/api/07_model.ipynb #7a6ecf35
 def load(
     *folders:str|Path, # One artefact or several on the same base
     device:torch.device|str|None=None, # The best there is if None
     base:str|Base|None=None, # Where the base lies, if not where the artefact says
+    quantize:bool|None=None, # 4-bit or not; as it was trained if None
 )->RewardModel: # With one adapter an artefact, named like its folder; the first in use
     "Load artefacts onto one trunk. Raises `DataError` where they don't fit it or each other."
     cards = [read_card(f) for f in folders]
@@ -411,7 +412,7 @@ def load(
     found = base if isinstance(base, Base) else fetch_model(base or first["base"]["name"])
     if found.sha256 != first["base"]["sha256"]:
         raise DataError(f"{folders[0]}: was trained on weights {first['base']['sha256'][:12]}… of {first['base']['name']!r} ({first['base']['source']}), here are {found.sha256[:12]}… ({found.source}); fetch those, or scores would differ")
-    rm = RewardModel(found, first["base"]["quantize"], LoRA(**first["lora"]), first["pooling"], first["template"], first["max_length"], device=device)
+    rm = RewardModel(found, first["base"]["quantize"] if quantize is None else quantize, LoRA(**first["lora"]), first["pooling"], first["template"], first["max_length"], device=device)
     for folder in folders:
         rm.add_adapter(Path(folder).resolve().name).load_weights(folder)
     rm.eval()

@@ -68,5 +68,6 @@ def quietly(
         if bars: logging.enable_progress_bar()
         if maps: enable_progress_bars()
 
-# %% ../nbs/api/00_tiny.ipynb #7a70923f
-logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
+# %% ../nbs/api/00_tiny.ipynb #7b48e36f
+def _not_news(record) -> bool: return not any(x in str(record.msg) for x in ("gemm_4bit_forward", "mtime may not be reliable"))
+for name in ("bitsandbytes.backends.cpu.ops", "transformers.trainer_utils"): logging.getLogger(name).addFilter(_not_news)
