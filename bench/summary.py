@@ -8,7 +8,7 @@ from pathlib import Path
 from statistics import median
 
 results = Path(__file__).parent / "results"
-NAMES = {"trl": "TRL 1.16, as shipped", "trl-grouped": "TRL 1.16, length grouping", "pairs": "pairs, padded", "unique": "unique texts, padded", "buckets": "unique texts, length buckets", "trees-malloc": "trees, allocator as it is", "trees": "custom_rm: trees", "dense": "limit: dense batch"}
+NAMES = {"trl": "TRL 1.16, as shipped", "trl-grouped": "TRL 1.16, length grouping", "pairs": "pairs, padded", "unique": "unique texts, padded", "buckets": "unique texts, length buckets", "trees-malloc": "trees, allocator as it is", "trees-imitation": "trees, imitation loss on", "trees": "custom_rm: trees", "dense": "limit: dense batch"}
 
 
 def read(name: str): return json.loads((results / f"{name}.json").read_text(encoding="utf-8")) if (results / f"{name}.json").exists() else None

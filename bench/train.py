@@ -4,7 +4,7 @@ Every method trains on the same comparisons with the same base, quantization, Lo
 optimizer step (two DSP lists, or eight pairs), each in its own process, in turns. `trl` and `trees` are the two trainers as their users run them; `trl-grouped`
 adds TRL's length grouping; `dense` is the limit: our trainer's model on rectangles of as many tokens with no mask, no padding and no trainer around it.
 `--steps 1` adds what lies between pairs and trees, one idea at a time: pairs, unique texts, unique texts in length buckets; and trees without the advice to
-the C library's allocator that `custom_rm` gives on a CPU.
+the C library's allocator that `custom_rm` gives on a CPU; and trees with the imitation loss, for its memory.
 """
 import random
 import time
@@ -12,7 +12,7 @@ import time
 from common import arguments, compete, pairs, peak, reward_model, results, sample, serve, sync, trl_trainer
 
 METHODS = ["trl", "trl-grouped", "trees", "dense"]
-STEPS = ["pairs", "unique", "buckets", "trees-malloc"]
+STEPS = ["pairs", "unique", "buckets", "trees-malloc", "trees-imitation"]
 
 
 def lists_a_step(a) -> int: return 2 if a.set.startswith("dsp") else 8
@@ -52,7 +52,7 @@ def trl(a, grouped: bool):
     serve(step)
 
 
-def trees(a, advise: bool = True):
+def trees(a, advise: bool = True, imitation: float = 0.0):
     import tempfile
     import custom_rm.model
     if not advise: custom_rm.model.keep_freed_memory = lambda: False
@@ -67,7 +67,7 @@ def trees(a, advise: bool = True):
     def step(i):
         tokens, counts = tokenize_records(Dataset.from_list([dict(text=r["text"], score=[float(s) for s in r["score"]]) for r in parts[i]]), rm.tokenizer, rm.max_length)
         args = training_arguments(tempfile.mkdtemp(), rm, -(-len(tokens) // lists_a_step(a)), learning_rate=1e-4, batch_size=lists_a_step(a), save_strategy="no", optim="adamw_torch")
-        trainer = RewardTrainer(rm, args, tokens, budget=a.budget)
+        trainer = RewardTrainer(rm, args, tokens, budget=a.budget, imitation=imitation)
         trainer.remove_callback(PrinterCallback)
         return dict(seconds=timed(trainer, a), comparisons=len(pairs(parts[i])), tokens=counts["tokens"], peak_gib=peak(a))
     serve(step)
@@ -162,7 +162,7 @@ def dense(a):
 if __name__ == "__main__":
     from pathlib import Path
     a = arguments(__doc__.splitlines()[0], set="dsp", lists=12, budget=2048, steps=0, only=["all"])
-    if a.worker: dict.get({"trl": lambda: trl(a, False), "trl-grouped": lambda: trl(a, True), "trees": lambda: trees(a), "trees-malloc": lambda: trees(a, False), "dense": lambda: dense(a)}, a.worker, lambda: plain(a, a.worker))()
+    if a.worker: dict.get({"trl": lambda: trl(a, False), "trl-grouped": lambda: trl(a, True), "trees": lambda: trees(a), "trees-malloc": lambda: trees(a, False), "trees-imitation": lambda: trees(a, imitation=.1), "dense": lambda: dense(a)}, a.worker, lambda: plain(a, a.worker))()
     else:
         methods = METHODS + (STEPS if a.steps else [])
         if a.only != ["all"]: methods = [m for m in methods if m in a.only]

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['encode', 'Tree', 'shared', 'grow', 'tokenize_records', 'Layout', 'pack', 'allowed', 'rows', 'score_table',
-           'unflatten', 'to_imitate', 'deal', 'parts', 'StepSampler']
+           'unflatten', 'to_imitate', 'deal', 'deal_rectangles', 'parts', 'StepSampler']
 
 # %% ../nbs/api/05_packing.ipynb #e7c0e970
 from collections.abc import Iterable
@@ -205,13 +205,30 @@ def deal(
         if all(l <= budget or len(b) <= 1 for l, b in zip(load, batches)): return [sorted(b) for b in batches]
         count += processes
 
-# %% ../nbs/api/05_packing.ipynb #53219487
+# %% ../nbs/api/05_packing.ipynb #103c5c52
+def deal_rectangles(
+    records:list[dict], # With input_ids
+    budget:int,         # Tokens of a batch, padding included; a larger record has a batch to itself
+    processes:int=1,    # Batches come in multiples of it
+)->list[list[int]]: # Indices of the records of each batch, the longest first; empty where there are more batches than records
+    "Deal records into rectangles of like length."
+    width = [max(map(len, r["input_ids"])) for r in records]
+    height = [len(set(map(tuple, r["input_ids"]))) for r in records]
+    batches, rows = [], 0
+    for i in sorted(range(len(records)), key=lambda i: (-width[i], i)):
+        if not batches or (rows + height[i]) * width[batches[-1][0]] > budget: batches.append([]); rows = 0
+        batches[-1].append(i); rows += height[i]
+    return batches + [[] for _ in range(-len(batches) % processes)]
+
+# %% ../nbs/api/05_packing.ipynb #42b0c86c
 def parts(
     record:dict, # With input_ids and score
     budget:int,  # Tokens of a part; a larger text has a part to itself
+    trees:bool=True, # Parts share their prefix; if not, each text counts whole
 )->list[dict]: # Records of fewer texts each, in order
     "Divide a record's texts over several feedings."
-    texts, p, out = record["input_ids"], grow(record["input_ids"]).prefix, []
+    texts, p, out = record["input_ids"], grow(record["input_ids"]).prefix if trees else 0, []
+    if not trees: texts = [max(record["input_ids"], key=len)] * len(texts) # in a rectangle all are as long as the longest
     for i, t in enumerate(texts):
         if not out or load + len(t) - p > budget: out.append([]); load = p
         out[-1].append(i); load += len(t) - p

@@ -247,7 +247,7 @@ def _flat(d:dict, prefix:str="") -> dict:
     "Nested settings by dotted name"
     return {k: v for key, value in d.items() for k, v in (_flat(value, f"{prefix}{key}.").items() if isinstance(value, dict) and key in ("base", "lora", "general", "custom") else [(prefix + key, value)])}
 
-# %% ../nbs/api/11_stages.ipynb #7817ca26
+# %% ../nbs/api/11_stages.ipynb #74e2bed0
 @patch
 def _note(self:Run, **line) -> None:
     "Add a line to the run's log"
@@ -260,6 +260,7 @@ def model(self:Run) -> RewardModel:
         b = self.recipe.base
         self.rm = RewardModel(b.name, b.quantize, self.recipe.lora, b.pooling, b.template, b.max_length, device=self.device, seed=self.seed).add_adapter("base")
         if b.recompute: self.rm.checkpoint_activations()
+        if not self.rm.trees: self.report(f"base      takes no tree attention ({'an encoder' if not self.rm.is_decoder else 'its rewards would change'}); texts are fed whole, each different one once, in batches of like length")
         self.report(f"base      {self.rm.base.name} from {self.rm.base.source}, {'4-bit NF4' if b.quantize else 'unquantized'} on {self.rm.device.type}, {str(self.rm.dtype).removeprefix('torch.')}; {self.rm.trainable():,} trained weights an adapter")
     return self.rm
 

@@ -14,12 +14,12 @@ import torch
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer_utils import EvalLoopOutput
 
-# %% ../nbs/api/10_trainer.ipynb #bf9ab288
+# %% ../nbs/api/10_trainer.ipynb #7c795ad4
 from .losses import centring_loss, preferred, ranking_loss
 from .metrics import measure
 from .model import RewardModel
 from .records import DataError
-from .packing import StepSampler, deal, parts, score_table, unflatten
+from .packing import StepSampler, deal, deal_rectangles, parts, score_table, unflatten
 
 # %% ../nbs/api/10_trainer.ipynb #c760edb7
 def step_counts(
@@ -82,34 +82,44 @@ def total(self:RewardTrainer, parts:dict):
     "The losses times their coefficients."
     return parts["ranking_loss"] + self.imitation * parts.get("imitation_loss", 0) + self.centring * parts.get("centring_loss", 0)
 
-# %% ../nbs/api/10_trainer.ipynb #56020234
+# %% ../nbs/api/10_trainer.ipynb #b3d50104
 @patch
 def training_step(self:RewardTrainer, model, inputs:list[dict], num_items_in_batch=None):
     "Forward and backward over this process's share of a step's records; their share of the loss."
     model.train()
     world, rank = self.args.world_size, self.args.process_index
     counts, loss = step_counts(inputs, self.whole), torch.zeros((), device=self.args.device)
-    mine = deal([r["length"] for r in inputs], self.budget, world)[rank::world]
+    mine = self._deal(inputs, world)[rank::world]
     for i, batch in enumerate(mine):
         records = [inputs[j] for j in batch]
         with nullcontext() if i == len(mine) - 1 else self.accelerator.no_sync(model): loss += world * self._one_batch(model, records or inputs[:1], counts, world * bool(records))
     return loss
 
 @patch
+def _deal(self:RewardTrainer, records:list[dict], processes:int=1) -> list[list[int]]:
+    "Records into batches, as the model takes them"
+    return deal([r["length"] for r in records], self.budget, processes) if self.rm.trees else deal_rectangles(records, self.budget, processes)
+
+@patch
+def _size(self:RewardTrainer, record:dict) -> int:
+    "Tokens that a record takes by itself"
+    return record["length"] if self.rm.trees else len(set(map(tuple, record["input_ids"]))) * max(map(len, record["input_ids"]))
+
+@patch
 def _one_batch(self:RewardTrainer, model, records:list[dict], counts, factor:float):
     "Backward through one batch; its share of the loss. Factor 0 is for a process that has nothing to do but must take part"
-    if len(records) == 1 and records[0]["length"] > self.budget and len(records[0]["score"]) > 1: return self._in_parts(model, records[0], counts, factor)
+    if len(records) == 1 and self._size(records[0]) > self.budget and len(records[0]["score"]) > 1: return self._in_parts(model, records[0], counts, factor)
     with self.compute_loss_context_manager(): parts, rewards, scores = self.losses(model, records, counts)
     loss = self.total(parts)
     self.accelerator.backward(loss.float() * factor)
     if factor: self._note(parts, rewards.detach(), scores)
     return loss.detach() * bool(factor)
 
-# %% ../nbs/api/10_trainer.ipynb #60002b9d
+# %% ../nbs/api/10_trainer.ipynb #b4959fff
 @patch
 def _in_parts(self:RewardTrainer, model, record:dict, counts, factor:float):
     "`_one_batch` for one list whose texts are fed in parts"
-    pieces, scores = parts(record, self.budget), score_table([record]).to(self.args.device)
+    pieces, scores = parts(record, self.budget, self.rm.trees), score_table([record]).to(self.args.device)
     best = max(range(len(record["score"])), key=lambda i: record["score"][i])
     with torch.no_grad(), self.compute_loss_context_manager():
         rewards = torch.cat([self.rm(**self.rm.batch([p]))["rewards"] for p in pieces])[None].float()
@@ -150,12 +160,12 @@ def log(self:RewardTrainer, logs:dict, *args, **kwargs) -> None:
         self._logged_at = self.state.global_step; s.clear()
     Trainer.log(self, logs, *args, **kwargs)
 
-# %% ../nbs/api/10_trainer.ipynb #9ed0aac5
+# %% ../nbs/api/10_trainer.ipynb #a1913c8d
 @patch
 def get_eval_dataloader(self:RewardTrainer, eval_dataset=None):
     "Records of one validation set in batches of the token budget."
     data = self.eval_dataset[eval_dataset] if isinstance(eval_dataset, str) else self.eval_dataset if eval_dataset is None else eval_dataset
-    return self._loader(data, deal(data["length"], self.budget))
+    return self._loader(data, deal(data["length"], self.budget) if self.rm.trees else deal_rectangles(list(data), self.budget))
 
 @patch
 @torch.no_grad()
