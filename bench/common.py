@@ -141,7 +141,22 @@ def serve(step) -> None:
     out = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     print(json.dumps("ready"), file=out, flush=True)
-    for line in sys.stdin: print(json.dumps(step(int(line))), file=out, flush=True)
+    for line in sys.stdin:
+        row = step(int(line))
+        rest()
+        print(json.dumps(row), file=out, flush=True)
+
+
+def rest() -> None:
+    "Give memory back before another method's turn: several workers that keep theirs would not fit on a small machine"
+    import ctypes
+    import gc
+    gc.collect()
+    try: ctypes.CDLL("libc.so.6").malloc_trim(0)
+    except (OSError, AttributeError): pass
+    if "torch" in sys.modules:
+        import torch
+        if torch.cuda.is_available(): torch.cuda.empty_cache()
 
 
 class Worker:

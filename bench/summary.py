@@ -42,6 +42,7 @@ def summary() -> dict:
         for key in ("dsp", "hh", "webgpt"):
             if found := read(f"train-{key}{end}"): out[f"{prefix}train/{key}"] = one(found)
         if found := read(f"score-dsp5{end}"): out[f"{prefix}score/dsp5"] = one(found)
+        if found := read(f"train-dsp-steps{end}"): out[f"{prefix}steps/dsp"] = one(found)
     if found := read("llama-7b"):
         rows = {m: r for m, r in found["rows"].items()}
         out["cuda/memory/llama-7b"] = dict(cap_gib=found["cap_gib"], device=found["device"], peak_gib=round(max(r["peak_gib"] for r in rows["trees"]["rows"]), 2),
@@ -65,9 +66,10 @@ def draw(found: dict) -> None:
         ax.bar_label(bars, fmt="%.2g", padding=2); ax.set_title(key); ax.tick_params(axis="x", labelsize=7); ax.grid(axis="x", visible=False); ax.margins(y=.12)
     axes[0][0].set_ylabel("comparisons per second")
     fig.savefig(results / "speed.png", dpi=110); plt.close(fig)
-    way = {m: v for m, v in found.get("train/dsp", {}).get("comparisons_per_second", {}).items() if m in ("trl", "pairs", "unique", "buckets", "trees-malloc", "trees", "dense")}
+    steps = read("train-dsp-steps")
+    way = {m: median(speed(rs)) for m, rs in steps["rows"].items()} if steps else {}
     if "unique" in way:
-        order = [m for m in ("trl", "pairs", "unique", "buckets", "trees-malloc", "trees", "dense") if m in way]
+        order = [m for m in ("pairs", "unique", "buckets", "trees-malloc", "trees-imitation", "trees", "dense") if m in way]
         fig, ax = plt.subplots(figsize=(6.4, 3), constrained_layout=True)
         bars = ax.barh([NAMES[m] for m in order][::-1], [way[m] for m in order][::-1], color=sns.color_palette("colorblind")[0])
         ax.bar_label(bars, fmt="%.2f", padding=3); ax.set_xlabel("comparisons per second, training on DSP lists"); ax.grid(axis="y", visible=False); ax.margins(x=.1)

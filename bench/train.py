@@ -3,7 +3,7 @@
 Every method trains on the same comparisons with the same base, quantization, LoRA, precision, checkpointing, optimizer and length, 8 comparisons an
 optimizer step (two DSP lists, or eight pairs), each in its own process, in turns. `trl` and `trees` are the two trainers as their users run them; `trl-grouped`
 adds TRL's length grouping; `dense` is the limit: our trainer's model on rectangles of as many tokens with no mask, no padding and no trainer around it.
-`--steps 1` adds what lies between pairs and trees, one idea at a time: pairs, unique texts, unique texts in length buckets; and trees without the advice to
+`--steps 1` measures what lies between pairs and trees instead, one idea at a time: pairs, unique texts, unique texts in length buckets; and trees without the advice to
 the C library's allocator that `custom_rm` gives on a CPU; and trees with the imitation loss, for its memory.
 """
 import random
@@ -164,7 +164,7 @@ if __name__ == "__main__":
     a = arguments(__doc__.splitlines()[0], set="dsp", lists=12, budget=2048, steps=0, only=["all"])
     if a.worker: dict.get({"trl": lambda: trl(a, False), "trl-grouped": lambda: trl(a, True), "trees": lambda: trees(a), "trees-malloc": lambda: trees(a, False), "trees-imitation": lambda: trees(a, imitation=.1), "dense": lambda: dense(a)}, a.worker, lambda: plain(a, a.worker))()
     else:
-        methods = METHODS + (STEPS if a.steps else [])
+        methods = STEPS + ["trees", "dense"] if a.steps else METHODS  # apart: every worker keeps its memory while it waits
         if a.only != ["all"]: methods = [m for m in methods if m in a.only]
-        name = f"train-{a.set.replace(':', '-')}{'-cuda' if a.device.startswith('cuda') else ''}.json"
+        name = f"train-{a.set.replace(':', '-')}{'-steps' if a.steps else ''}{'-cuda' if a.device.startswith('cuda') else ''}.json"
         compete(a, __file__, methods, Path(a.out or results / name), set=a.set, lists=a.lists, budget=a.budget)

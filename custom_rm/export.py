@@ -42,7 +42,7 @@ def merged_weights(
         if "lora_" not in key and ".base_layer." not in key and not key.startswith(f"{head}."): out.setdefault(key, value.to("cpu", dtype if value.is_floating_point() else None).contiguous())
     return out
 
-# %% ../nbs/api/14_export.ipynb #eaa62255
+# %% ../nbs/api/14_export.ipynb #14959054
 def sample_texts(
     template:str, # Of the artefact
     n:int=40,     # Texts
@@ -51,6 +51,7 @@ def sample_texts(
     from custom_rm.records import read_records, to_template
     return [to_template(t, template) for r in read_records(mini_dir()/"general.test.json") for t in r["text"]][:n]
 
+# %% ../nbs/api/14_export.ipynb #9ba64ba5
 @torch.no_grad()
 def plain_rewards(
     folder:str|Path,   # A directory that `AutoModelForSequenceClassification` loads
@@ -64,6 +65,7 @@ def plain_rewards(
     one = lambda t: float(model(torch.tensor([tokenizer(t)["input_ids"][-max_length:]], device=device)).logits[0, 0])
     return np.array([one(t) for t in texts])
 
+# %% ../nbs/api/14_export.ipynb #25d211ed
 def merge(
     artefact:str|Path,
     out:str|Path,           # The directory to make
@@ -95,6 +97,7 @@ def merge(
     finally: shutil.rmtree(partial, ignore_errors=True)
     return found
 
+# %% ../nbs/api/14_export.ipynb #222e4679
 def _write_plain(rm:RewardModel, folder:Path, dtype:torch.dtype) -> None:
     "Weights, configuration and tokenizer of the merged model"
     from copy import deepcopy

@@ -184,7 +184,7 @@ def patch(f):
     setattr(f.__annotations__["self"], f.__name__, f)
     return f
 
-# %% ../nbs/api/07_model.ipynb #15e29270
+# %% ../nbs/api/07_model.ipynb #dae6975f
 @patch
 def add_adapter(self:RewardModel,
     name:str,            # Of the new adapter, such as "general" or "academy"
@@ -196,7 +196,7 @@ def add_adapter(self:RewardModel,
     config = LoraConfig(r=self.lora.rank, lora_alpha=self.lora.alpha, lora_dropout=self.lora.dropout, target_modules="all-linear",
                         task_type="SEQ_CLS", modules_to_save=[head_name(self.trunk)] if not self.adapters else [self._head])
     with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*(multiple adapters|is_gradient_checkpointing|should not be contained in the prefix).*") # none is a user's concern
+        warnings.filterwarnings("ignore", message=".*(multiple adapters|is_gradient_checkpointing|should not be contained in the prefix|fan_in_fan_out is set).*") # none is a user's concern
         torch.manual_seed(self.seed)
         if not self.adapters:
             self._head = head_name(self.trunk)

@@ -139,7 +139,7 @@ class Scorer:
 # %% ../nbs/api/09_scorer.ipynb #09f5ac4d
 from .model import patch
 
-# %% ../nbs/api/09_scorer.ipynb #b266c40b
+# %% ../nbs/api/09_scorer.ipynb #541e154f
 @patch
 def as_texts(self:Scorer,
     items:list|None=None, # Texts in any known template, or lists of chat messages
@@ -159,6 +159,7 @@ def as_texts(self:Scorer,
         made.append(to_template(item, self.rm.template))
     return made
 
+# %% ../nbs/api/09_scorer.ipynb #faf78586
 @patch
 def score(self:Scorer,
     items:list|None=None, prompt:str|list|None=None, responses:list|None=None, # As for `as_texts`

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Optional
 
-# %% ../nbs/api/14_serve.ipynb #06fe528e
-from .model import read_card
+# %% ../nbs/api/14_serve.ipynb #0e4331e0
+from .model import patch, read_card
 from .records import DataError
 from .scorer import Scorer, score_texts
 
@@ -34,7 +34,7 @@ class Refused(Exception):
     "A request that is not served: an HTTP status and a sentence"
     def __init__(self, status:int, why:str): self.status, self.why = status, why; super().__init__(why)
 
-# %% ../nbs/api/14_serve.ipynb #e30da96f
+# %% ../nbs/api/14_serve.ipynb #8243ee08
 class Batcher:
     "Requests in, rewards out, by way of one thread that owns the model"
     def __init__(self, scorer:Scorer, limits:Limits):
@@ -60,28 +60,31 @@ class Batcher:
             for i in mine: out[i] = table[:, at:at + len(jobs[i][0])]; at += len(jobs[i][0])
         return out
 
-    async def run(self):
-        "Until closed: gather, score, answer"
-        loop = asyncio.get_running_loop()
-        while not (self.closed and not self.jobs):
-            await self.wake.wait(); self.wake.clear()
-            if not self.jobs: continue
-            await asyncio.sleep(self.limits.batch_seconds)
-            while self.jobs:
-                jobs, n = [], 0
-                while self.jobs and (not jobs or n + len(self.jobs[0][0]) <= 256): jobs.append(self.jobs.popleft()); n += len(jobs[-1][0])
-                try: found = await loop.run_in_executor(self.thread, self._score, jobs)
-                except Exception as e: found = [e] * len(jobs)
-                self.waiting -= n; self.served["batches"] += 1
-                for (texts, _, done), r in zip(jobs, found):
-                    self.served["requests"] += 1; self.served["texts"] += len(texts)
-                    if done.done(): continue # its client hung up
-                    if isinstance(r, Exception): done.set_exception(r)
-                    else: done.set_result(r)
+# %% ../nbs/api/14_serve.ipynb #1ea52082
+@patch
+async def run(self:Batcher) -> None:
+    "Until closed: gather, score, answer"
+    loop = asyncio.get_running_loop()
+    while not (self.closed and not self.jobs):
+        await self.wake.wait(); self.wake.clear()
+        if not self.jobs: continue
+        await asyncio.sleep(self.limits.batch_seconds)
+        while self.jobs:
+            jobs, n = [], 0
+            while self.jobs and (not jobs or n + len(self.jobs[0][0]) <= 256): jobs.append(self.jobs.popleft()); n += len(jobs[-1][0])
+            try: found = await loop.run_in_executor(self.thread, self._score, jobs)
+            except Exception as e: found = [e] * len(jobs)
+            self.waiting -= n; self.served["batches"] += 1
+            for (texts, _, done), r in zip(jobs, found):
+                self.served["requests"] += 1; self.served["texts"] += len(texts)
+                if done.done(): continue # its client hung up
+                if isinstance(r, Exception): done.set_exception(r)
+                else: done.set_result(r)
 
-    async def close(self):
-        "Answer what waits, take nothing new"
-        self.closed = True; self.wake.set()
+@patch
+async def close(self:Batcher) -> None:
+    "Answer what waits, take nothing new"
+    self.closed = True; self.wake.set()
 
 # %% ../nbs/api/14_serve.ipynb #e49b26b4
 def artefacts(

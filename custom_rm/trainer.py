@@ -5,6 +5,13 @@
 # %% auto #0
 __all__ = ['step_counts', 'RewardTrainer', 'last_checkpoint', 'training_arguments']
 
+# %% ../nbs/api/10_trainer.ipynb #7c795ad4
+from .losses import centring_loss, preferred, ranking_loss
+from .metrics import measure
+from .model import RewardModel
+from .records import DataError
+from .packing import StepSampler, deal, deal_rectangles, parts, score_table, unflatten
+
 # %% ../nbs/api/10_trainer.ipynb #84ea1b4d
 import os
 from collections import defaultdict
@@ -13,13 +20,6 @@ from pathlib import Path
 import torch
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer_utils import EvalLoopOutput
-
-# %% ../nbs/api/10_trainer.ipynb #7c795ad4
-from .losses import centring_loss, preferred, ranking_loss
-from .metrics import measure
-from .model import RewardModel
-from .records import DataError
-from .packing import StepSampler, deal, deal_rectangles, parts, score_table, unflatten
 
 # %% ../nbs/api/10_trainer.ipynb #c760edb7
 def step_counts(

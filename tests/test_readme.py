@@ -20,7 +20,19 @@ def matrix(metrics: dict) -> str:
     return "\n".join("| " + " | ".join(r) + " |" for r in rows) + f"\n\n{said}\n"
 
 
-def renewed(text: str) -> str: return mark.sub(lambda m: m[1] + matrix(json.loads((root / m[2]).read_text(encoding="utf-8"))) + m[3], text)
+def speed(found: dict) -> str:
+    "The comparison with TRL as a Markdown table"
+    names = {"train/dsp": "training on DSP lists", "train/hh": "training on HH pairs", "train/webgpt": "training on WebGPT pairs", "score/dsp5": "scoring five DSP sets"}
+    cell = lambda row, key: f"{row[key]:.1f} × ({row['spread'][key][0]:.1f}–{row['spread'][key][1]:.1f})"
+    rows = [("comparisons per second", "against TRL as shipped", "against TRL, length grouping"), ("---",) * 3]
+    rows += [(name, cell(found[key], "vs_trl"), cell(found[key], "vs_trl_grouped")) for key, name in names.items() if key in found]
+    first = next(iter(found.values()))
+    return "\n".join("| " + " | ".join(r) + " |" for r in rows) + f"\n\nMedians of {first['repetitions']} repetitions (smallest–largest), {first['device']}, {first['date']}.\n"
+
+
+def renewed(text: str) -> str:
+    draw = lambda m: (speed if "summary" in m[2] else matrix)(json.loads((root / m[2]).read_text(encoding="utf-8")))
+    return mark.sub(lambda m: m[1] + draw(m) + m[3], text)
 
 
 def test_table_is_what_was_measured():
