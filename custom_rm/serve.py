@@ -200,11 +200,10 @@ async def judge(
     names = list(shelf.scorer.names) if every else [name or shelf.scorer.names[0]]
     return names, await batcher.ask(texts, names)
 
-# %% ../nbs/api/14_serve.ipynb #309a1088
-def add_endpoints(app, guard:list) -> None:
-    "The words of each kind of client"
-    from fastapi import Request
-    from fastapi.responses import HTMLResponse, PlainTextResponse
+# %% ../nbs/api/14_serve.ipynb #82b5fd88
+def _bodies():
+    "What each endpoint is sent; unknown keys are ignored, wrong kinds are not converted"
+    from types import SimpleNamespace
     from pydantic import BaseModel, ConfigDict
     class Asked(BaseModel):
         model_config = ConfigDict(extra="ignore", strict=True)
@@ -213,41 +212,64 @@ def add_endpoints(app, guard:list) -> None:
     class Messages(Asked): messages: list[str | list[dict[str, str]]]
     class Input(Asked): input: str | list[str]
     class Question(Asked): prompt: str; responses: list[str]
-    def reply(kind:str, name:str, **more): return dict(id=f"{kind}-{secrets.token_hex(8)}", object="list", created=int(time.time()), model=name, **more)
+    return SimpleNamespace(Query=Query, Messages=Messages, Input=Input, Question=Question)
 
+def add_endpoints(app, guard:list) -> None:
+    "The words of each kind of client"
+    kinds = _bodies()
+    for add in (_for_trainers, _for_vllm, _for_people, _for_machines): add(app, guard, kinds)
+
+def _for_trainers(app, guard:list, kinds) -> None:
+    "OpenRLHF and LLaMA-Factory"
     @app.post("/get_reward", dependencies=guard)
-    async def get_reward(asked:Query):
+    async def get_reward(asked:kinds.Query):
         "OpenRLHF's remote reward model"
         _, rewards = await judge(app, asked.query, asked.model)
         return dict(rewards=(r := rewards[0].tolist()), scores=r, extra_logs={})
 
     @app.post("/v1/score/evaluation", dependencies=guard)
-    async def evaluation(asked:Messages):
+    async def evaluation(asked:kinds.Messages):
         "LLaMA-Factory's reward server"
         (name,), rewards = await judge(app, asked.messages, asked.model)
         return dict(id=f"scoreval-{secrets.token_hex(8)}", object="score.evaluation", model=name, scores=rewards[0].tolist())
 
+# %% ../nbs/api/14_serve.ipynb #58091036
+def _for_vllm(app, guard:list, kinds) -> None:
+    "vLLM's clients"
+    def reply(kind:str, name:str, **more): return dict(id=f"{kind}-{secrets.token_hex(8)}", object="list", created=int(time.time()), model=name, **more)
+
     @app.post("/pooling", dependencies=guard)
-    async def pooling(asked:Input):
+    async def pooling(asked:kinds.Input):
         "vLLM's pooling: the raw reward"
         items = [asked.input] if isinstance(asked.input, str) else asked.input
         (name,), rewards = await judge(app, items, asked.model)
         return reply("pool", name, data=[dict(index=i, object="pooling", data=[r]) for i, r in enumerate(rewards[0].tolist())], usage=dict(prompt_tokens=0, total_tokens=0))
 
     @app.post("/classify", dependencies=guard)
-    async def classify(asked:Input):
+    async def classify(asked:kinds.Input):
         "vLLM's classify: its only class's value, which for a regression head is the raw reward"
         items = [asked.input] if isinstance(asked.input, str) else asked.input
         (name,), rewards = await judge(app, items, asked.model)
         return reply("classify", name, data=[dict(index=i, label="LABEL_0", probs=[r], num_classes=1) for i, r in enumerate(rewards[0].tolist())], usage=dict(prompt_tokens=0, total_tokens=0))
 
+# %% ../nbs/api/14_serve.ipynb #71d0180f
+def _for_people(app, guard:list, kinds) -> None:
+    "The page and what it asks"
+    from fastapi.responses import HTMLResponse
     @app.post("/rank", dependencies=guard)
-    async def rank(asked:Question):
+    async def rank(asked:kinds.Question):
         "Every reward model's rewards and calibrated probabilities of some answers, for the page"
         scorer = app.state.shelf.scorer
         names, rewards = await judge(app, scorer.as_texts(prompt=asked.prompt, responses=asked.responses), asked.model, every=asked.model is None)
         return {n: dict(rewards=r.tolist(), probabilities=scorer.probability(r, n).tolist()) for n, r in zip(names, rewards)}
 
+    @app.get("/", response_class=HTMLResponse)
+    async def page(): return PAGE
+
+# %% ../nbs/api/14_serve.ipynb #9896576a
+def _for_machines(app, guard:list, kinds) -> None:
+    "What there is, and how it does"
+    from fastapi.responses import PlainTextResponse
     @app.get("/v1/models", dependencies=guard)
     async def models():
         "What can be asked, and what could not be loaded"
@@ -263,9 +285,6 @@ def add_endpoints(app, guard:list) -> None:
         b = app.state.batcher
         lines = [f"# TYPE custom_rm_{k}_total counter\ncustom_rm_{k}_total {v}" for k, v in b.served.items()]
         return PlainTextResponse("\n".join([*lines, f"# TYPE custom_rm_waiting_texts gauge\ncustom_rm_waiting_texts {b.waiting}", f"# TYPE custom_rm_models gauge\ncustom_rm_models {len(app.state.shelf.scorer.names)}", ""]), media_type="text/plain; version=0.0.4")
-
-    @app.get("/", response_class=HTMLResponse)
-    async def page(): return PAGE
 
 # %% ../nbs/api/14_serve.ipynb #980584e7
 PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1"><title>custom_rm</title>

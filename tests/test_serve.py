@@ -1,0 +1,119 @@
+"The server as its clients meet it: a process of its own on loopback, many at once, faulty ones among them."
+import json
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+httpx = pytest.importorskip("httpx")
+pytest.importorskip("fastapi")
+NAMES = ["general", "poetry", "news"]
+
+
+def text(i): return f"## Human:\nQuestion {i % 40}\n\n## Assistant:\nAnswer {i}, {'with more words ' * (i % 5)}."
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    from custom_rm.model import RewardModel
+    from custom_rm.tiny import tiny_base
+    import torch
+    home = tmp_path_factory.mktemp("serve")
+    rm = RewardModel(tiny_base(home / "tiny", [text(i) for i in range(20)]), quantize=False, max_length=64)
+    for i, name in enumerate(NAMES):
+        rm.add_adapter(name)
+        with torch.no_grad():
+            for p in rm.parameters():
+                if p.requires_grad: p.copy_(torch.randn(p.shape, generator=torch.Generator().manual_seed(i)) * .1)
+        rm.save(home / "run" / name)
+    return home / "run"
+
+
+def start(folder, *more):
+    with socket.socket() as s: s.bind(("127.0.0.1", 0)); port = s.getsockname()[1]
+    process = subprocess.Popen([sys.executable, "-m", "custom_rm.cli", "serve", str(folder), "--port", str(port), "--device", "cpu", *more], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    address = f"http://127.0.0.1:{port}"
+    for _ in range(600):
+        try:
+            if httpx.get(address + "/health").status_code == 200: return process, address
+        except httpx.HTTPError: pass
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(.1)
+    raise AssertionError("the server didn't start")
+
+
+@pytest.fixture(scope="module")
+def server(folder):
+    process, address = start(folder)
+    yield address
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=40) in (0, -15)
+
+
+@pytest.fixture(scope="module")
+def offline(folder):
+    from custom_rm.scorer import Scorer
+    table = Scorer.load([folder / n for n in NAMES]).score([text(i) for i in range(200)])
+    return {(n, i): table[i, j] for j, n in enumerate(NAMES) for i in range(200)}
+
+
+def test_two_thousand_requests_of_32_clients(server, offline):
+    def client(c):
+        rng, wrong = random.Random(c), 0
+        with httpx.Client(timeout=120) as http:
+            for _ in range(63):
+                name, rows = rng.choice(NAMES), [rng.randrange(200) for _ in range(rng.randint(1, 3))]
+                path, body, read = rng.choice([("/get_reward", dict(query=[text(i) for i in rows]), lambda r: r["rewards"]), ("/v1/score/evaluation", dict(messages=[text(i) for i in rows]), lambda r: r["scores"]),
+                                               ("/pooling", dict(input=[text(i) for i in rows]), lambda r: [d["data"][0] for d in r["data"]]), ("/classify", dict(input=[text(i) for i in rows]), lambda r: [d["probs"][0] for d in r["data"]])])
+                answer = http.post(server + path, json=dict(body, model=name))
+                assert answer.status_code == 200, answer.text
+                wrong += any(abs(x - offline[name, i]) > 1e-4 for x, i in zip(read(answer.json()), rows)) or len(read(answer.json())) != len(rows)
+        return wrong
+    with ThreadPoolExecutor(32) as pool: assert sum(pool.map(client, range(32))) == 0
+    served = {l.split()[0]: float(l.split()[1]) for l in httpx.get(server + "/metrics").text.splitlines() if not l.startswith("#")}
+    assert served["custom_rm_requests_total"] >= 2016 and served["custom_rm_batches_total"] < served["custom_rm_requests_total"] and served["custom_rm_waiting_texts"] == 0
+
+
+def test_faulty_clients_harm_nobody(server, offline):
+    post = lambda path, **kw: httpx.post(server + path, timeout=60, **kw)
+    assert post("/get_reward", content=b"{not json").status_code == 422
+    assert post("/get_reward", json=dict(query="a text, not a list")).status_code == 422
+    assert post("/get_reward", json=dict(query=[1, 2])).status_code == 422
+    assert post("/get_reward", json=dict(query=[])).status_code == 422
+    assert post("/get_reward", json=dict(query=["a"], model="nobody")).status_code == 404
+    assert post("/get_reward", json=dict(query=["a" * 10_000_000])).status_code == 413
+    def chunks():
+        for _ in range(100): yield b"x" * 100_000
+    try: assert post("/get_reward", content=chunks()).status_code == 413
+    except httpx.WriteError: pass  # the server hung up before all was sent: as good
+    long = post("/get_reward", json=dict(query=["word " * 100_000]))
+    assert long.status_code == 413 and "tokens" in long.json()["detail"]
+    assert post("/get_reward", json=dict(query=["a"] * 2000)).status_code == 413
+    assert httpx.get(server + "/get_reward").status_code == 405 and httpx.get(server + "/nothing").status_code == 404
+    for _ in range(5):  # clients that hang up
+        with socket.create_connection(("127.0.0.1", int(server.rpartition(":")[2]))) as s:
+            body = json.dumps(dict(query=[text(0)] * 50)).encode()
+            s.sendall(b"POST /get_reward HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body) + body[: random.Random(0).randrange(len(body))])
+    answer = post("/get_reward", json=dict(query=[text(7)], model="news"))
+    assert answer.status_code == 200 and abs(answer.json()["rewards"][0] - offline["news", 7]) < 1e-4
+
+
+def test_kill_and_restart_and_token(folder, offline):
+    process, address = start(folder, "--token", "secret")
+    assert httpx.post(address + "/get_reward", json=dict(query=["a"])).status_code == 401
+    os.kill(process.pid, signal.SIGKILL); process.wait()
+    process, address = start(folder, "--token", "secret")
+    try: assert abs(httpx.post(address + "/get_reward", json=dict(query=[text(3)]), headers={"Authorization": "Bearer secret"}).json()["rewards"][0] - offline["general", 3]) < 1e-4
+    finally: process.terminate(); log = process.communicate(timeout=40)[1]
+    assert "secret" not in log
+
+
+def test_open_address_wants_a_token(folder, custom_rm):
+    done = custom_rm("serve", folder, "--host", "0.0.0.0")
+    assert done.returncode == 2 and "set a token" in done.stderr and len(done.stderr.strip().splitlines()) == 1
