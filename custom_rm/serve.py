@@ -148,7 +148,7 @@ class SizeLimit:
         await send({"type": "http.response.start", "status": 413, "headers": [(b"content-type", b"application/json"), (b"connection", b"close")]})
         await send({"type": "http.response.body", "body": body})
 
-# %% ../nbs/api/14_serve.ipynb #b1390e4f
+# %% ../nbs/api/14_serve.ipynb #3d09beeb
 def create_app(
     folders:list,              # Artefacts, or folders of artefacts
     device:str|None=None,      # The best there is if None
@@ -157,6 +157,7 @@ def create_app(
 ): # A FastAPI application
     "A server's application. Raises `DataError` where there is nothing to serve."
     from fastapi import Depends, FastAPI, HTTPException, Request
+    from fastapi.exceptions import RequestValidationError
     from fastapi.responses import JSONResponse
     shelf, limits = Shelf(folders, device), limits or Limits()
     @asynccontextmanager
@@ -173,6 +174,9 @@ def create_app(
     app.add_middleware(SizeLimit, limit=limits.body_bytes)
     @app.exception_handler(Refused)
     async def refused(request, e): return JSONResponse(dict(detail=e.why), e.status, headers={"Retry-After": "1"} if e.status in (429, 503) else None)
+    @app.exception_handler(RequestValidationError)
+    async def malformed(request, e): # what was sent is not sent back: it may be large, or no JSON at all, such as Infinity
+        return JSONResponse(dict(detail="; ".join(f"{'.'.join(map(str, x['loc']))}: {x['msg']}" for x in e.errors()[:3])), 422)
     @app.exception_handler(DataError)
     async def faulty(request, e): return JSONResponse(dict(detail=str(e)), 422)
     add_endpoints(app, [Depends(allowed)])
