@@ -38,7 +38,7 @@ def test_no_published_sentence():
             if p.is_file():
                 w = words(p.read_text(encoding="utf-8"))
                 for i in range(len(w) - 11):
-                    if "charset" not in w[i:i + 12]: ours.setdefault(hash(tuple(w[i:i + 12])), p)  # how every HTML page begins is nobody's sentence
+                    if not {"charset", "viewport"} & set(w[i:i + 12]): ours.setdefault(hash(tuple(w[i:i + 12])), p)  # how every HTML page begins is nobody's sentence
     assert len(ours) > 10_000
     for file in Path(os.environ["CUSTOM_RM_DATA"]).glob("*.json"):
         for row in json.loads(file.read_text(encoding="utf-8")):
