@@ -55,24 +55,28 @@ def records(name: str, part: str = "train") -> list[dict]:
     return [dict(r, text=[to_template(t, "dsp") for t in r["text"]]) for r in found if len(set(r["score"])) > 1]
 
 
-def sample(name: str, tokenizer, repetitions: int, lists: int, max_length: int, seed: int = 0) -> list[list[dict]]:
-    """The same records for every method, others in each repetition: `lists` DSP lists; of pairs, batches of 8 that length grouping
-    over the whole set would make, one from each part of the range of lengths, so that grouping is measured at its best. The first part
-    is small and for warming up."""
+def sample(name: str, tokenizer, repetitions: int, lists: int, max_length: int, draw: str = "random", seed: int = 0) -> list[list[dict]]:
+    """The same records for every method, others in each repetition. `random` draws from the whole set, as random batches do. `grouped` draws what length grouping
+    over the whole set puts side by side: neighbours in length (8 pairs, or 2 lists), one group from each part of the range of lengths, so that grouping is
+    measured at its best; within so few records a sampler could not find them itself. The first part is small and for warming up."""
     rng = random.Random(seed)
     data = records(name)
     lengths = [max(map(len, tokenizer(r["text"])["input_ids"])) for r in data]
     kept = [(n, i) for i, n in enumerate(lengths) if n < max_length]  # TRL drops longer ones, so nobody gets them
-    if name.startswith("dsp"):
+    size = lists_a_group(name)
+    if draw == "random":
         order = [i for _, i in kept]; rng.shuffle(order)
-        if len(order) < lists * repetitions: raise SystemExit(f"{name} has {len(order)} lists; lower --lists or --repetitions")
-        return warmed([[data[i] for i in order[r * lists:(r + 1) * lists]] for r in range(repetitions)], 2)
+        if len(order) < lists * repetitions: raise SystemExit(f"{name} has {len(order)} records; lower --lists or --repetitions")
+        return warmed([[data[i] for i in order[r * lists:(r + 1) * lists]] for r in range(repetitions)], size)
     kept.sort()
-    batches = [[i for _, i in kept[j:j + 8]] for j in range(0, len(kept) - 7, 8)]
-    parts = lists // 8
-    size = len(batches) // parts
-    drawn = [rng.sample(range(p * size, (p + 1) * size), repetitions) for p in range(parts)]
-    return warmed([[data[i] for p in range(parts) for i in batches[drawn[p][r]]] for r in range(repetitions)], 8)
+    groups = [[i for _, i in kept[j:j + size]] for j in range(0, len(kept) - size + 1, size)]
+    parts = lists // size
+    width = len(groups) // parts
+    drawn = [rng.sample(range(p * width, (p + 1) * width), repetitions) for p in range(parts)]
+    return warmed([[data[i] for p in range(parts) for i in groups[drawn[p][r]]] for r in range(repetitions)], size)
+
+
+def lists_a_group(name: str) -> int: return 2 if name.startswith("dsp") else 8  # eight comparisons either way
 
 
 def warmed(parts: list, n: int) -> list: return [parts[0][:n], *parts]
@@ -117,8 +121,7 @@ def trl_trainer(a, data, grouped: bool, **more):
     bf16 = a.device.startswith("cuda") and next(p.dtype for p in model.parameters() if p.is_floating_point()) == torch.bfloat16
     config = RewardConfig(output_dir=tempfile.mkdtemp(), per_device_train_batch_size=8, per_device_eval_batch_size=8, max_length=a.max_length, num_train_epochs=1,
         learning_rate=1e-4, gradient_checkpointing=a.checkpointing, bf16=bf16, fp16=False, use_cpu=a.device == "cpu", optim="adamw_torch", max_grad_norm=1.0,
-        train_sampling_strategy="group_by_length" if grouped else "random", save_strategy="no", report_to="none", logging_steps=1, disable_tqdm=True,
-        remove_unused_columns=False, **more)  # or the lengths that grouping needs are removed before it sees them
+        train_sampling_strategy="sequential" if grouped else "random", save_strategy="no", report_to="none", logging_steps=1, disable_tqdm=True, **more)  # grouped data come sorted by length
     return RewardTrainer(model=model, args=config, train_dataset=Dataset.from_list(data), processing_class=tokenizer, peft_config=lora)
 
 

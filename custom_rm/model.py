@@ -206,6 +206,32 @@ def add_adapter(self:RewardModel,
     if like: self._set_weights(name, quietly(get_peft_model_state_dict, self.trunk, adapter_name=like))
     return self.use(name)
 
+# %% ../nbs/api/07_model.ipynb #ba04c9b6
+@patch
+def widen(self:RewardModel,
+    heads:int, # How many
+)->RewardModel: # The same model; its rewards now have shape (texts, heads)
+    "Copy the head of the adapter in use, so that each copy can learn a taste of its own."
+    kept = getattr(self.trunk.base_model.model, self._head).modules_to_save
+    old = kept[self.active].weight
+    new = nn.Linear(old.shape[1], heads, bias=False, dtype=old.dtype, device=old.device)
+    new.weight.data.copy_(old.detach().expand(heads, -1))
+    kept[self.active] = new
+    return self
+
+@patch
+def split_heads(self:RewardModel,
+    names:list[str], # Of the new adapters, one a head
+)->RewardModel: # The same model, the first of them in use
+    "An ordinary adapter for each head of the adapter in use."
+    from peft import get_peft_model_state_dict
+    weights = quietly(get_peft_model_state_dict, self.trunk, adapter_name=self.active)
+    head = next(k for k in weights if k.endswith(f"{self._head}.weight"))
+    for i, name in enumerate(names):
+        if name not in self.adapters: self.add_adapter(name)
+        self._set_weights(name, weights | {head: weights[head][i:i+1]})
+    return self.use(names[0])
+
 # %% ../nbs/api/07_model.ipynb #b8b33382
 @patch
 def use(self:RewardModel,
@@ -224,7 +250,7 @@ def _set_weights(self:RewardModel, name:str, weights:dict) -> None:
     result = set_peft_model_state_dict(self.trunk, weights, adapter_name=name)
     if result.unexpected_keys: raise DataError(f"adapter {name!r}: {len(result.unexpected_keys)} weights don't belong to this base model, such as {result.unexpected_keys[0]}; was it trained on another?")
 
-# %% ../nbs/api/07_model.ipynb #db9ef46a
+# %% ../nbs/api/07_model.ipynb #52eeb0f4
 @patch
 def forward(self:RewardModel,
     input_ids:Tensor,          # Shape (rows, tokens)
@@ -233,7 +259,7 @@ def forward(self:RewardModel,
     layout=None,               # A `packing.Layout`; of a row of trees
     last:Tensor|None=None,     # Where each text is read: places in the row, or rows of the rectangle; every row in turn if None
     learn:Tensor|None=None,    # From `packing.to_imitate`
-)->dict[str,Tensor]: # rewards, float32, shape (texts,); with learn also imitation, the sum of negative log-likelihoods
+)->dict[str,Tensor]: # rewards, float32, shape (texts,), or (texts, heads) where the adapter has several; with learn also imitation, the sum of negative log-likelihoods
     "Score tokens with the adapter in use."
     model = self.trunk.base_model.model if self.adapters else self.trunk
     if layout is not None: extra = dict(position_ids=position_ids, layout=layout, attention_mask=_no_mask(input_ids.device))

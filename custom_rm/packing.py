@@ -148,28 +148,29 @@ def rows(
     pad = lambda xs, value: torch.nn.utils.rnn.pad_sequence(xs, batch_first=True, padding_value=value)
     return dict(input_ids=pad(texts, pad_id), attention_mask=pad([torch.ones_like(t) for t in texts], 0), last=torch.tensor(last))
 
-# %% ../nbs/api/05_packing.ipynb #1f20b187
+# %% ../nbs/api/05_packing.ipynb #e9174359
 def score_table(
-    records:Iterable[dict], # Each with score
+    records:Iterable[dict], # Each with score: a number a text, or a list of numbers a text, one for each head
     k:int|None=None,        # Columns; as many as the longest list has if None
-): # float32, shape (records, k), NaN where padded
+): # float32, shape (records, k), or (records · heads, k); NaN where padded
     "Scores of a batch, one line a record."
     import torch
-    lists = [r["score"] for r in records]
+    lists = [list(line) for r in records for line in (zip(*r["score"]) if isinstance(r["score"][0], (list, tuple)) else [r["score"]])]
     k = k or max(map(len, lists))
     return torch.tensor([s + [float("nan")] * (k - len(s)) for s in lists])
 
 def unflatten(
-    values, # A tensor, one value a text, shape (texts,)
-    scores, # Shape (n, k), NaN where padded; as many numbers as there are texts
-): # Shape (n, k), NaN where padded; gradients pass
+    values,             # A tensor, one value a text, shape (texts,), or one for each head, shape (texts, heads)
+    records:list[dict], # Each with input_ids
+): # Shape (records, k), or (records · heads, k); NaN where padded; gradients pass
     "Arrange the texts of a batch by record."
-    import torch
-    return torch.full(scores.shape, float("nan"), dtype=values.dtype, device=values.device).masked_scatter(~scores.isnan(), values)
+    from torch.nn.utils.rnn import pad_sequence
+    table = pad_sequence(values.split([len(r["input_ids"]) for r in records]), batch_first=True, padding_value=float("nan"))
+    return table if table.ndim == 2 else table.transpose(1, 2).flatten(0, 1)
 
-# %% ../nbs/api/05_packing.ipynb #4cb34d6a
+# %% ../nbs/api/05_packing.ipynb #89ffefdb
 def to_imitate(
-    records:list[dict], # Each with input_ids, response_start and score
+    records:list[dict], # Each with input_ids, response_start and score; imitate too, where it is not to be
     batch:dict,         # What `pack` or `rows` made of them
     whole:bool=False,   # Learn the prompt too, as the paper's code does; by default the answer only
 ): # int64, shape (2, tokens to learn): places in the flattened states, and the tokens to be foreseen there
@@ -184,7 +185,7 @@ def to_imitate(
             places = [start + i if i < p else end + 1 + i - len(ids) for i in range(len(ids))]
             start += len(tree.ids)
         else: places = [end * batch["input_ids"].shape[1] + i for i in range(len(ids))]
-        learn = range(1 if whole else max(1, r["response_start"][best]), len(ids)) # the first token has nothing before it
+        learn = () if not r.get("imitate", True) else range(1 if whole else max(1, r["response_start"][best]), len(ids)) # the first token has nothing before it
         at += [places[i - 1] for i in learn]; targets += [ids[i] for i in learn]
         text += len(r["score"])
     return torch.tensor([at, targets], dtype=torch.int64).view(2, -1)

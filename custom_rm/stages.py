@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['option', 'BaseModel', 'Fit', 'General', 'Custom', 'Recipe', 'to_yaml', 'read_recipe', 'mini_dir', 'find',
-           'domain_records', 'to_one_template', 'split_validation', 'Run']
+           'domain_records', 'to_one_template', 'joint_records', 'split_validation', 'Run']
 
 # %% ../nbs/api/11_stages.ipynb #bfc117f7
 import json, os, random, re, shutil, time
@@ -13,13 +13,14 @@ from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from hashlib import sha1
 from pathlib import Path
 
-# %% ../nbs/api/11_stages.ipynb #114e6008
+# %% ../nbs/api/11_stages.ipynb #e6cb6148
 import custom_rm
 from .convert import from_dsp
 from .fetch import cache_dir
 from .model import LoRA, RewardModel, file_sha256, load, patch, read_card
 from .packing import tokenize_records
 from .records import DataError, atomic_write, load_records, read_json, template_of, write_json
+from .scorer import score_tokens
 from .tiny import quietly
 
 # %% ../nbs/api/11_stages.ipynb #b2ba68ec
@@ -69,7 +70,7 @@ class Fit:
         for name in ("rows", "test_rows"):
             if getattr(self, name) is not None and getattr(self, name) < 1: raise DataError(f"{where}.{name} is {getattr(self, name)}; give at least 1, or null for all")
 
-# %% ../nbs/api/11_stages.ipynb #bf4b5434
+# %% ../nbs/api/11_stages.ipynb #52953a17
 @dataclass
 class General(Fit):
     "First stage: what people in general prefer (GRFT)"
@@ -84,11 +85,21 @@ class Custom(Fit):
     test:str = option("", "the same, to measure on")
     start:str = option("general", "general, or base to skip what the first stage taught")
     replay:float = option(0.0, "share of the general training records shown again, against forgetting")
+    imitate:str = option("both", "whose preferred texts the imitation loss learns: custom, general (those replayed) or both")
+    anchoring:float = option(0.0, "coefficient of the squared distance to the general model's rewards on what is replayed")
+    sharing:str = option("apart", "apart: an adapter a domain; joint: one adapter for all, a head a domain; pooled: one for all domains' data")
+    blend:float = option(1.0, "how far to go: 1 keeps the trained weights, 0 the general ones, between them both are interpolated")
     def __post_init__(self):
         super().__post_init__()
+        for name, known in (("sharing", ("apart", "joint", "pooled")), ("imitate", ("both", "custom", "general"))):
+            if getattr(self, name) not in known: raise DataError(f"custom.{name} is {getattr(self, name)!r}; choose {', '.join(known[:-1])} or {known[-1]}")
+        if not 0 <= self.blend <= 1: raise DataError(f"custom.blend is {self.blend}; give a share from 0 to 1")
+        if self.anchoring < 0: raise DataError(f"custom.anchoring is {self.anchoring}; give 0 or more")
+        if self.anchoring and not (self.replay and self.start == "general"): raise DataError("custom.anchoring holds on to the general model on what is replayed; set custom.replay above 0 and custom.start to general")
+        if self.imitation and self.sharing == "joint": raise DataError("custom.imitation learns one text a question, and with sharing joint there is one for each domain; set it to 0, or sharing to apart")
         if self.start not in ("general", "base"): raise DataError(f"custom.start is {self.start!r}; choose general or base")
         if not 0 <= self.replay <= 1: raise DataError(f"custom.replay is {self.replay}; give a share from 0 to 1")
-        if taken := {"base", "general"} & set(self.domains): raise DataError(f"custom.domains has {taken.pop()!r}, which names another reward model here; rename the domain")
+        if taken := {"base", "general", "together"} & set(self.domains): raise DataError(f"custom.domains has {taken.pop()!r}, which names another reward model here; rename the domain")
 
 # %% ../nbs/api/11_stages.ipynb #f19fbad0
 @dataclass
@@ -209,6 +220,19 @@ def to_one_template(
         return dict(text=text, prompt=split_text(text[0])[0])
     return quietly(data.map, rewrite, desc=None, keep_in_memory=len(data) < 10_000), sum(other)
 
+# %% ../nbs/api/11_stages.ipynb #a0d7a56a
+def joint_records(
+    sets:dict, # Domain → its records
+): # A `datasets.Dataset`; score is a list a text, one number for each domain, NaN where a domain does not judge the text
+    "Put the domains' records of the same texts together."
+    from datasets import Dataset
+    sets, found = list(sets.values()), {}
+    for head, data in enumerate(sets):
+        for r in data:
+            _, table = found.setdefault((r["prompt"], *sorted(set(r["text"]))), (r["prompt"], {t: [float("nan")] * len(sets) for t in r["text"]}))
+            for t, s in zip(r["text"], r["score"]): table[t][head] = s if table[t][head] != table[t][head] else max(s, table[t][head]) # equal answers: the better opinion
+    return Dataset.from_list([dict(text=list(table), score=list(table.values()), prompt=prompt) for prompt, table in found.values()])
+
 # %% ../nbs/api/11_stages.ipynb #b7111e55
 def split_validation(
     data,        # A `datasets.Dataset` of records
@@ -264,21 +288,29 @@ def model(self:Run) -> RewardModel:
         self.report(f"base      {self.rm.base.name} from {self.rm.base.source}, {'4-bit NF4' if b.quantize else 'unquantized'} on {self.rm.device.type}, {str(self.rm.dtype).removeprefix('torch.')}; {self.rm.trainable():,} trained weights an adapter")
     return self.rm
 
-# %% ../nbs/api/11_stages.ipynb #23a5f70d
+# %% ../nbs/api/11_stages.ipynb #eaa73d46
 @patch
 def training_sets(self:Run, stage:str) -> dict:
     "The records of a stage by name, in one template."
     r = self.recipe
     if stage == "general": sets = {name: load_records(find(p), r.general.rows) for name, p in r.general.train.items()}
-    else: sets = {stage: domain_records(r.custom.train, stage, self.work, r.custom.rows)}
+    else: sets = {d: domain_records(r.custom.train, d, self.work, r.custom.rows) for d in (r.custom.domains if stage == "together" else [stage])}
+    joint = stage == "together" and r.custom.sharing == "joint"
+    if joint: sets = {"all domains": joint_records(sets)}
     if stage != "general" and r.custom.replay:
         for name, data in self.training_sets("general").items():
             chosen = random.Random(self.seed).sample(range(len(data)), round(r.custom.replay * len(data)))
             sets[f"{name} (replayed)"] = data.select(sorted(chosen))
+            if joint: sets[f"{name} (replayed)"] = _for_heads(sets[f"{name} (replayed)"], len(r.custom.domains))
     for name, data in sets.items():
         sets[name], n = to_one_template(data, r.base.template)
         if n: self.report(f"{stage:9} {n} records of {name} rewritten into the {r.base.template} template")
     return sets
+
+def _for_heads(data, heads:int):
+    "General records judged alike by every head"
+    from datasets import Dataset
+    return Dataset.from_list([dict(text=r["text"], prompt=r["prompt"], score=[[s] * heads for s in r["score"]]) for r in data])
 
 @patch
 def test_sets(self:Run) -> dict:
@@ -296,7 +328,7 @@ def files(self:Run, stage:str) -> dict:
     if stage != "general": paths.append(r.custom.train.replace("{domain}", stage))
     return {p: file_sha256(find(p)) for p in paths}
 
-# %% ../nbs/api/11_stages.ipynb #54a6549b
+# %% ../nbs/api/11_stages.ipynb #797c7dfd
 @patch
 def train_stage(self:Run,
     stage:str, # "general" or a domain
@@ -309,16 +341,34 @@ def train_stage(self:Run,
         return artefact
     settings, parent = (self.recipe.general, "base") if stage == "general" else (self.recipe.custom, self.recipe.custom.start)
     parent = parent if parent in rm.adapters else "base"
-    if stage not in rm.adapters: rm.add_adapter(stage, like=parent)
-    trainer, counts, n_valid = self._trainer(stage, settings)
+    domains = self.recipe.custom.domains
+    shared = stage in domains and self.recipe.custom.sharing != "apart"
+    name, kept = ("together", domains) if shared else (stage, [stage])
+    if name not in rm.adapters:
+        rm.add_adapter(name, like=parent)
+        if shared and self.recipe.custom.sharing == "joint": rm.widen(len(domains))
+    trainer, counts, n_valid = self._trainer(name, settings)
     self.report(f"{stage:9} {counts['records']} records, {counts['texts']} texts, {counts['tokens']:,} tokens" + (f" instead of {counts['unshared']:,}, prefixes shared" if rm.trees else "") + (f", {counts['truncated']} texts too long and cut on the left" if counts["truncated"] and not counts["dropped"] else "") + (f", {counts['dropped']} records too long and left out" if counts["dropped"] else "") + (f"; {n_valid} records for validation" if n_valid else ""))
     start = time.time()
     from custom_rm.trainer import last_checkpoint
     if resume := last_checkpoint(trainer.args.output_dir): self.report(f"{stage:9} goes on at {Path(resume).name.replace('-', ' ')}")
     trainer.train(resume_from_checkpoint=resume)
-    return self._keep(stage, trainer, parent, counts, time.time() - start)
+    self._settle(name, kept, parent)
+    for d in kept: self._keep(d, trainer, parent, counts, time.time() - start)
+    return artefact
 
-# %% ../nbs/api/11_stages.ipynb #672a3d6e
+@patch
+def _settle(self:Run, name:str, kept:list[str], parent:str) -> None:
+    "From the adapter that was trained to those that are kept: a head each, and as far from the parent as the recipe says"
+    from custom_rm.blend import set_blend
+    if name == "together":
+        if self.recipe.custom.sharing == "joint": self.rm.use(name).split_heads(kept)
+        else:
+            for d in kept: self.rm.add_adapter(d, like=name)
+    if kept != ["general"] and self.recipe.custom.blend < 1:
+        for d in kept: set_blend(self.rm, parent, d, self.recipe.custom.blend, d)
+
+# %% ../nbs/api/11_stages.ipynb #3eb0ab1b
 @patch
 def _trainer(self:Run, stage:str, settings:Fit):
     "The trainer of a stage, its counts, and how many validation records it watches"
@@ -329,14 +379,25 @@ def _trainer(self:Run, stage:str, settings:Fit):
     for name, data in self.training_sets(stage).items():
         learn, watch = split_validation(data, self.recipe.validation)
         tokens, n = tokenize_records(learn, rm.tokenizer, rm.max_length, self.recipe.base.too_long)
+        if isinstance(settings, Custom): tokens = self._mark(tokens, "(replayed)" in name, settings)
         parts.append(tokens); counts = {k: counts.get(k, 0) + v for k, v in n.items()}
         if watch is not None and "(replayed)" not in name: valid[name] = tokenize_records(watch, rm.tokenizer, rm.max_length)[0]
     steps = -(-counts["records"] // settings.batch_size)
     args = training_arguments(self.work/f"{stage}-checkpoints", rm, steps, settings.epochs, settings.learning_rate, settings.batch_size,
                               settings.warmup, evaluations=4 if valid else 0, seed=self.seed)
-    trainer = RewardTrainer(rm, args, concatenate_datasets(parts), valid or None, settings.token_budget, settings.imitation)
+    trainer = RewardTrainer(rm.use(stage), args, concatenate_datasets(parts), valid or None, settings.token_budget, settings.imitation, anchoring=getattr(settings, "anchoring", 0.0))
     trainer.remove_callback(PrinterCallback); trainer.add_callback(self._progress(stage))
     return trainer, counts, sum(map(len, valid.values()))
+
+@patch
+def _mark(self:Run, tokens, replayed:bool, settings:Custom):
+    "Say of each record whether it is imitated, and what the general model thinks of it where that is to be held on to"
+    if settings.imitation: tokens = tokens.add_column("imitate", [settings.imitate in ("both", "general" if replayed else "custom")] * len(tokens))
+    if settings.anchoring:
+        ids = tokens["input_ids"]
+        rewards = iter(score_tokens(self.rm.use("general"), [t for texts in ids for t in texts]).tolist() if replayed else [])
+        tokens = tokens.add_column("anchor", [[next(rewards, float("nan")) for _ in texts] for texts in ids])
+    return tokens
 
 @patch
 def _keep(self:Run, stage:str, trainer, parent:str, counts:dict, seconds:float) -> Path:
@@ -344,7 +405,7 @@ def _keep(self:Run, stage:str, trainer, parent:str, counts:dict, seconds:float) 
     parent_card = dict(name=parent, weights_sha256=read_card(self.folder/parent)["weights_sha256"]) if (self.folder/parent).is_dir() else dict(name=parent)
     if trainer.is_world_process_zero():
         history = [{k: v for k, v in line.items() if isinstance(v, (int, float))} for line in trainer.state.log_history]
-        self.rm.save(self.folder/stage, recipe=asdict(self.recipe), data=self.files(stage), parent=parent_card, seed=self.seed, counts=counts, seconds=round(seconds, 1), history=history)
+        self.rm.use(stage).save(self.folder/stage, recipe=asdict(self.recipe), data=self.files(stage), parent=parent_card, seed=self.seed, counts=counts, seconds=round(seconds, 1), history=history)
         shutil.rmtree(trainer.args.output_dir, ignore_errors=True)
     trainer.accelerator.wait_for_everyone()
     return self.folder/stage

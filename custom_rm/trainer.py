@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['step_counts', 'RewardTrainer', 'last_checkpoint', 'training_arguments']
 
-# %% ../nbs/api/10_trainer.ipynb #7c795ad4
-from .losses import centring_loss, preferred, ranking_loss
+# %% ../nbs/api/10_trainer.ipynb #3d18ad7b
+from .losses import anchoring_loss, centring_loss, preferred, ranking_loss
 from .metrics import measure
 from .model import RewardModel
 from .records import DataError
@@ -21,18 +21,24 @@ import torch
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer_utils import EvalLoopOutput
 
-# %% ../nbs/api/10_trainer.ipynb #c760edb7
+# %% ../nbs/api/10_trainer.ipynb #a68b2acc
 def step_counts(
     records:list[dict], # Of one optimizer step
     whole:bool=False,   # Imitate the prompt too
-)->torch.Tensor: # Pairs of unequal scores, tokens to imitate and records; float64, shape (3,), at least 1 each
-    "What the three losses are divided by."
+)->torch.Tensor: # Pairs of unequal scores, tokens to imitate, records, and records held by an anchor; float64, shape (4,), at least 1 each
+    "What the losses are divided by."
     pairs = int(preferred(score_table(records)).sum())
     best = [max(range(len(r["score"])), key=lambda i: r["score"][i]) for r in records]
-    tokens = sum(max(0, len(r["input_ids"][b]) - (1 if whole else max(1, r["response_start"][b]))) for r, b in zip(records, best))
-    return torch.tensor([pairs, tokens, len(records)], dtype=torch.float64).clamp(min=1)
+    tokens = sum(max(0, len(r["input_ids"][b]) - (1 if whole else max(1, r["response_start"][b]))) for r, b in zip(records, best) if r.get("imitate", True))
+    held = sum("anchor" in r and r["anchor"][0] == r["anchor"][0] for r in records)
+    return torch.tensor([pairs, tokens, len(records), held], dtype=torch.float64).clamp(min=1)
 
-# %% ../nbs/api/10_trainer.ipynb #2977ed5d
+def _anchors(records:list[dict], rewards) -> torch.Tensor:
+    "What the records' texts got from another model, in the shape of the rewards"
+    heads = len(rewards) // len(records)
+    return score_table([dict(score=r["anchor"]) for r in records]).to(rewards.device).repeat_interleave(heads, 0)
+
+# %% ../nbs/api/10_trainer.ipynb #e31e698c
 class RewardTrainer(Trainer):
     "`transformers.Trainer` for a `RewardModel`: steps of records, batches of tokens, list losses, figures a data set"
     def __init__(self,
@@ -43,10 +49,11 @@ class RewardTrainer(Trainer):
         budget:int=2048,           # Tokens in memory at once on each process
         imitation:float=0.0,       # Coefficient of the imitation loss
         centring:float=0.0,        # Coefficient of the centring loss
+        anchoring:float=0.0,       # Coefficient of the anchoring loss, on records that have an anchor
         whole:bool=False,          # Imitate the prompt too, as the paper's code does
         callbacks:list|None=None,
     ):
-        self.rm, self.budget, self.imitation, self.centring, self.whole = model, budget, imitation, centring, whole
+        self.rm, self.budget, self.imitation, self.centring, self.anchoring, self.whole = model, budget, imitation, centring, anchoring, whole
         self._sums = defaultdict(float)
         super().__init__(model=model, args=args, train_dataset=train_dataset, eval_dataset=eval_dataset, data_collator=list, callbacks=callbacks)
 
@@ -60,27 +67,29 @@ class RewardTrainer(Trainer):
 # %% ../nbs/api/10_trainer.ipynb #71b64be9
 from .model import patch
 
-# %% ../nbs/api/10_trainer.ipynb #b147df2b
+# %% ../nbs/api/10_trainer.ipynb #f5e07833
 @patch
 def losses(self:RewardTrainer,
     model,              # The reward model, perhaps wrapped for several processes
     records:list[dict], # Of one batch
     counts:torch.Tensor, # From `step_counts`, of the whole step
-): # (the losses by name, rewards of shape (n, k), scores of the same shape)
-    "Ranking loss, and imitation and centring where they have a coefficient."
-    pairs, tokens, lists = counts.tolist()
+): # (the losses by name, rewards of shape (n, k), scores of the same shape); a line a record, or a line a record and head
+    "Ranking loss, and imitation, centring and anchoring where they have a coefficient."
+    pairs, tokens, lists, held = counts.tolist()
     scores = score_table(records).to(self.args.device)
     out = model(**self.rm.batch(records, bool(self.imitation), self.whole))
-    rewards = unflatten(out["rewards"], scores)
+    rewards = unflatten(out["rewards"], records)
     parts = dict(ranking_loss=ranking_loss(rewards, scores, "sum") / pairs)
     if self.imitation: parts["imitation_loss"] = out["imitation"].float() / tokens
-    if self.centring: parts["centring_loss"] = centring_loss(rewards) * len(rewards) / lists
+    if self.centring: parts["centring_loss"] = centring_loss(rewards) * len(records) / lists
+    if self.anchoring and "anchor" in records[0]: parts["anchoring_loss"] = anchoring_loss(rewards, _anchors(records, rewards), "sum") / held
     return parts, rewards, scores
 
 @patch
 def total(self:RewardTrainer, parts:dict):
     "The losses times their coefficients."
-    return parts["ranking_loss"] + self.imitation * parts.get("imitation_loss", 0) + self.centring * parts.get("centring_loss", 0)
+    return parts["ranking_loss"] + sum(coefficient * parts.get(f"{name}_loss", 0) for name, coefficient in
+        dict(imitation=self.imitation, centring=self.centring, anchoring=self.anchoring).items())
 
 # %% ../nbs/api/10_trainer.ipynb #b3d50104
 @patch
@@ -115,25 +124,26 @@ def _one_batch(self:RewardTrainer, model, records:list[dict], counts, factor:flo
     if factor: self._note(parts, rewards.detach(), scores)
     return loss.detach() * bool(factor)
 
-# %% ../nbs/api/10_trainer.ipynb #b4959fff
+# %% ../nbs/api/10_trainer.ipynb #4b50acdc
 @patch
 def _in_parts(self:RewardTrainer, model, record:dict, counts, factor:float):
     "`_one_batch` for one list whose texts are fed in parts"
     pieces, scores = parts(record, self.budget, self.rm.trees), score_table([record]).to(self.args.device)
     best = max(range(len(record["score"])), key=lambda i: record["score"][i])
     with torch.no_grad(), self.compute_loss_context_manager():
-        rewards = torch.cat([self.rm(**self.rm.batch([p]))["rewards"] for p in pieces])[None].float()
-    rewards.requires_grad_()
+        known = torch.cat([self.rm(**self.rm.batch([p]))["rewards"] for p in pieces]).float()
+    rewards = unflatten(known.requires_grad_(), [record])
     found = dict(ranking_loss=ranking_loss(rewards, scores, "sum") / counts[0].item())
     if self.centring: found["centring_loss"] = centring_loss(rewards) / counts[2].item()
-    push, = torch.autograd.grad(self.total(found), rewards)
+    if self.anchoring and "anchor" in record: found["anchoring_loss"] = anchoring_loss(rewards, _anchors([record], rewards), "sum") / counts[3].item()
+    push, = torch.autograd.grad(self.total(found), known)
     at = 0
     for i, p in enumerate(pieces):
-        k = len(p["score"]); imitate = bool(self.imitation) and at <= best < at + k
+        k = len(p["score"]); imitate = bool(self.imitation) and record.get("imitate", True) and at <= best < at + k
         p = dict(p, score=[float(at + j == best) for j in range(k)]) # which text is to be imitated
         with nullcontext() if i == len(pieces) - 1 else self.accelerator.no_sync(model):
             with self.compute_loss_context_manager(): out = model(**self.rm.batch([p], imitate, self.whole))
-            pull = (out["rewards"].float() * push[0, at:at + k]).sum()
+            pull = (out["rewards"].float() * push[at:at + k]).sum()
             if imitate:
                 found["imitation_loss"] = out["imitation"].float() / counts[1].item()
                 pull = pull + self.imitation * found["imitation_loss"]
@@ -160,7 +170,7 @@ def log(self:RewardTrainer, logs:dict, *args, **kwargs) -> None:
         self._logged_at = self.state.global_step; s.clear()
     Trainer.log(self, logs, *args, **kwargs)
 
-# %% ../nbs/api/10_trainer.ipynb #a1913c8d
+# %% ../nbs/api/10_trainer.ipynb #b18e481b
 @patch
 def get_eval_dataloader(self:RewardTrainer, eval_dataset=None):
     "Records of one validation set in batches of the token budget."
@@ -178,7 +188,8 @@ def evaluation_loop(self:RewardTrainer, dataloader, description:str, prediction_
     for batch in batches[self.args.process_index::self.args.world_size]:
         with self.compute_loss_context_manager(): parts, rewards, scores = self.losses(self.rm, [data[i] for i in batch], counts)
         loss += float(self.total(parts))
-        found += zip(batch, rewards.tolist(), scores.tolist())
+        heads = len(rewards) // len(batch)
+        found += zip([i for i in batch for _ in range(heads)], rewards.tolist(), scores.tolist())
     if self.args.world_size > 1: found, loss = gather_object(found), sum(gather_object([loss]))
     lists = lambda n: [[v for v, s in zip(f[n], f[2]) if s == s] for f in sorted(found)] # NaN is where a shorter list has no text
     figures = {k: v for k, v in measure(lists(1), lists(2)).items() if k in ("accuracy", "low", "high", "margin", "ece", "n")}

@@ -59,7 +59,7 @@ def test_equals_the_plain_computation(model, case):
     made = model.batch([record])
     assert "layout" in made, "no tree was made"
     found = model(**made)["rewards"]
-    mine = ranking_loss(unflatten(found, score_table([record])), score_table([record]))
+    mine = ranking_loss(unflatten(found, [record]), score_table([record]))
     mine.backward()
     assert torch.allclose(found, rewards, rtol=1e-4, atol=1e-5 * float(rewards.abs().max()))
     assert abs(float(mine.detach() / loss) - 1) < 1e-4

@@ -1,0 +1,126 @@
+"Studies: killed and continued, faults kept as figures; blending and calibrating by command; one training for several domains."
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+STUDY = """
+name: small
+recipe:
+  base: {{name: {home}/tiny, quantize: false, max_length: 64}}
+  lora: {{rank: 4, alpha: 8}}
+  general: {{train: {{sums: {home}/general.train.json}}, test: {{sums: {home}/general.test.json}}, learning_rate: 5e-3, batch_size: 4}}
+  custom: {{domains: [loud, quiet], train: {home}/domains.train.json, test: {home}/domains.test.json, learning_rate: 5e-3, batch_size: 4}}
+  validation: 0.2
+strategies:
+  base: {{measure: base}}
+  general: {{measure: general}}
+  plain:
+  joint: {{custom: {{sharing: joint, blend: [0.5, 1.0]}}}}
+  careful: {{custom: {{replay: 0.5, anchoring: 0.5, imitation: 0.1, imitate: general}}}}
+  broken: {{custom: {{learning_rate: 1e12}}}}
+"""
+
+
+@pytest.fixture(scope="module")
+def study(home):
+    (home / "study.yaml").write_text(STUDY.format(home=home))
+    return home / "study.yaml"
+
+
+def cells(folder): return {p.name: json.loads(p.read_text()) for p in (folder / "cells").glob("*.json")}
+
+
+def test_killed_and_continued(home, study, custom_rm):
+    whole, parts = home / "study-whole", home / "study-parts"
+    done = custom_rm("study", study, "--out", whole, "--device", "cpu")
+    assert done.returncode == 0, done.stderr
+    process = subprocess.Popen([sys.executable, "-m", "custom_rm.cli", "study", str(study), "--out", str(parts), "--device", "cpu"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        for _ in range(6000):
+            if (parts / "cells").exists() and len(list((parts / "cells").glob("*.json"))) >= 5: break
+            assert process.poll() is None
+            time.sleep(.01)
+        os.kill(process.pid, signal.SIGKILL)
+    finally: process.kill(); process.wait()
+    before = {p: p.stat().st_mtime_ns for p in (parts / "cells").glob("*.json")}
+    assert 5 <= len(before) < 14
+    done = custom_rm("study", study, "--out", parts, "--device", "cpu")
+    assert done.returncode == 0, done.stderr
+    assert {p: p.stat().st_mtime_ns for p in before} == before, "a finished cell was repeated"
+    a, b = cells(whole), cells(parts)
+    assert a.keys() == b.keys() and len(a) == 14
+    for name in a:
+        same = ("test", "validation", "weights", "failed")
+        assert {k: a[name].get(k) for k in same} == {k: b[name].get(k) for k in same}, name
+
+
+def test_what_it_says(home, study, custom_rm):
+    test_file = json.loads((home / "study-whole" / "summary.json").read_text())
+    assert test_file["recommended"] in ("plain", "joint 0.5", "joint 1.0", "careful 0.5", "careful")
+    assert set(test_file["domains"]) == {"loud", "quiet"} and not test_file["missing"]
+    d = test_file["domains"]["loud"]
+    assert d["low"] <= d["accuracy"] <= d["high"] and {"bag_of_words", "longer", "general_rm"} <= set(d)
+    g = test_file["general"]
+    assert g["low"] <= g["difference"] <= g["high"] and abs(g["recommended"] - g["general_rm"] - g["difference"]) < 1e-9
+    failed = [c for c in cells(home / "study-whole").values() if "failed" in c]
+    assert {c["strategy"] for c in failed} == {"broken"} and len(test_file["failed"]) == 2
+    plain = next(c for c in cells(home / "study-whole").values() if c["strategy"] == "plain" and c["domain"] == "loud")
+    assert plain["test"]["loud"]["accuracy"] > .9 and plain["tokens"] > 0 and plain["versions"]["torch"] and all(len(v) == 16 for v in plain["data"].values())
+
+
+def test_one_training_serves_all_domains(home):
+    both = [c for c in cells(home / "study-whole").values() if c["strategy"] == "joint 1.0"]
+    assert len(both) == 2 and all(c["test"][c["domain"]]["accuracy"] > .9 for c in both)
+    half = [c for c in cells(home / "study-whole").values() if c["strategy"] == "joint 0.5"]
+    assert {tuple(c["weights"]) for c in half} == {tuple(c["weights"]) for c in both}, "a blend was trained anew"
+
+
+def test_blend_chooses(home, finished, custom_rm, tmp_path):
+    from custom_rm.convert import convert
+    from custom_rm.model import read_card
+    folder, *_ = finished
+    convert(home / "domains.test.json", tmp_path / "loud.json", domain="loud")
+    done = custom_rm("blend", folder / "general", folder / "loud", tmp_path / "blend", "--choose", tmp_path / "loud.json", "--keep", home / "general.test.json", "--device", "cpu")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("chosen") == 1 and len(done.stdout.splitlines()) == 13
+    card = read_card(tmp_path / "blend")
+    assert 0 < card["parent"]["alpha"] <= 1 and [p["name"] for p in card["parent"]["of"]] == ["general", "loud"]
+    done = custom_rm("evaluate", tmp_path / "blend", tmp_path / "loud.json", home / "general.test.json", "--json", tmp_path / "out.json", "--device", "cpu")
+    figures = json.loads((tmp_path / "out.json").read_text())["rms"]["blend"]
+    assert figures["loud"]["accuracy"] > .9 and figures["general.test"]["accuracy"] > .9
+    for wrong, message in ((["--alpha", "2"], "alpha is 2.0"), ([], "either --alpha or --choose"), (["--choose", str(tmp_path / "loud.json")], "--keep")):
+        done = custom_rm("blend", folder / "general", folder / "loud", tmp_path / "other", *wrong, "--device", "cpu")
+        assert done.returncode == 2 and message in done.stderr and done.stderr.count("\n") == 1, done.stderr
+    assert not (tmp_path / "other").exists()
+
+
+def test_calibrate(home, finished, custom_rm, tmp_path):
+    import shutil
+    from custom_rm.convert import convert
+    from custom_rm.scorer import Scorer
+    shutil.copytree(finished[0] / "loud", tmp_path / "loud")
+    convert(home / "domains.test.json", tmp_path / "data.json", domain="loud")
+    done = custom_rm("calibrate", tmp_path / "loud", tmp_path / "data.json", "--device", "cpu")
+    assert done.returncode == 0 and "calibration error" in done.stdout, done.stderr
+    scorer = Scorer.load(tmp_path / "loud", device="cpu")
+    assert scorer.scale["loud"][0] != 1.0 and .5 < scorer.compare("What is 3 plus one?", "It is 4!!!", "It is 4.") <= 1
+
+
+@pytest.mark.parametrize("name", ["dsp", "dsp-cpu"])
+def test_studies_load(name):
+    from custom_rm.study import read_study, study_path
+    found = read_study(study_path(name))
+    assert {"base", "general", "plain"} <= set(found.strategies) and len(found.cells()) > 20
+
+
+@pytest.mark.parametrize("text, message", [("a: 1", "is no study"), ("recipe: {custom: {domains: [a], train: b}}\nstrategies: {x: {custom: {replya: 1}}}", "replya"), ("recipe: [", "is not YAML")])
+def test_faults(custom_rm, tmp_path, text, message):
+    (tmp_path / "wrong.yaml").write_text(text)
+    done = custom_rm("study", tmp_path / "wrong.yaml", "--out", tmp_path / "out")
+    assert done.returncode == 2 and message in done.stderr and done.stderr.count("\n") == 1
+    assert not (tmp_path / "out").exists()
