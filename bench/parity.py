@@ -73,8 +73,13 @@ def main():
     base = fetch_model(card["base"]["name"])
     four = BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=getattr(torch, card["base"]["dtype"])) if card["base"]["quantize"] else None
     model = quietly(AutoModelForSequenceClassification.from_pretrained, base.path, num_labels=1, dtype=getattr(torch, card["base"]["dtype"]), quantization_config=four)
-    model.config.pad_token_id = tokenizer.pad_token_id
-    tell("adapter in plain PEFT", batches(quietly(PeftModel.from_pretrained, model, str(a.artefact)).eval(), tokenizer, "right"))
+    def in_peft(model):
+        model.config.pad_token_id = tokenizer.pad_token_id
+        return batches(quietly(PeftModel.from_pretrained, model, str(a.artefact)).eval(), tokenizer, "right")
+    if four:  # on the CPU bitsandbytes' own kernel rounds to 16 bits in between, and is named so
+        tell("adapter in plain PEFT, 4-bit kernel", in_peft(model))
+        model = quietly(AutoModelForSequenceClassification.from_pretrained, base.path, num_labels=1, dtype=getattr(torch, card["base"]["dtype"]), quantization_config=four).dequantize()
+    tell("adapter in plain PEFT", in_peft(model))
     del model; gc.collect()
 
     with tempfile.TemporaryDirectory() as folder:
@@ -88,7 +93,8 @@ def main():
         for side in ("left", "right"): tell(f"merged, padded on the {side}", batches(model, quietly(AutoTokenizer.from_pretrained, plain), side))
         try:
             from sentence_transformers import CrossEncoder
-            tell("merged, CrossEncoder", quietly(CrossEncoder, plain, num_labels=1).predict([(t,) for t in texts], activation_fn=torch.nn.Identity(), show_progress_bar=False))
+            from custom_rm.records import split_text  # it takes pairs and joins their tokens: question and answer
+            tell("merged, CrossEncoder", quietly(CrossEncoder, plain, num_labels=1).predict([split_text(t) for t in texts], activation_fn=torch.nn.Identity(), show_progress_bar=False, batch_size=8))
         except ImportError: print("sentence-transformers is not installed: skipped")
         # TRL's trainers load a reward model by path, pad on the right, and read logits[:, 0]
         tell("merged, as TRL asks by path", batches(quietly(AutoModelForSequenceClassification.from_pretrained, plain, num_labels=1).eval(), quietly(AutoTokenizer.from_pretrained, plain), "right"))

@@ -185,42 +185,32 @@ def evaluate(
     _show(figures)
     if json_path: write_report(json_path, figures)
 
-# %% ../nbs/api/15_cli.ipynb #97a8e1b7
-def _texts(where:str, value, template:str) -> list[str]:
-    "The texts of one value of a file to score"
-    from custom_rm.records import TEMPLATES
-    make = lambda p, r: TEMPLATES[template].format(prompt=p, response=r)
-    if isinstance(value, str): return [value]
-    if isinstance(value, dict):
-        if isinstance(t := value.get("text"), str): return [t]
-        if isinstance(t, list) and all(isinstance(x, str) for x in t): return t
-        prompt, answers = value.get("prompt", value.get("query")), value.get("responses", value.get("response"))
-        answers = list(answers.values()) if isinstance(answers, dict) else [answers] if isinstance(answers, str) else answers
-        if isinstance(prompt, str) and isinstance(answers, list) and all(isinstance(a, str) for a in answers): return [make(prompt, a) for a in answers]
-    raise DataError(f"{where}: is not something to score; give a text, {{\"text\": …}}, or {{\"prompt\": …, \"response\" or \"responses\": …}}")
-
+# %% ../nbs/api/15_cli.ipynb #e20d39f7
 @app.command()
 def score(
     artefact: Annotated[Path, typer.Argument(metavar="ARTEFACT", help="Folder that training made")],
-    file: Annotated[Optional[Path], typer.Argument(metavar="[FILE]", help="JSON or JSON Lines of texts, records, or prompts with responses")] = None,
+    file: Annotated[Optional[Path], typer.Argument(metavar="[FILE]", help="JSON, JSON Lines, Arrow or Parquet of texts, records, or prompts with responses")] = None,
     prompt: Annotated[Optional[str], typer.Option(help="A question, instead of FILE")] = None,
     response: Annotated[Optional[list[str]], typer.Option(help="An answer to it; give as many as you like")] = None,
+    also: Annotated[Optional[list[Path]], typer.Option(help="Another artefact on the same base; as often as you like")] = None,
+    out: Annotated[Optional[Path], typer.Option(help="Write a row for each of FILE's, block by block, to JSON Lines, Arrow or Parquet, instead of printing")] = None,
     json_path: _json = None,
     device: _device = None,
 ):
     "Give texts their rewards, best first within a question."
-    from custom_rm.model import load, read_card
     from custom_rm.records import read_json, split_text
-    from custom_rm.scorer import score_texts
-    template = read_card(artefact)["template"]
+    from custom_rm.scorer import Scorer, score_file, texts_of
+    scorer = Scorer.load([artefact, *(also or [])], device)
+    if out:
+        if not file: raise DataError("--out needs a FILE to read")
+        return print(f"{score_file(scorer, file, out)} rows written to {out}")
     if prompt is not None and response: items = [("command line", dict(prompt=prompt, responses=response))]
     elif file: items = list(read_json(file))
     else: raise DataError("score needs a FILE, or --prompt with one or more --response")
-    groups = [_texts(where, value, template) for where, value in items]
-    rewards = iter(score_texts(load(artefact, device=device), [t for g in groups for t in g]).tolist())
-    rows = [dict(record=i, rewards=(r := [next(rewards) for _ in g]), ranking=sorted(range(len(g)), key=lambda j: -r[j]), text=g) for i, g in enumerate(groups, 1)]
+    rows = [dict(record=i, **row) for i, row in enumerate(scorer.rows([texts_of(where, value, scorer.rm.template) for where, value in items]), 1)]
+    if len(scorer.names) > 1: print("record  " + "  ".join(f"{n[:12]:>12}" for n in scorer.names))
     for row in rows:
-        for j in row["ranking"]: print(f"{row['record']:>5}  {row['rewards'][j]:+8.3f}  {' '.join(split_text(row['text'][j])[1].split())[:100]}")
+        for j in row["ranking"]: print(f"{row['record']:>5}  " + ("  ".join(f"{row['by_model'][n][j]:+12.3f}" for n in scorer.names) if "by_model" in row else f"{row['rewards'][j]:+8.3f}") + f"  {' '.join(split_text(row['text'][j])[1].split())[:100]}")
     if json_path: write_json(json_path, rows)
 
 # %% ../nbs/api/15_cli.ipynb #38b04488

@@ -4,11 +4,12 @@
 
 # %% auto #0
 __all__ = ['tree_groups', 'length_batches', 'score_tokens', 'score_texts', 'score_records', 'fit_temperature', 'calibrate',
-           'Scorer', 'reward_function']
+           'Scorer', 'texts_of', 'score_file', 'reward_function']
 
-# %% ../nbs/api/09_scorer.ipynb #79951b2b
+# %% ../nbs/api/09_scorer.ipynb #82fcbe3b
 import json
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 import numpy as np
 import torch
@@ -242,6 +243,90 @@ def stream(self:Scorer,
     from itertools import islice
     items = iter(items)
     while held := list(islice(items, block)): yield from self.score(held, names=names)
+
+# %% ../nbs/api/09_scorer.ipynb #e8613c8c
+def texts_of(
+    where:str, # For messages
+    value,     # A row
+    template:str, # Of the reward model
+)->list[str]:
+    "The texts of a row. Raises `DataError` for a row that has none."
+    make = lambda p, r: TEMPLATES[template].format(prompt=p, response=r)
+    if isinstance(value, str): return [value]
+    if isinstance(value, dict):
+        if isinstance(t := value.get("text"), str): return [t]
+        if isinstance(t, list) and all(isinstance(x, str) for x in t): return t
+        prompt, answers = value.get("prompt", value.get("query")), value.get("responses", value.get("response"))
+        answers = list(answers.values()) if isinstance(answers, dict) else [answers] if isinstance(answers, str) else answers
+        if isinstance(prompt, str) and isinstance(answers, list) and all(isinstance(a, str) for a in answers): return [make(prompt, a) for a in answers]
+    raise DataError(f"{where}: is not something to score; give a text, {{\"text\": …}}, or {{\"prompt\": …, \"response\" or \"responses\": …}}")
+
+@patch
+def rows(self:Scorer,
+    groups:list[list[str]], # Of each row its texts
+)->list[dict]: # rewards and ranking (best first) by the first reward model, by_model where there are several, text
+    "Score rows of texts."
+    table = iter(np.atleast_2d(score_texts(self.rm, [t for g in groups for t in g], self.names)).T)
+    out = []
+    for g in groups:
+        of = np.array([next(table) for _ in g]).reshape(len(g), len(self.names))
+        more = dict(by_model={n: of[:, j].tolist() for j, n in enumerate(self.names)}) if len(self.names) > 1 else {}
+        out.append(dict(rewards=(r := of[:, 0].tolist()), ranking=sorted(range(len(g)), key=lambda j: -r[j]), **more, text=g))
+    return out
+
+# %% ../nbs/api/09_scorer.ipynb #c2c73d7d
+def _read_rows(path:Path) -> Iterator:
+    "(where, value) of each row of a file"
+    from custom_rm.records import read_json
+    if path.suffix not in (".arrow", ".parquet"): yield from read_json(path); return
+    import pyarrow as pa, pyarrow.parquet as pq
+    try:
+        if path.suffix == ".parquet": batches = pq.ParquetFile(path).iter_batches(1024)
+        else:
+            try: batches = pa.ipc.open_stream(pa.memory_map(str(path)))
+            except pa.ArrowInvalid: f = pa.ipc.open_file(pa.memory_map(str(path))); batches = (f.get_batch(i) for i in range(f.num_record_batches))
+        n = 0
+        for batch in batches:
+            for row in batch.to_pylist(): n += 1; yield f"{path}, row {n}", row
+    except (pa.ArrowInvalid, OSError) as e: raise DataError(f"{path}: can't be read ({str(e).splitlines()[0][:120]})") from None
+
+def score_file(
+    scorer:Scorer,
+    source:str|Path, # .json, .jsonl, .gz of these, .arrow or .parquet
+    target:str|Path, # .jsonl, .arrow or .parquet; appears when it is complete
+    block:int=512,   # Rows held at once
+)->int: # Rows written
+    "Score a file into a file. Raises `DataError` for a row that is not something to score, and leaves nothing then."
+    from itertools import islice
+    source, target = Path(source), Path(target)
+    if target.suffix not in (".jsonl", ".arrow", ".parquet"): raise DataError(f"{target}: name a .jsonl, .arrow or .parquet file")
+    items, n = _read_rows(source), 0
+    with _row_writer(target) as write:
+        while held := list(islice(items, block)):
+            made = scorer.rows([texts_of(where, value, scorer.rm.template) for where, value in held])
+            write([{"record": n + i, **row} for i, row in enumerate(made, 1)]); n += len(made)
+    return n
+
+# %% ../nbs/api/09_scorer.ipynb #0edb2fdf
+@contextmanager
+def _row_writer(target:Path):
+    "A function that appends rows; the file appears at the end"
+    partial, opened = target.with_name(f".{target.name}.part"), []
+    def write(rows):
+        if target.suffix == ".jsonl":
+            if not opened: opened.append(open(partial, "w", encoding="utf-8"))
+            opened[0].writelines(json.dumps(r, ensure_ascii=False) + "\n" for r in rows); return
+        import pyarrow as pa, pyarrow.parquet as pq
+        table = pa.Table.from_pylist(rows, opened[0].schema if opened and hasattr(opened[0], "schema") else None)
+        if not opened: opened.append(pa.ipc.new_file(str(partial), table.schema) if target.suffix == ".arrow" else pq.ParquetWriter(str(partial), table.schema))
+        opened[0].write_table(table)
+    try:
+        yield write
+        if not opened: write([])
+        opened[0].close(); partial.replace(target)
+    finally:
+        if opened: opened[0].close()
+        partial.unlink(missing_ok=True)
 
 # %% ../nbs/api/09_scorer.ipynb #e2fd3a68
 def reward_function(

@@ -158,7 +158,18 @@ def _trained(study:Study, cell:tuple, folder:Path, device, report:Callable) -> t
     if r.custom.blend < 1: set_blend(run.rm, r.custom.start, domain, r.custom.blend); return run, "blend", made
     return run, domain, made
 
-# %% ../nbs/api/14_study.ipynb #fda58962
+# %% ../nbs/api/14_study.ipynb #e861a52b
+def _rewards(run:Run, name:str, alpha:float, texts:list[str], folder:Path) -> np.ndarray:
+    "Rewards of a trained model, computed once: base and general are the same for every domain"
+    key = sha1("\n".join([run.folder.name, name, f"{alpha}" if name == "blend" else "", *texts]).encode()).hexdigest()[:16]
+    kept = folder/"rewards"/f"{key}.npy"
+    if kept.exists(): return np.load(kept, allow_pickle=False)
+    found = quietly(score_texts, run.rm.use(name), texts)
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    partial = kept.with_suffix(".part.npy"); np.save(partial, found); partial.replace(kept)
+    return found
+
+# %% ../nbs/api/14_study.ipynb #1b0ac3ba
 def measure_cell(
     study:Study,
     cell:tuple,       # (strategy, domain, seed)
@@ -171,7 +182,7 @@ def measure_cell(
     run, name, artefacts = _trained(study, cell, folder, device, report)
     sets = study_sets(Run(study.recipe_of(strategy), folder/"runs"/".sets"/_key(study.recipe_of(strategy), seed), device, report, seed))
     trained = time.time()
-    rewards = iter(quietly(score_texts, run.rm.use(name), [t for data in sets.values() for r in data for t in r["text"]]))
+    rewards = iter(_rewards(run, name, study.recipe_of(strategy).custom.blend, [t for data in sets.values() for r in data for t in r["text"]], folder))
     by_set = {key: [[float(next(rewards)) for _ in r["text"]] for r in data] for key, data in sets.items()}
     held = ("validation", domain)
     temperature = fit_temperature(by_set[held], [r["score"] for r in sets[held]])[0] if held in sets else 1.0
