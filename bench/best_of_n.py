@@ -53,5 +53,5 @@ if __name__ == "__main__":
         for d, lines in out.items():
             n, y, low, high = zip(*[(l["n"], l[key], *l[f"{key}_interval"]) for l in lines])
             ax.plot(n, y, color=colour(d), marker="o", label=d); ax.fill_between(n, low, high, color=colour(d), alpha=.2, lw=0)
-        ax.set(xscale="log", xticks=[1, 2, 4, 8], xticklabels=[1, 2, 4, 8], xlabel="n", title=title)
+        ax.set(xscale="log", xticks=[1, 2, 4, 8], xticklabels=[1, 2, 4, 8], xlabel="n", title=title); ax.minorticks_off()
     axes[0].legend(frameon=False); figure.savefig(a.out.with_suffix(".png"), dpi=110)

@@ -39,6 +39,7 @@ def main():
     p.add_argument("artefact", type=Path)
     p.add_argument("file", nargs="?", help="records, such as $CUSTOM_RM_DATA/helpful.test.json; the small data set if not given")
     p.add_argument("--texts", type=int, default=200)
+    p.add_argument("--only", nargs="+", default=None, help="only ways whose name contains one of these words; others are kept as they stand in OUT")
     p.add_argument("--out", type=Path, default=Path(__file__).parent.parent / "results" / "parity.json")
     a = p.parse_args()
     from custom_rm.evaluate import write_report
@@ -55,10 +56,13 @@ def main():
     # other tools cut nothing or cut on the right: texts that fit are the ones all can agree on
     texts = [t for t in (to_template(t, card["template"]) for t in real_texts(a.file, 10 * a.texts)) if len(rm.tokenizer(t)["input_ids"]) <= n][:a.texts]
     first = score_texts(rm, texts)
-    ways, tell = {}, lambda name, rewards: (ways.__setitem__(name, compare(first, np.asarray(rewards, dtype=float))), print(f"{name:34}", ways[name], flush=True))
-    tell("artefact, one text at a time", [score_texts(rm, [t])[0] for t in texts])
-    del rm; gc.collect()
-    tell("artefact, reloaded", score_texts(load(a.artefact), texts))
+    ways = json.loads(a.out.read_text(encoding="utf-8")) if a.only and a.out.exists() else {}
+    def tell(name, rewards):  # rewards are computed when they are wanted
+        if a.only and not any(w in name for w in a.only): return
+        ways[name] = compare(first, np.asarray(rewards(), dtype=float)); print(f"{name:34}", ways[name], flush=True)
+    tell("artefact, one text at a time", lambda: [score_texts(rm, [t])[0] for t in texts])
+    gc.collect()
+    tell("artefact, reloaded", lambda: score_texts(load(a.artefact), texts))
 
     def batches(model, tokenizer, side):
         tokenizer.padding_side = side
@@ -77,36 +81,39 @@ def main():
         model.config.pad_token_id = tokenizer.pad_token_id
         return batches(quietly(PeftModel.from_pretrained, model, str(a.artefact)).eval(), tokenizer, "right")
     if four:  # on the CPU bitsandbytes' own kernel rounds to 16 bits in between, and is named so
-        tell("adapter in plain PEFT, 4-bit kernel", in_peft(model))
+        tell("adapter in plain PEFT, 4-bit kernel", lambda: in_peft(model))
         model = quietly(AutoModelForSequenceClassification.from_pretrained, base.path, num_labels=1, dtype=getattr(torch, card["base"]["dtype"]), quantization_config=four).dequantize()
-    tell("adapter in plain PEFT", in_peft(model))
+    tell("adapter in plain PEFT", lambda: in_peft(model))
     del model; gc.collect()
 
     with tempfile.TemporaryDirectory() as folder:
-        for dtype in ("float32", "bfloat16"):
-            merge(a.artefact, Path(folder) / dtype, dtype, texts=texts[:20], force=True)
-            tell(f"merged, {dtype}", plain_rewards(Path(folder) / dtype, texts, n))
+        for dtype in ("float32", "float16", "bfloat16"):
+            merge(a.artefact, Path(folder) / dtype, dtype, texts=texts[:4], force=True)
+            tell(f"merged, {dtype}", lambda: plain_rewards(Path(folder) / dtype, texts, n))
+            if dtype != "float32": tell(f"merged, {dtype} weights, float32 arithmetic", lambda: plain_rewards(Path(folder) / dtype, texts, n, dtype="float32"))
         plain = str(Path(folder) / "float32")
         judge = quietly(pipeline, "text-classification", model=plain)
-        tell("merged, pipeline", [x["score"] for x in judge(texts, batch_size=8)])
+        tell("merged, pipeline", lambda: [x["score"] for x in judge(texts, batch_size=8)])
         model = quietly(AutoModelForSequenceClassification.from_pretrained, plain).eval()
-        for side in ("left", "right"): tell(f"merged, padded on the {side}", batches(model, quietly(AutoTokenizer.from_pretrained, plain), side))
+        for side in ("left", "right"): tell(f"merged, padded on the {side}", lambda: batches(model, quietly(AutoTokenizer.from_pretrained, plain), side))
         try:
             from sentence_transformers import CrossEncoder
-            from custom_rm.records import split_text  # it takes pairs and joins their tokens: question and answer
-            tell("merged, CrossEncoder", quietly(CrossEncoder, plain, num_labels=1).predict([split_text(t) for t in texts], activation_fn=torch.nn.Identity(), show_progress_bar=False, batch_size=8))
+            from custom_rm.records import TEMPLATES, split_text
+            before, between = TEMPLATES[card["template"]].split("{prompt}")[0], TEMPLATES[card["template"]].split("{prompt}")[1].split("{response}")[0]
+            bare = lambda t: (split_text(t)[0].removeprefix(before).removesuffix(between), split_text(t)[1])  # the export's chat template puts the template around them again
+            tell("merged, CrossEncoder", lambda: quietly(CrossEncoder, plain, num_labels=1).predict([bare(t) for t in texts], activation_fn=torch.nn.Identity(), show_progress_bar=False, batch_size=8))
         except ImportError: print("sentence-transformers is not installed: skipped")
         # TRL's trainers load a reward model by path, pad on the right, and read logits[:, 0]
-        tell("merged, as TRL asks by path", batches(quietly(AutoModelForSequenceClassification.from_pretrained, plain, num_labels=1).eval(), quietly(AutoTokenizer.from_pretrained, plain), "right"))
+        tell("merged, as TRL asks by path", lambda: batches(quietly(AutoModelForSequenceClassification.from_pretrained, plain, num_labels=1).eval(), quietly(AutoTokenizer.from_pretrained, plain), "right"))
 
     from fastapi.testclient import TestClient
     from custom_rm.serve import create_app
     with TestClient(create_app([a.artefact])) as client:
         ask = lambda path, **body: client.post(path, json=body).json()
-        tell("server, /get_reward", ask("/get_reward", query=texts)["rewards"])
-        tell("server, /v1/score/evaluation", ask("/v1/score/evaluation", messages=texts)["scores"])
-        tell("server, /classify", [d["probs"][0] for d in ask("/classify", input=texts)["data"]])
-        tell("server, /pooling", [d["data"][0] for d in ask("/pooling", input=texts)["data"]])
+        tell("server, /get_reward", lambda: ask("/get_reward", query=texts)["rewards"])
+        tell("server, /v1/score/evaluation", lambda: ask("/v1/score/evaluation", messages=texts)["scores"])
+        tell("server, /classify", lambda: [d["probs"][0] for d in ask("/classify", input=texts)["data"]])
+        tell("server, /pooling", lambda: [d["data"][0] for d in ask("/pooling", input=texts)["data"]])
     a.out.parent.mkdir(parents=True, exist_ok=True)
     write_report(a.out, ways)
     write_report(a.out.with_name("parity.about.json"), dict(texts=len(texts), spread=float(first.std()), artefact=card["name"], weights_sha256=card["weights_sha256"], device=device_name(torch.device("cpu")), versions=versions(), date=str(date.today())))

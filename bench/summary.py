@@ -30,6 +30,7 @@ def one(found: dict) -> dict:
         if other in rows: r = ratio(mine, speed(rows[other])); out[key] = r["median"]; out["spread"][key] = [r["low"], r["high"]]
     if "dense" in rows: r = ratio(speed(rows["trees"], "tokens"), speed(rows["dense"], "tokens")); out["dense_share"] = r["median"]; out["spread"]["dense_share"] = [r["low"], r["high"]]
     if "dense-own" in rows: r = ratio(speed(rows["trees"], "tokens"), speed(rows["dense-own"], "tokens")); out["dense_own_share"] = r["median"]; out["spread"]["dense_own_share"] = [r["low"], r["high"]]
+    if "trees-malloc" in rows: r = ratio(speed(rows["trees"], "tokens"), speed(rows["trees-malloc"], "tokens")); out["advice"] = r["median"]; out["spread"]["advice"] = [r["low"], r["high"]]
     out["peak_gib"] = {m: round(max(r["peak_gib"] for r in rs), 2) for m, rs in rows.items()}
     out["comparisons_per_second"] = {m: round(median(speed(rs)), 3) for m, rs in rows.items()}
     out["tokens_per_second"] = {m: round(median(speed(rs, "tokens")), 1) for m, rs in rows.items()}
@@ -71,10 +72,10 @@ def draw(found: dict) -> None:
     keys = [k for k in ("train/dsp", "train/hh", "train/webgpt", "score/dsp5") if k in found]
     fig, axes = plt.subplots(1, len(keys), figsize=(3.3 * len(keys), 3.4), constrained_layout=True, squeeze=False)
     for ax, key in zip(axes[0], keys):
-        data = {m: v for m, v in found[key]["comparisons_per_second"].items() if m in ("trl", "trl-grouped", "trees", "dense")}
+        data = {m: found[key]["comparisons_per_second"][m] for m in ("trl", "trl-grouped", "trees", "dense") if m in found[key]["comparisons_per_second"]}
         colours = dict(zip(("trl", "trl-grouped", "trees", "dense"), sns.color_palette("colorblind")))
-        bars = ax.bar([NAMES[m].replace(", ", ",\n").replace(": ", ":\n") for m in data], list(data.values()), color=[colours[m] for m in data])
-        ax.bar_label(bars, fmt="%.2g", padding=2); ax.set_title(key); ax.tick_params(axis="x", labelsize=7); ax.grid(axis="x", visible=False); ax.margins(y=.12)
+        bars = ax.bar([dict(trl="TRL 1.16", dense="dense limit", trees="trees").get(m, "TRL,\ngrouped") for m in data], list(data.values()), color=[colours[m] for m in data])
+        ax.bar_label(bars, fmt="%.2g", padding=2); ax.set_title(key); ax.tick_params(axis="x", labelsize=8); ax.grid(axis="x", visible=False); ax.margins(y=.12)
     axes[0][0].set_ylabel("comparisons per second")
     fig.savefig(results / "speed.png", dpi=110); plt.close(fig)
     steps = read("train-dsp-steps")

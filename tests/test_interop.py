@@ -55,9 +55,8 @@ def test_cross_encoder(exported):
     sentence_transformers = pytest.importorskip("sentence_transformers")
     import torch
     home, texts, rewards = exported
-    from custom_rm.records import split_text
     judge = sentence_transformers.CrossEncoder(str(home / "plain"), num_labels=1, device="cpu")
-    pairs = [split_text(t) for t in texts]  # it takes pairs of texts and joins their tokens: question and answer
+    pairs = [(f"Question {i}", t.partition("## Assistant:\n")[2]) for i, t in enumerate(texts)]  # rendered by the export's chat template
     close(judge.predict(pairs, activation_fn=torch.nn.Identity(), show_progress_bar=False), rewards)
 
 
