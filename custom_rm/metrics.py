@@ -61,13 +61,13 @@ def bootstrap_interval(
     low, high = np.quantile(np.concatenate(means), [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
 
-# %% ../nbs/api/08_metrics.ipynb #c8ec56b7
+# %% ../nbs/api/08_metrics.ipynb #2f330970
 def calibration_bins(
     margin:np.ndarray, # Shape (n,)
     bins:int=10,       # Of equal width between 0.5 and 1
 )->list[tuple[int,float,float]]: # For each non-empty bin: pairs, mean confidence, accuracy
     "How often the model is right, by how sure it is."
-    confidence = 1 / (1 + np.exp(-np.abs(margin)))
+    confidence = np.nan_to_num(1 / (1 + np.exp(-np.abs(margin))), nan=.5) # a model that diverged has no confidence
     where = np.minimum(((confidence - .5) * 2 * bins).astype(int), bins - 1)
     right = correctness(margin)
     return [(int(m.sum()), float(confidence[m].mean()), float(right[m].mean())) for b in range(bins) if (m := where == b).any()]

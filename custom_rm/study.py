@@ -113,14 +113,18 @@ def quarters(
     ends = np.quantile([n for r in lengths for n in r], [.25, .5, .75])
     return [np.searchsorted(ends, r).astype(float).tolist() for r in lengths]
 
-# %% ../nbs/api/14_study.ipynb #0bd37e26
+# %% ../nbs/api/14_study.ipynb #f3cc017f
+def _finite(rewards:list) -> None:
+    "Raises `DataError` for rewards that are not numbers"
+    if not all(np.isfinite(r).all() for r in rewards): raise DataError("rewards are not finite numbers: training diverged; lower the learning rate")
+
 def study_figures(
     rewards:list,   # For each record its texts' rewards
     data,           # The records
     temperature:float=1.0, # From validation
 )->dict: # accuracy, low, high, n, margin, ece, ece_scaled, same_length (accuracy and n), right
     "All figures of a cell on one set. Raises `DataError` for rewards that are not numbers."
-    if not all(np.isfinite(r).all() for r in rewards): raise DataError("rewards are not finite numbers: training diverged; lower the learning rate")
+    _finite(rewards)
     texts, scores, prompts = [r["text"] for r in data], [r["score"] for r in data], [prompt_of(r) for r in data]
     pairs = to_pairs(rewards, scores, prompts); right = correctness(pairs.margin)
     like = to_pairs(quarters(texts), scores, prompts).margin == 0
@@ -169,7 +173,7 @@ def _rewards(run:Run, name:str, alpha:float, texts:list[str], folder:Path) -> np
     partial = kept.with_suffix(".part.npy"); np.save(partial, found); partial.replace(kept)
     return found
 
-# %% ../nbs/api/14_study.ipynb #1b0ac3ba
+# %% ../nbs/api/14_study.ipynb #ee8e0c7d
 def measure_cell(
     study:Study,
     cell:tuple,       # (strategy, domain, seed)
@@ -184,6 +188,7 @@ def measure_cell(
     trained = time.time()
     rewards = iter(_rewards(run, name, study.recipe_of(strategy).custom.blend, [t for data in sets.values() for r in data for t in r["text"]], folder))
     by_set = {key: [[float(next(rewards)) for _ in r["text"]] for r in data] for key, data in sets.items()}
+    for rs in by_set.values(): _finite(rs)
     held = ("validation", domain)
     temperature = fit_temperature(by_set[held], [r["score"] for r in sets[held]])[0] if held in sets else 1.0
     figures = {part: {s: study_figures(by_set[p, s], sets[p, s], temperature) for p, s in sets if p == part} for part in ("validation", "test")}
