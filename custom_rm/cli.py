@@ -6,8 +6,9 @@
 __all__ = ['app', 'main', 'convert', 'clean', 'fetch', 'train', 'plan', 'quickstart', 'evaluate', 'score', 'export', 'serve',
            'blend', 'calibrate', 'study']
 
-# %% ../nbs/api/15_cli.ipynb #e1f8d279
+# %% ../nbs/api/15_cli.ipynb #44eb814a
 import json, os, sys
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Optional
 import typer
@@ -294,7 +295,16 @@ def calibrate(
     found = work(artefact, load_records(file), device)
     print(f"{artefact}: temperature {found['temperature']:.3f}, offset {found['offset']:+.3f}, from {found['pairs']} pairs; calibration error {found['ece_before']:.3f} before, {found['ece']:.3f} after")
 
-# %% ../nbs/api/15_cli.ipynb #54638d59
+# %% ../nbs/api/15_cli.ipynb #41446801
+@contextmanager
+def _watching():
+    "A live table of a study's cells on a terminal; nothing where the output is a file"
+    from rich.console import Console
+    from rich.live import Live
+    from custom_rm.study import cells_table
+    if not (console := Console()).is_terminal: yield None; return
+    with Live(console=console) as live: yield lambda *now: live.update(cells_table(*now))
+
 @app.command()
 def study(
     file: Annotated[str, typer.Argument(metavar="STUDY", help="A YAML file, or the name of a study that comes along: dsp, dsp-cpu")],
@@ -308,14 +318,19 @@ def study(
 ):
     "Compare ways of customizing: strategies × domains × seeds, each cell once."
     from custom_rm.evaluate import write_report
-    from custom_rm.study import read_study, run_study, study_floors, study_path, study_table, summarize
-    found = read_study(study_path(file))
+    from custom_rm.records import atomic_write
+    from custom_rm.runs import recipe_path
+    from custom_rm.stages import to_yaml
+    from custom_rm.study import read_study, run_study, study_floors, study_table, summarize
+    found = read_study(recipe_path(file, "study"))
     folder = out or Path("runs")/found.name
-    run_study(found, folder, only, budget_minutes, retry, device)
+    with _watching() as watch: run_study(found, folder, only, budget_minutes, retry, device, watch=watch)
     study_floors(found, folder, judge, device=device)
     summary = summarize(found, folder)
     print(study_table(summary))
     write_report(json_path or folder/"summary.json", summary)
+    with atomic_write(folder/"recommended.yaml") as f: f.write(to_yaml(found.recipe_of(summary["recommended"])))
+    print(f"\nthe recommended recipe: {folder/'recommended.yaml'}")
 
 # %% ../nbs/api/15_cli.ipynb #10680ad8
 #| eval: false

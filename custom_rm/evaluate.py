@@ -17,7 +17,7 @@ from .model import RewardModel, device_name, versions
 from .records import atomic_write, prompt_of
 from .scorer import score_texts
 
-# %% ../nbs/api/12_evaluate.ipynb #3e0fb856
+# %% ../nbs/api/12_evaluate.ipynb #98976e30
 def evaluate(
     rm:RewardModel,            # With the adapters to evaluate
     sets:dict,                 # Records by name of the set
@@ -27,10 +27,10 @@ def evaluate(
     "The matrix of reward models and sets."
     flat = [(name, r) for name, data in sets.items() for r in data]
     texts = [t for _, r in flat for t in r["text"]]
-    out = {}
-    for adapter in adapters or rm.adapters:
-        rewards = iter(score_texts(rm.use(adapter), texts, progress=progress and (lambda n: progress(adapter, n))))
-        by_set = {name: ([], [], []) for name in sets}
+    out = dict.fromkeys(adapters or rm.adapters)
+    scored = ((a, rewards) for group in rm.same_trunk(list(out)) for a, rewards in zip(group, score_texts(rm, texts, group, progress=progress and (lambda n: progress(group[0], n)))))
+    for adapter, rewards in scored:
+        rewards, by_set = iter(rewards), {name: ([], [], []) for name in sets}
         for name, r in flat:
             for column, value in zip(by_set[name], ([next(rewards) for _ in r["text"]], r["score"], prompt_of(r))): column.append(value)
         out[adapter] = {name: measure(*columns) for name, columns in by_set.items()}

@@ -9,9 +9,8 @@ __all__ = ['PERSONS', 'judge_margins', 'judge']
 import numpy as np
 import torch
 
-# %% ../nbs/api/12_judge.ipynb #aed8663e
+# %% ../nbs/api/12_judge.ipynb #cb6ba47e
 from .model import RewardModel
-from .packing import pack, rows
 from .records import DataError, split_text
 
 # %% ../nbs/api/12_judge.ipynb #77a96922
@@ -24,7 +23,7 @@ def _prompts(question:str, a:str, b:str, persons:list[str], tokenizer, most:int)
     head = ids(f"Question: {question}")[-most:] + ids("\n\nAnswer A: ") + ids(a)[:most] + ids("\n\nAnswer B: ") + ids(b)[:most]
     return [head + ids(f"\n\nThe reader is {p}. Of the two answers, the one this reader prefers is Answer") for p in persons]
 
-# %% ../nbs/api/12_judge.ipynb #111fa909
+# %% ../nbs/api/12_judge.ipynb #b933fdb7
 @torch.no_grad()
 def judge_margins(
     rm:RewardModel,      # Without adapters: its trunk is asked
@@ -34,24 +33,16 @@ def judge_margins(
 )->np.ndarray: # log P(a) − log P(b), the mean of both orders, shape (comparisons, persons)
     "Ask a language model. Raises `DataError` for an encoder, which can't answer."
     if not rm.is_decoder: raise DataError(f"{rm.base.name}: is an encoder and can't be asked; name a language model")
-    model = rm.trunk.base_model.model if rm.adapters else rm.trunk
     letters = torch.tensor([rm.tokenizer(x, add_special_tokens=False)["input_ids"][-1] for x in (" A", " B")], device=rm.device)
     out = np.zeros((len(comparisons), len(persons)))
     for i, (question, a, b) in enumerate(comparisons):
         for sign, pair in ((.5, (a, b)), (-.5, (b, a))):
             made = rm.batch([dict(input_ids=_prompts(question, *pair, persons, rm.tokenizer, most))])
-            states = _states(rm, model, made)
-            logits = states.float() @ rm.lm_head()[letters].float().T
+            inputs = {k: made[k] for k in ("attention_mask", "layout") if k in made}
+            states = rm.states(rm.hidden(made["input_ids"], position_ids=made.get("position_ids"), **inputs), **inputs, last=made["last"])
+            logits = states @ rm.lm_head()[letters].float().T
             out[i] += sign * (logits[:, 0] - logits[:, 1]).cpu().numpy()
     return out
-
-def _states(rm:RewardModel, model, made:dict):
-    "The last state of every text of a batch"
-    if "layout" in made:
-        whole = torch.ones(1, 1, 1, 1, dtype=torch.bool, device=rm.device)
-        return model.base_model(input_ids=made["input_ids"], position_ids=made["position_ids"], layout=made["layout"], attention_mask=whole).last_hidden_state[0][made["last"]]
-    hidden = model.base_model(input_ids=made["input_ids"], attention_mask=made["attention_mask"]).last_hidden_state
-    return hidden[torch.arange(len(hidden), device=rm.device), made["attention_mask"].sum(1) - 1][made["last"]]
 
 # %% ../nbs/api/12_judge.ipynb #14dd9aee
 def judge(

@@ -18,17 +18,18 @@ from .plots import save_figures
 from .records import DataError, atomic_write, read_json
 from .stages import Recipe, Run, find, mini_dir, read_recipe
 
-# %% ../nbs/api/14_runs.ipynb #a4ad2c1f
+# %% ../nbs/api/14_runs.ipynb #b1db54ac
 def recipe_path(
     name:str|Path, # A YAML file, or a name such as "quickstart"
+    kind:str="recipe", # Or "study"
 )->Path:
-    "Where a recipe lies. Raises `DataError` listing the ones that come with the package."
+    "Where a recipe or a study lies. Raises `DataError` listing the ones that come with the package."
     if Path(name).is_file(): return Path(name)
-    shipped = {p.stem: p for p in sorted((Path(custom_rm.__file__).parent/"recipes").glob("*.yaml"))}
+    shipped = {p.stem: p for p in sorted((Path(custom_rm.__file__).parent/dict(recipe="recipes", study="studies")[kind]).glob("*.yaml"))}
     if str(name) in shipped: return shipped[str(name)]
-    raise DataError(f"{name}: no such recipe; give a YAML file, or one of {', '.join(shipped)}")
+    raise DataError(f"{name}: no such {kind}; give a YAML file, or one of {', '.join(shipped)}")
 
-# %% ../nbs/api/14_runs.ipynb #56069116
+# %% ../nbs/api/14_runs.ipynb #84234ac3
 def _fingerprint(run:Run) -> dict:
     "What the figures of a run depend on: weights and test files"
     r = run.recipe
@@ -41,10 +42,11 @@ def _measure(run:Run) -> dict:
     start, sets, spent = time.time(), run.test_sets(), {}
     def progress(adapter, tokens): spent[adapter] = spent.get(adapter, 0) + tokens
     rms = {}
-    for name in run.stages():
-        t = time.time(); rms |= evaluate(run.rm, sets, [name], progress)
-        run.report(f"{name:9} measured on {len(sets)} sets, {spent.get(name, 0):,} tokens in {time.time()-t:.0f} s")
-        if (run.folder/name).is_dir(): _note_metrics(run.folder/name, rms[name])
+    for names in run.rm.same_trunk(run.stages()):
+        t = time.time(); rms |= evaluate(run.rm, sets, names, progress)
+        run.report(f"{', '.join(names):9} measured on {len(sets)} sets, {spent.get(names[0], 0):,} tokens in {time.time()-t:.0f} s")
+        for name in names:
+            if (run.folder/name).is_dir(): _note_metrics(run.folder/name, rms[name])
     train = {name: data for stage in run.stages()[1:] for name, data in run.training_sets(stage).items() if name in sets}
     return report(rms, floors(sets, train), run.rm.device, seconds=round(time.time() - start, 1), **_fingerprint(run), base={k: v for k, v in vars(run.rm.base).items() if k != "path"})
 

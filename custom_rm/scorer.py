@@ -6,20 +6,19 @@
 __all__ = ['tree_groups', 'length_batches', 'score_tokens', 'score_texts', 'score_records', 'fit_temperature', 'calibrate',
            'Scorer', 'texts_of', 'score_file', 'reward_function']
 
-# %% ../nbs/api/09_scorer.ipynb #82fcbe3b
+# %% ../nbs/api/09_scorer.ipynb #79951b2b
 import json
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 import numpy as np
 import torch
 
-# %% ../nbs/api/09_scorer.ipynb #ecd4ac19
+# %% ../nbs/api/09_scorer.ipynb #75c4a175
 from .convert import _chat
 from .metrics import to_pairs
 from .model import RewardModel, load, read_card
 from .packing import encode, grow, shared
-from .records import DataError, TEMPLATES, atomic_write, to_template
+from .records import DataError, TEMPLATES, atomic_write, to_template, write_json
 
 # %% ../nbs/api/09_scorer.ipynb #5443fd5f
 def tree_groups(
@@ -53,7 +52,7 @@ def length_batches(
         batches[-1].append(i)
     return batches
 
-# %% ../nbs/api/09_scorer.ipynb #d90a983f
+# %% ../nbs/api/09_scorer.ipynb #8a74dade
 def _feedings(rm:RewardModel, tokens:list[list[int]], budget:int):
     "(indices of texts, how many tokens, records that hold them in this order), the largest first"
     if not rm.trees:
@@ -78,10 +77,11 @@ def score_tokens(
     names, was, training = adapters or [rm.active], rm.active, rm.training
     out = np.zeros((len(names), len(tokens)))
     rm.eval()
-    for row, name in zip(out, names):
-        rm.use(name)
+    for group in rm.same_trunk(names) if adapters else [names]:
+        rm.use(group[0])
         for batch, n, inputs in feedings:
-            row[batch] = rm(**inputs)["rewards"].double().cpu().numpy()
+            states = rm.states(rm.hidden(*(inputs.get(k) for k in ("input_ids", "attention_mask", "position_ids", "layout"))), *(inputs.get(k) for k in ("attention_mask", "layout", "last")))
+            for name in group: out[names.index(name), batch] = rm.read(states, name).double().cpu().numpy()
             if progress: progress(n)
     rm.use(was).train(training)
     return out if adapters else out[0]
@@ -274,7 +274,7 @@ def rows(self:Scorer,
         out.append(dict(rewards=(r := of[:, 0].tolist()), ranking=sorted(range(len(g)), key=lambda j: -r[j]), **more, text=g))
     return out
 
-# %% ../nbs/api/09_scorer.ipynb #c2c73d7d
+# %% ../nbs/api/09_scorer.ipynb #0d2fa764
 def _read_rows(path:Path) -> Iterator:
     "(where, value) of each row of a file"
     from custom_rm.records import read_json
@@ -300,33 +300,26 @@ def score_file(
     from itertools import islice
     source, target = Path(source), Path(target)
     if target.suffix not in (".jsonl", ".arrow", ".parquet"): raise DataError(f"{target}: name a .jsonl, .arrow or .parquet file")
-    items, n = _read_rows(source), 0
-    with _row_writer(target) as write:
+    def scored():
+        items, n = _read_rows(source), 0
         while held := list(islice(items, block)):
-            made = scorer.rows([texts_of(where, value, scorer.rm.template) for where, value in held])
-            write([{"record": n + i, **row} for i, row in enumerate(made, 1)]); n += len(made)
-    return n
+            for n, row in enumerate(scorer.rows([texts_of(where, value, scorer.rm.template) for where, value in held]), n + 1): yield {"record": n, **row}
+    return (write_json if target.suffix == ".jsonl" else _write_columns)(target, scored())
 
-# %% ../nbs/api/09_scorer.ipynb #0edb2fdf
-@contextmanager
-def _row_writer(target:Path):
-    "A function that appends rows; the file appears at the end"
-    partial, opened = target.with_name(f".{target.name}.part"), []
-    def write(rows):
-        if target.suffix == ".jsonl":
-            if not opened: opened.append(open(partial, "w", encoding="utf-8"))
-            opened[0].writelines(json.dumps(r, ensure_ascii=False) + "\n" for r in rows); return
-        import pyarrow as pa, pyarrow.parquet as pq
-        table = pa.Table.from_pylist(rows, opened[0].schema if opened and hasattr(opened[0], "schema") else None)
-        if not opened: opened.append(pa.ipc.new_file(str(partial), table.schema) if target.suffix == ".arrow" else pq.ParquetWriter(str(partial), table.schema))
-        opened[0].write_table(table)
+# %% ../nbs/api/09_scorer.ipynb #32a900e0
+def _write_columns(target:Path, items:Iterable[dict], block:int=512) -> int:
+    "Stream rows into an Arrow or Parquet file that appears only when complete; the first block says the columns"
+    import pyarrow as pa, pyarrow.parquet as pq
+    from itertools import chain, islice
+    partial, items, n = target.with_name(f".{target.name}.part"), iter(items), 0
+    table = pa.Table.from_pylist(list(islice(items, block)))
+    if not len(table): raise DataError(f"{target}: nothing was left to write; no file was made")
     try:
-        yield write
-        if not opened: write([])
-        opened[0].close(); partial.replace(target)
-    finally:
-        if opened: opened[0].close()
-        partial.unlink(missing_ok=True)
+        with (pa.ipc.new_file if target.suffix == ".arrow" else pq.ParquetWriter)(str(partial), table.schema) as file:
+            for table in chain([table], (pa.Table.from_pylist(rows, table.schema) for rows in iter(lambda: list(islice(items, block)), []))): file.write_table(table); n += len(table)
+        partial.replace(target)
+    finally: partial.unlink(missing_ok=True)
+    return n
 
 # %% ../nbs/api/09_scorer.ipynb #e2fd3a68
 def reward_function(

@@ -113,8 +113,9 @@ def test_calibrate(home, finished, custom_rm, tmp_path):
 
 @pytest.mark.parametrize("name", ["dsp", "dsp-cpu"])
 def test_studies_load(name):
-    from custom_rm.study import read_study, study_path
-    found = read_study(study_path(name))
+    from custom_rm.runs import recipe_path
+    from custom_rm.study import read_study
+    found = read_study(recipe_path(name, "study"))
     assert {"base", "general", "plain"} <= set(found.strategies) and len(found.cells()) > 20
 
 
