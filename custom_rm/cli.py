@@ -295,7 +295,7 @@ def calibrate(
     found = work(artefact, load_records(file), device)
     print(f"{artefact}: temperature {found['temperature']:.3f}, offset {found['offset']:+.3f}, from {found['pairs']} pairs; calibration error {found['ece_before']:.3f} before, {found['ece']:.3f} after")
 
-# %% ../nbs/api/15_cli.ipynb #41446801
+# %% ../nbs/api/15_cli.ipynb #6facbf2d
 @contextmanager
 def _watching():
     "A live table of a study's cells on a terminal; nothing where the output is a file"
@@ -307,7 +307,7 @@ def _watching():
 
 @app.command()
 def study(
-    file: Annotated[str, typer.Argument(metavar="STUDY", help="A YAML file, or the name of a study that comes along: dsp, dsp-cpu")],
+    file: Annotated[str, typer.Argument(metavar="STUDY", help="A YAML file, or the name of a study that comes along: dsp, dsp-cpu, dsp-cpu-rates")],
     out: Annotated[Optional[Path], typer.Option(help="The study's folder; runs/<name> if not given")] = None,
     only: Annotated[Optional[list[str]], typer.Option(help="Only cells whose strategy, domain or seed contains this; as often as you like")] = None,
     budget_minutes: Annotated[Optional[float], typer.Option(help="Begin no further cell after so many minutes")] = None,

@@ -1,0 +1,120 @@
+"""The documentation site: `python docs/build.py` writes `_docs`, `--serve` shows it at http://127.0.0.1:8080.
+
+With Quarto on the PATH, nbdev renders it. Elsewhere the same notebooks and the same `_quarto.yml` go through smalldocs (from PyPI); KaTeX and mermaid come
+from npm into the site, so that its pages ask nothing of any other host. Each page's foot says which engine built it.
+"""
+import argparse
+import functools
+import http.server
+import json
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+from pathlib import Path
+
+root = Path(__file__).parent.parent
+LIBRARIES = {"katex": "0.16.11", "mermaid": "11.4.1"}
+
+
+def from_npm(folder: Path) -> Path:
+    "The two libraries' files, fetched once; npm verifies what it fetches"
+    for name, version in LIBRARIES.items():
+        home = folder / name
+        if (home / "package.json").exists() and json.loads((home / "package.json").read_text())["version"] == version: continue
+        with tempfile.TemporaryDirectory() as work:
+            done = subprocess.run(["npm", "pack", f"{name}@{version}", "--silent", "--pack-destination", work], capture_output=True, text=True)
+            if done.returncode: sys.exit(f"npm can't get {name} {version}: {done.stderr.strip()[-300:]}")
+            shutil.rmtree(home, ignore_errors=True); home.mkdir(parents=True)
+            with tarfile.open(next(Path(work).glob("*.tgz"))) as tar: tar.extractall(work, filter="data")
+            shutil.copytree(Path(work) / "package", home, dirs_exist_ok=True)
+    return folder
+
+
+def output_file(notebook: dict) -> str | None:
+    "The name nbdev gives a page, without its number"
+    first = notebook["cells"][0] if notebook["cells"] else None
+    found = first and first["cell_type"] == "raw" and re.search(r"^output-file:\s*(\S+)$", "".join(first["source"]), re.M)
+    return found and found[1]
+
+
+def stage(processed: Path, dest: Path) -> Path:
+    "Copy the processed notebooks, each under its page's name, links with it"
+    shutil.rmtree(dest, ignore_errors=True); shutil.copytree(processed, dest)
+    for part in ("bench/results", "results", "data/README.md"):
+        if (root / part).is_dir(): shutil.copytree(root / part, dest / part, dirs_exist_ok=True)
+    names = {}
+    for p in sorted(dest.rglob("*.ipynb")):
+        out = output_file(json.loads(p.read_text(encoding="utf-8")))
+        if out and Path(out).stem != p.stem: names[p.stem] = Path(out).stem; p.rename(p.with_name(Path(out).stem + ".ipynb"))
+    for p in [*dest.rglob("*.ipynb"), *dest.rglob("*.yml"), *dest.rglob("*.qmd")]:
+        text = p.read_text(encoding="utf-8")
+        for old, new in names.items(): text = re.sub(rf"(?<![\w.-]){re.escape(old)}\.(ipynb|html)", rf"{new}.\1", text)
+        p.write_text(text, encoding="utf-8")
+    return dest
+
+
+def vendor(site: Path, libraries: Path) -> None:
+    "Serve KaTeX and mermaid from the site, and fetch no web fonts"
+    from smalldocs.layout import KATEX, MERMAID
+    addresses = {"katex": KATEX, "mermaid": MERMAID.rsplit("/", 1)[0]}
+    for name, address in addresses.items():
+        if f"{name}@{LIBRARIES[name]}/" not in address + "/": sys.exit(f"the pages ask for {address}, fetched is {name} {LIBRARIES[name]}")
+    lib = site / "site_libs"
+    shutil.copytree(libraries / "katex" / "dist", lib / "katex", dirs_exist_ok=True)
+    (lib / "mermaid").mkdir(exist_ok=True)
+    dist = libraries / "mermaid" / "dist"
+    shutil.copy(dist / "mermaid.esm.min.mjs", lib / "mermaid")
+    shutil.copytree(dist / "chunks" / "mermaid.esm.min", lib / "mermaid" / "chunks" / "mermaid.esm.min", ignore=shutil.ignore_patterns("*.map"), dirs_exist_ok=True)
+    for p in site.rglob("*.html"):
+        text, up = p.read_text(encoding="utf-8"), "../" * (len(p.relative_to(site).parts) - 1) or "./"
+        for name, address in addresses.items(): text = text.replace(address, f"{up}site_libs/{name}")
+        p.write_text(text, encoding="utf-8")
+    for p in lib.rglob("*.css"):
+        text = p.read_text(encoding="utf-8")
+        p.write_text(re.sub(r'@import\s+url\(["\']?https://fonts\.googleapis[^)]*\)\s*;', "", text), encoding="utf-8")
+
+
+def whole_by_itself(site: Path, base: str, engine: str) -> None:
+    "Point links to the published site at this build, badges at a copy here, and say who built it"
+    badge = '<svg xmlns="http://www.w3.org/2000/svg" width="117" height="20" role="img" aria-label="Open in Colab"><rect width="117" height="20" rx="3" fill="#555"/><text x="58" y="14" fill="#fff" font-family="sans-serif" font-size="11" text-anchor="middle">Open in Colab</text></svg>'
+    (site / "site_libs").mkdir(exist_ok=True); (site / "site_libs" / "colab.svg").write_text(badge, encoding="utf-8")
+    for p in site.rglob("*.html"):
+        up = "../" * (len(p.relative_to(site).parts) - 1) or "./"
+        text = p.read_text(encoding="utf-8").replace(f'href="{base}/', f'href="{up}').replace("https://colab.research.google.com/assets/colab-badge.svg", f"{up}site_libs/colab.svg")
+        text = text.replace("</main>", f'<p style="opacity:.7;font-size:.8rem;margin-top:3rem">Built by {engine}.</p></main>', 1)
+        p.write_text(text, encoding="utf-8")
+
+
+def build(engine: str) -> Path:
+    from nbdev.config import get_config
+    cfg = get_config(path=root); out = cfg.doc_path
+    if engine == "quarto": sys.exit(subprocess.run(["nbdev_docs"], cwd=root).returncode)
+    from nbdev.doclinks import _build_modidx
+    from nbdev.quarto import refresh_quarto_yml
+    from nbdev.serve import proc_nbs
+    from importlib.metadata import version
+    from smalldocs.site import build as smalldocs
+    refresh_quarto_yml(); _build_modidx()
+    source = stage(Path(proc_nbs(cfg.nbs_path, force=True)), root / "_site_src")
+    site = smalldocs(source, quiet=True)
+    for w in site.warnings:
+        if "output-file is not read" not in w: print("warning:", w)  # `stage` has read it
+    shutil.rmtree(out, ignore_errors=True); shutil.move(source / out.name, out); shutil.rmtree(source)
+    vendor(out, from_npm(root / ".npm"))
+    whole_by_itself(out, cfg.doc_host + cfg.doc_baseurl, f"smalldocs {version('smalldocs')}")
+    return out
+
+
+if __name__ == "__main__":
+    p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    p.add_argument("--engine", choices=["auto", "quarto", "smalldocs"], default="auto")
+    p.add_argument("--serve", action="store_true", help="show the site at http://127.0.0.1:8080")
+    a = p.parse_args()
+    out = build("quarto" if a.engine == "quarto" or (a.engine == "auto" and shutil.which("quarto")) else "smalldocs")
+    print(f"{sum(1 for _ in out.rglob('*.html'))} pages in {out.relative_to(root)}")
+    if a.serve:
+        print("http://127.0.0.1:8080")
+        http.server.ThreadingHTTPServer(("127.0.0.1", 8080), functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(out))).serve_forever()
