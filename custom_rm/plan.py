@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 import torch
 
-# %% ../nbs/api/11_plan.ipynb #9a8fc02e
+# %% ../nbs/api/11_plan.ipynb #ef134dd9
 from .fetch import MODELS, fetch_model
-from .model import LoRA, RewardModel, default_device, default_dtype
+from .model import LoRA, RewardModel, default_dtype, find_device
 from .records import DataError
 from .stages import Recipe
 
@@ -100,7 +100,7 @@ def measured(
     import resource, sys
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (GIB if sys.platform == "darwin" else 2**20)
 
-# %% ../nbs/api/11_plan.ipynb #6e7baf2d
+# %% ../nbs/api/11_plan.ipynb #593dde5b
 def plan(
     recipe:Recipe,
     device:str|None=None, # The best there is if None
@@ -108,7 +108,7 @@ def plan(
     measure:bool|None=None,      # Load the model and take one step; on CUDA only if None
 )->dict: # estimate: GiB by part; fits: the largest token budget by card, without and with recomputing; measured: GiB or None
     "What a recipe's training will take."
-    device = torch.device(device or default_device())
+    device = find_device(device)
     config, size = shape_of(recipe.base.name), torch.finfo(default_dtype(device)).bits // 8
     budget, imitation = max(recipe.general.token_budget, recipe.custom.token_budget), bool(recipe.general.imitation or recipe.custom.imitation)
     kind = dict(quantize=recipe.base.quantize, imitation=imitation)

@@ -132,15 +132,15 @@ def typical_words(
         out[d] = {w: float(z(w)) for w in best if z(w) > 0}
     return out
 
-# %% ../nbs/api/13_plots.ipynb #f644dbee
+# %% ../nbs/api/13_plots.ipynb #44b3d262
 def domain_clouds(
     texts:dict, # Domain → its texts
     n:int=60,   # Words a domain
 ): # A matplotlib figure
     "A cloud of typical words for each domain, in the domain's colour."
     from wordcloud import WordCloud
-    figure, axes = _axes(9, 2.2 * -(-len(texts) // 2), 2) if len(texts) < 3 else _grid(9, len(texts))
-    for ax, (d, words) in zip(getattr(axes, "flat", axes), typical_words(texts, n).items()):
+    figure, axes = _grid(9, len(texts))
+    for ax, (d, words) in zip(axes.flat, typical_words(texts, n).items()):
         cloud = WordCloud(width=500, height=240, background_color=None, mode="RGBA", color_func=lambda *a, c=colour(d), **k: c, random_state=0, prefer_horizontal=1).generate_from_frequencies(words or {"–": 1.})
         ax.imshow(cloud.to_array()); ax.set_title(d, color=colour(d)); ax.axis("off")
     return figure
@@ -149,7 +149,7 @@ def _grid(width:float, n:int):
     "A figure of two columns"
     import matplotlib.pyplot as plt
     rows = -(-n // 2)
-    figure, axes = plt.subplots(rows, 2, figsize=(width, 2.4 * rows), layout="constrained")
+    figure, axes = plt.subplots(rows, 2, figsize=(width, 2.4 * rows), layout="constrained", squeeze=False)
     for ax in axes.flat[n:]: ax.axis("off")
     return figure, axes
 

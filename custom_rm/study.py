@@ -15,12 +15,12 @@ from hashlib import sha1
 from pathlib import Path
 import numpy as np
 
-# %% ../nbs/api/14_study.ipynb #75f8db16
+# %% ../nbs/api/14_study.ipynb #53cc25b0
 import custom_rm
 from .blend import set_blend
 from .evaluate import write_report
 from .metrics import BagOfWords, bootstrap_interval, correctness, expected_calibration_error, calibration_bins, longer_wins, measure, to_pairs
-from .model import device_name, read_card, versions
+from .model import device_name, find_device, read_card, versions
 from .records import DataError, load_records, prompt_of, split_text
 from .scorer import fit_temperature, score_texts
 from .stages import Recipe, Run, _fill, read_yaml, domain_records, find, split_validation, to_one_template
@@ -77,16 +77,17 @@ def read_study(
     except DataError as e: raise DataError(f"{path}: {e}") from None
     return study
 
-# %% ../nbs/api/14_study.ipynb #3031ab19
+# %% ../nbs/api/14_study.ipynb #5fe781d6
 def study_sets(
     run:Run, # Of any strategy
 )->dict: # (part, set) → records; part is "validation" or "test"
     "What every cell is measured on."
     r, found = run.recipe, {}
-    for name, path in r.general.train.items(): found["validation", name] = split_validation(load_records(find(path), r.general.rows), r.validation)[1]
+    def apart(data): return split_validation(to_one_template(data, r.base.template)[0], r.validation)[1] # in the template, as training splits: the draw hashes the prompt as it is written
+    for name, path in r.general.train.items(): found["validation", name] = apart(load_records(find(path), r.general.rows))
     for name, path in r.general.test.items(): found["test", name] = load_records(find(path), r.general.test_rows)
     for d in r.custom.domains:
-        found["validation", d] = split_validation(domain_records(r.custom.train, d, run.work), r.validation)[1]
+        found["validation", d] = apart(domain_records(r.custom.train, d, run.work))
         if r.custom.test: found["test", d] = domain_records(r.custom.test, d, run.work, r.custom.test_rows)
     return {key: to_one_template(data, r.base.template)[0] for key, data in found.items() if data is not None and len(data)}
 
@@ -177,7 +178,7 @@ def commit() -> str|None: # Short, "+" where files were changed since; None for 
     try: return git("rev-parse", "--short", "HEAD") + ("+" if git("status", "--porcelain", "--", ".") else "") if git("ls-files", "--", "__init__.py") else None
     except (OSError, subprocess.CalledProcessError): return None
 
-# %% ../nbs/api/14_study.ipynb #41feb1ec
+# %% ../nbs/api/14_study.ipynb #822dde4a
 def measure_cell(
     study:Study,
     cell:tuple,       # (strategy, domain, seed)
@@ -197,11 +198,11 @@ def measure_cell(
     temperature = fit_temperature(by_set[held], [r["score"] for r in sets[held]])[0] if held in sets else 1.0
     figures = {part: {s: study_figures(by_set[p, s], sets[p, s], temperature) for p, s in sets if p == part} for part in ("validation", "test")}
     cards = [read_card(a) for a in artefacts]
-    return dict(strategy=strategy, domain=domain, seed=seed, measure=study.strategies[strategy].get("measure", "custom"), **figures, temperature=temperature, train_seconds=sum(c["seconds"] for c in cards), tokens=sum(c["counts"]["tokens"] for c in cards),
+    return dict(strategy=strategy, domain=domain, seed=seed, recipe=_key(study.recipe_of(strategy), seed), measure=study.strategies[strategy].get("measure", "custom"), **figures, temperature=temperature, train_seconds=sum(c["seconds"] for c in cards), tokens=sum(c["counts"]["tokens"] for c in cards),
                 seconds=round(time.time() - start, 1), measure_seconds=round(time.time() - trained, 1), general_sets=list(study.recipe_of(strategy).general.test),
                 weights=[c["weights_sha256"][:16] for c in cards], data={k: v[:16] for c in cards for k, v in c["data"].items()}, device=device_name(run.rm.device), versions=versions(), commit=commit(), date=time.strftime("%F"))
 
-# %% ../nbs/api/14_study.ipynb #620fb933
+# %% ../nbs/api/14_study.ipynb #caa6d9e9
 def cell_file(
     folder:Path, cell:tuple,
 )->Path:
@@ -213,7 +214,7 @@ def _one_cell(study:Study, cell:tuple, folder:Path, device, report:Callable) -> 
     begun = cell_file(folder, cell).with_suffix(".begun")
     begun.parent.mkdir(parents=True, exist_ok=True)
     tries = int(begun.read_text()) if begun.exists() else 0
-    found = dict(strategy=cell[0], domain=cell[1], seed=cell[2])
+    found = dict(strategy=cell[0], domain=cell[1], seed=cell[2], recipe=_key(study.recipe_of(cell[0]), cell[2]))
     if tries >= 2: found |= dict(failed="the process was killed in it twice; too little memory?")
     else:
         begun.write_text(str(tries + 1))
@@ -223,7 +224,7 @@ def _one_cell(study:Study, cell:tuple, folder:Path, device, report:Callable) -> 
     write_report(cell_file(folder, cell), found); begun.unlink(missing_ok=True)
     return found
 
-# %% ../nbs/api/14_study.ipynb #47630d33
+# %% ../nbs/api/14_study.ipynb #8437c501
 def run_study(
     study:Study,
     folder:str|Path|None=None, # runs/<name> if None
@@ -233,13 +234,16 @@ def run_study(
     device:str|None=None, report:Callable=print,
     watch:Callable|None=None,  # Called with all finished cells, the one at work (or None) and how many there will be
 )->list[dict]: # All finished cells
-    "Run what is not there yet, the most telling first."
+    "Run what is not there yet, the most telling first. Raises `DataError` where the device is missing."
+    find_device(device) # before hundreds of cells fail for the want of it
     folder, start, done = Path(folder or f"runs/{study.name}"), time.time(), []
     cells = [c for c in study.cells() if not only or any(w in f"{c[0]} {c[1]} {c[2]}" for w in only)]
     for i, cell in enumerate(cells, 1):
         path = cell_file(folder, cell)
         old = json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
-        if old and not (retry and "failed" in old): done.append(old); continue
+        same = old and old.get("recipe") == _key(study.recipe_of(cell[0]), cell[2])
+        if same and not (retry and "failed" in old): done.append(old); continue
+        if old and not same: report(f"cell {i}/{len(cells)} was measured with other settings; again")
         if budget_minutes is not None and time.time() - start > 60 * budget_minutes:
             report(f"{len(cells) - i + 1} cells left when {budget_minutes:g} minutes were over; the same command goes on"); break
         report(f"cell {i}/{len(cells)}: {cell[0]} · {cell[1]} · seed {cell[2]}")

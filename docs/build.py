@@ -16,6 +16,7 @@ import tempfile
 from pathlib import Path
 
 root = Path(__file__).parent.parent
+SETTLED = ("output-file is not read", "format commonmark", "keep-md")  # `stage` has read the first; the others are nbdev's wishes for Quarto
 LIBRARIES = {"katex": "0.16.11", "mermaid": "11.4.1"}
 
 
@@ -101,7 +102,7 @@ def build(engine: str) -> Path:
     source = stage(Path(proc_nbs(cfg.nbs_path, force=True)), root / "_site_src")
     site = smalldocs(source, quiet=True)
     for w in site.warnings:
-        if "output-file is not read" not in w: print("warning:", w)  # `stage` has read it
+        if not any(known in w for known in SETTLED): print("warning:", w)
     shutil.rmtree(out, ignore_errors=True); shutil.move(source / out.name, out); shutil.rmtree(source)
     vendor(out, from_npm(root / ".npm"))
     whole_by_itself(out, cfg.doc_host + cfg.doc_baseurl, f"smalldocs {version('smalldocs')}")

@@ -80,6 +80,18 @@ def test_one_training_serves_all_domains(home):
     assert {tuple(c["weights"]) for c in half} == {tuple(c["weights"]) for c in both}, "a blend was trained anew"
 
 
+def test_validation_is_kept_apart(tmp_path):
+    "In both templates no training text is among those a choice is made on; a rewritten prompt must fall on the same side."
+    from custom_rm.stages import Custom, General, Recipe, Run, split_validation
+    from custom_rm.study import study_sets
+    hh = [{"text": [f"\n\nHuman: question {i}?\n\nAssistant: yes {i}", f"\n\nHuman: question {i}?\n\nAssistant: no {i}"], "score": [1.0, 0.0]} for i in range(60)]
+    (tmp_path / "hh.json").write_text("\n".join(map(json.dumps, hh)))
+    run = Run(Recipe("r", general=General(train={"hh": str(tmp_path / "hh.json")}), custom=Custom(domains=[]), validation=0.3), tmp_path / "run")
+    learnt, _ = split_validation(run.training_sets("general")["hh"], 0.3)
+    kept = {t for r in study_sets(run)["validation", "hh"] for t in r["text"]}
+    assert len(kept) > 10 and not kept & {t for r in learnt for t in r["text"]}
+
+
 def test_blend_chooses(home, finished, custom_rm, tmp_path):
     from custom_rm.convert import convert
     from custom_rm.model import read_card
