@@ -5,7 +5,8 @@
 # %% auto #0
 __all__ = ['own', 'general', 'strategies', 'Study', 'read_study', 'study_sets', 'right_of', 'quarters', 'study_figures', 'commit',
            'measure_cell', 'cell_file', 'run_study', 'quietly_report', 'general_accuracy', 'cells_table',
-           'study_floors', 'study_questions', 'points', 'paired', 'recommend', 'on_front', 'summarize', 'study_table']
+           'study_floors', 'study_questions', 'points', 'paired', 'recommend', 'on_front', 'details', 'cross_domain',
+           'summarize', 'study_table']
 
 # %% ../nbs/api/14_study.ipynb #b1512ecb
 import itertools, json, re, shutil, subprocess, time
@@ -389,7 +390,36 @@ def on_front(
     at = {s: (v["domain"]["accuracy"], v["general"]["accuracy"]) for s, v in p.items() if None not in (v["domain"]["accuracy"], v["general"]["accuracy"])}
     return [s for s, x in at.items() if not any(y[0] >= x[0] and y[1] >= x[1] and y != x for y in at.values())]
 
-# %% ../nbs/api/14_study.ipynb #b37d82a7
+# %% ../nbs/api/14_study.ipynb #958e14ad
+def details(
+    cells:list[dict], questions:dict,
+    against:str, # The strategy that each is compared with
+    part:str="test",
+)->dict[str,dict]: # Strategy → sets, same_length, ece (before and after scaling), own and general (paired: the named one minus it)
+    "What stands behind each point."
+    done, out = [c for c in cells if "failed" not in c], {}
+    named = [c for c in done if c["strategy"] == against]
+    for s in dict.fromkeys(c["strategy"] for c in done):
+        mine = [c for c in done if c["strategy"] == s]
+        own_sets = [c[part][c["domain"]] for c in mine]
+        like = np.array([(m["same_length"][0] * m["same_length"][1], m["same_length"][1]) for m in own_sets if m["same_length"][1]]).sum(0)
+        found = dict(sets={g: float(np.mean([c[part][g]["accuracy"] for c in mine if g in c[part]])) for c in mine[:1] for g in c["general_sets"] if g in c[part]},
+                     same_length=[float(like[0] / like[1]), int(like[1])] if np.size(like) > 1 else [None, 0], ece=[float(np.mean([m[k] for m in own_sets])) for k in ("ece", "ece_scaled")])
+        for k, wanted in (("own", own), ("general", general)):
+            try: found[k] = paired(named, mine, questions, wanted, part)
+            except DataError: pass # one of the two lacks a domain or a set
+        out[s] = found
+    return out
+
+def cross_domain(
+    cells:list[dict], strategy:str, part:str="test",
+)->dict[str,dict]: # Reward model of → set of → accuracy
+    "What a strategy's customized models make of each other's domains."
+    mine = [c for c in cells if c["strategy"] == strategy and "failed" not in c]
+    names = list(dict.fromkeys(c["domain"] for c in mine))
+    return {d: {e: float(np.mean([c[part][e]["accuracy"] for c in mine if c["domain"] == d])) for e in names} for d in names}
+
+# %% ../nbs/api/14_study.ipynb #c59c4a65
 def summarize(
     study:Study, folder:Path,
     plain:str="plain",   # The strategy that is customized without any care
@@ -410,7 +440,7 @@ def summarize(
     kept = paired(of(best), of("general"), questions, general, part) if of("general") and p[best]["general"]["n"] else {}
     last = of(best)[-1]
     return dict(recommended=best, changes=study.strategies[best], part=part, domains=domains, general=dict(recommended=at(best, "general"), plain_custom=at(plain, "general"), general_rm=at("general", "general"), **kept),
-                device=last["device"], versions=last["versions"], commit=last.get("commit"), date=last["date"], seeds=sorted({c["seed"] for c in of(best)}), base=study.recipe_of(best).base.name, points=p, validation=points(cells, questions, "validation"),
+                device=last["device"], versions=last["versions"], commit=last.get("commit"), date=last["date"], seeds=sorted({c["seed"] for c in of(best)}), base=study.recipe_of(best).base.name, points=p, validation=points(cells, questions, "validation"), details=details(cells, questions, best, part), matrix=cross_domain(cells, best, part),
                 front=on_front(p), fronts={d: on_front(v) for d, v in alone.items()}, missing=[list(c) for c in study.cells() if not cell_file(folder, c).exists()], failed={f"{c['strategy']} · {c['domain']} · {c['seed']}": c["failed"] for c in cells if "failed" in c})
 
 # %% ../nbs/api/14_study.ipynb #88538039
