@@ -21,10 +21,10 @@ setup(
     license="Apache-2.0",
     license_files=["LICENSE"],
     python_requires=f">={cfg['min_python']}",
-    # data/mini travels inside the package, so that the quickstart needs no clone
-    packages=[*find_packages(include=["custom_rm", "custom_rm.*"]), "custom_rm.mini", "custom_rm.recipes", "custom_rm.studies"],
-    package_dir={"custom_rm.mini": "data/mini"},
-    package_data={"custom_rm.mini": ["*.json"], "custom_rm.recipes": ["*.yaml"], "custom_rm.studies": ["*.yaml"]},
+    # data/mini and results travel inside the package, so that the quickstart and the tutorials need no clone
+    packages=[*find_packages(include=["custom_rm", "custom_rm.*"]), "custom_rm.mini", "custom_rm.recipes", "custom_rm.results", "custom_rm.studies"],
+    package_dir={"custom_rm.mini": "data/mini", "custom_rm.results": "results"},
+    package_data={"custom_rm.mini": ["*.json"], "custom_rm.results": ["*.json"], "custom_rm.recipes": ["*.yaml"], "custom_rm.studies": ["*.yaml"]},
     install_requires=cfg["requirements"].split(),
     extras_require={"dev": cfg["dev_requirements"].split(), "serve": cfg["serve_requirements"].split(), "notebooks": ["jupyterlab>=4.2"]},
     entry_points={

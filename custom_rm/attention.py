@@ -73,7 +73,15 @@ def by_flex(
 # %% ../nbs/api/06_attention.ipynb #395dc6a7
 NAME = "custom_rm_trees"
 
-def tree_attention(module, query:Tensor, key:Tensor, value:Tensor, attention_mask:Tensor|None, dropout:float=0.0, scaling:float|None=None, layout:Layout|None=None, **kwargs):
+def tree_attention(
+    module,                       # The layer's attention
+    query:Tensor, key:Tensor, value:Tensor, # As for `by_stretches`; any number of rows where there is no layout
+    attention_mask:Tensor|None,   # Of a rectangle; trees have none
+    dropout:float=0.0,            # Of the attention's weights, while training
+    scaling:float|None=None,      # Of the products; 1/√width if None
+    layout:Layout|None=None,      # Of a row of trees; None for a plain rectangle
+    **kwargs,                     # For `transformers`' own attention
+):
     "What a model's layers call: (attention's output of shape (rows, tokens, heads, width), None)."
     from transformers.integrations.sdpa_attention import sdpa_attention_forward
     if layout is None: return sdpa_attention_forward(module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **kwargs)

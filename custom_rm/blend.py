@@ -22,7 +22,7 @@ def set_blend(
     alpha:float,    # 0 is the general one, 1 the custom one
     name:str="blend", # Of the adapter that is made, or made anew
 )->RewardModel: # The same model, the blend in use
-    "Put (1 − α) general + α custom on the trunk: LoRA matrices and heads."
+    "Put (1 − α) general + α custom on the trunk: LoRA matrices and heads. Raises `DataError` for an α outside [0, 1]."
     from peft import get_peft_model_state_dict
     if not 0 <= alpha <= 1: raise DataError(f"alpha is {alpha}; give a number from 0 (general) to 1 (custom)")
     a, b = (quietly(get_peft_model_state_dict, rm.trunk, adapter_name=n) for n in (general, custom))
@@ -35,10 +35,10 @@ def blend(
     general:str|Path, custom:str|Path, # Artefacts on the same base
     out:str|Path,                      # The artefact to make
     alpha:float,                       # 0 is the general one, 1 the custom one
-    device:str|None=None,
+    device:str|None=None, # The best there is if None
     **info,                            # More for the card
 )->Path:
-    "Write the blend of two artefacts. Raises `DataError` where they don't fit each other."
+    "Write the blend of two artefacts. Raises `DataError` where they don't fit each other, or `out` is there already."
     general, custom, out = Path(general), Path(custom), Path(out)
     if out.exists(): raise DataError(f"{out}: is there already; choose another place or remove it")
     rm, cards = load(general, custom, device=device), [read_card(p) for p in (general, custom)]
@@ -54,7 +54,7 @@ def choose_alpha(
     domain_data,   # Validation records of the domain
     general_data:dict, # Validation records by general set
     tolerance:float=.01, # Loss of general accuracy that is allowed, as a share of pairs
-    alphas:Iterable[float]=tuple(i / 10 for i in range(11)),
+    alphas:Iterable[float]=tuple(i / 10 for i in range(11)), # To try; the first, 0, is what the tolerance is measured from
 )->tuple[float,list[dict]]: # (α, for each α tried: alpha, domain, general)
     "Walk from the general model to the custom one and stop at the best place allowed."
     curve = []

@@ -63,7 +63,7 @@ def report(
 
 def write_report(
     path:str|Path, # Usually metrics.json
-    report:dict,
+    report:dict,   # Figures, or anything that JSON can hold
 )->None:
     "Write figures as JSON; figures that don't exist (no pair to count) become null."
     tidy = lambda x: {k: tidy(v) for k, v in x.items()} if isinstance(x, dict) else [tidy(v) for v in x] if isinstance(x, (list, tuple)) else None if isinstance(x, float) and x != x else x

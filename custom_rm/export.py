@@ -55,9 +55,9 @@ def sample_texts(
 @torch.no_grad()
 def plain_rewards(
     folder:str|Path,   # A directory that `AutoModelForSequenceClassification` loads
-    texts:list[str],
+    texts:list[str],    # Whole interactions
     max_length:int=512, # In tokens; longer texts lose their start
-    device:str="cpu",
+    device:str="cpu",   # Of the arithmetic
     dtype:str="auto",   # Of the arithmetic; as it was saved, or "float32"
 )->np.ndarray: # Shape (texts,)
     "Rewards by transformers alone, one text at a time."
@@ -68,7 +68,7 @@ def plain_rewards(
 
 # %% ../nbs/api/14_export.ipynb #25d211ed
 def merge(
-    artefact:str|Path,
+    artefact:str|Path,      # What training made
     out:str|Path,           # The directory to make
     dtype:str="float32",    # float32, bfloat16 or float16
     texts:list[str]|None=None, # To measure the drift on; forty of the small data set's if None
@@ -82,7 +82,7 @@ def merge(
     if dtype not in ("float32", "bfloat16", "float16"): raise DataError(f"dtype is {dtype!r}; choose float32, bfloat16 or float16")
     if card["pooling"] != "last": raise DataError(f"{artefact}: reads its reward by {card['pooling']} pooling, which a plain sequence classifier does not know; score it with custom_rm")
     if out.exists() and any(out.iterdir()): raise DataError(f"{out}: is there already; choose another place or remove it")
-    rm = load(artefact, device=device)
+    rm = load(artefact, device=device, dtype="float32") # what is compared is the weights, not the rounding of some arithmetic
     partial = out.with_name(f".{out.name}.partial"); shutil.rmtree(partial, ignore_errors=True)
     try:
         _write_plain(rm, partial, getattr(torch, dtype))
@@ -152,7 +152,7 @@ tags: [reward-model, custom_rm]
 
 A customized reward model: it ranks answers as one kind of reader would, trained with custom_rm on {card['base']['name']} ({card['base']['source']}, SHA-256 {card['base']['sha256'][:16]}…), stage after {card.get('parent', {}).get('name', 'base')}.
 
-Its one logit is the raw reward; only differences between answers to the same question mean anything. Texts stand in the template `{template}`, cut on the left at {card['max_length']} tokens; the reward is read at the last token.
+Its one logit is the raw reward; only differences between answers to the same question mean anything. Texts stand in the template `{template}`, cut on the left at {card['max_length']} tokens; the reward is read {dict(last="at the last token", mean="from the mean of all tokens' states", max="from the largest of all tokens' states")[card['pooling']]}.
 
 ## Measured
 
@@ -171,18 +171,23 @@ The data's licences hold for what is made of them; DSP and GPT-4-LLM are CC BY-N
 Judging people; deciding what is true; any reader but the one it learned from; steering a language model without watching what else changes. It is biased on purpose, and it is as safe as its general stage left it: look at its accuracy on the general sets above.
 """ + (f"\n## Export\n\nMerged in {export['dtype']}; on {export['texts']} texts the rewards differ from the adapter's by at most {export['drift']:.2g}, {export['share']:.2%} of their spread.\n" if export else "")
 
-def write_model_card(folder:str|Path, card:dict) -> None:
+def write_model_card(
+    folder:str|Path, # Of the weights
+    card:dict,       # From `read_card`
+)->None:
     "Put README.md and reward_model.json beside the weights."
     with atomic_write(Path(folder)/"README.md") as f: f.write(model_card(card))
     with atomic_write(Path(folder)/"reward_model.json") as f: json.dump(card, f, indent=1, ensure_ascii=False)
 
 # %% ../nbs/api/14_export.ipynb #3d644978
 def copy_adapter(
-    artefact:str|Path,
+    artefact:str|Path, # What training made
     out:str|Path, # The directory to make
 )->Path:
     "A PEFT directory others can load. Raises `DataError` where there is something already."
     card, out = read_card(artefact), Path(out)
+    if card["pooling"] != "last": raise DataError(f"{artefact}: reads its reward by {card['pooling']} pooling, which plain PEFT does not know; score it with custom_rm")
+    if n := card["base"].get("layers"): raise DataError(f"{artefact}: was trained on the first {n} layers of its base, which plain PEFT would not cut; export it merged")
     if out.exists() and any(out.iterdir()): raise DataError(f"{out}: is there already; choose another place or remove it")
     partial = out.with_name(f".{out.name}.partial"); shutil.rmtree(partial, ignore_errors=True)
     shutil.copytree(artefact, partial)

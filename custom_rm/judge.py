@@ -51,7 +51,7 @@ def judge(
     persons:dict=PERSONS, # Domain → description
     questions:int|None=None, # Ask about so many questions of each set; all if None
 )->dict: # Domain → (margins, shape (n,), and the question's number of each), the pairs in the records' order
-    "Preferred minus other, for every pair of every record."
+    "Preferred minus other, for every pair of every record. Raises `DataError` for a domain that nobody is described for."
     wanted, found = {}, {}
     for domain, data in sets.items():
         if domain not in persons: raise DataError(f"{domain}: nobody is described who would judge it; known are {', '.join(persons)}")

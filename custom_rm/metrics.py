@@ -48,7 +48,7 @@ def bootstrap_interval(
     group:np.ndarray,  # Question of each value, shape (n,)
     level:float=0.95,  # Share of resamples inside
     draws:int=2000,    # Resamples; 2000 fix the ends to about half a point on small sets
-    seed:int=0,
+    seed:int=0,        # Of the resampling; fixed, so that the same figures get the same interval
 )->tuple[float,float]: # Low and high end; NaN where there is nothing
     "Percentile interval of a mean, resampling whole questions."
     if not len(values): return float("nan"), float("nan")

@@ -21,7 +21,7 @@ def encode(
     tokenizer,             # A fast tokenizer (offsets are needed)
     max_length:int=512,    # In tokens; the paper's value
 )->dict[str,list]: # input_ids: a list of ids a text; response_start: index of the answer's first token; cut: tokens lost on the left
-    "Tokenize whole texts; too long ones lose their start, never their answer's end."
+    "Tokenize whole texts; too long ones lose their start, never their answer's end. Raises `DataError` for a slow tokenizer, which has no offsets."
     if not tokenizer.is_fast: raise DataError(f"{type(tokenizer).__name__}: is not a fast tokenizer; character offsets are needed, choose a base model with a tokenizer.json")
     full = tokenizer(texts, return_offsets_mapping=True, verbose=False)
     out = dict(input_ids=[], response_start=[], cut=[])
@@ -78,7 +78,7 @@ def tokenize_records(
     max_length:int=512,     # In tokens
     too_long:str="truncate", # "truncate" cuts on the left, "drop" leaves out the record, "error" stops
 ): # (Dataset with input_ids, response_start, score and length, the tokens of a record's tree; dict of counts)
-    "Tokenize a set. Raises `DataError` for a text longer than `max_length` where `too_long` is \"error\"."
+    "Tokenize a set. Raises `DataError` for a text longer than `max_length` where `too_long` is \"error\", and where none is left."
     if too_long not in ("truncate", "drop", "error"): raise DataError(f"too_long is {too_long!r}; choose truncate, drop or error")
     def one(r):
         out = encode(r["text"], tokenizer, max_length)
@@ -99,6 +99,7 @@ def tokenize_records(
 class Layout:
     "Which stretches of a row belong together"
     trees:list[tuple[int, list[int]]]     # Of each tree the tokens of its prefix and of its branches
+    texts:list[tuple[int, int]] = field(default_factory=list) # Of each text the numbers of the two stretches it consists of; a branch of −1 is none
     kept:dict = field(default_factory=dict, repr=False) # Masks made once and used by every layer
     @property
     def stretches(self) -> list[int]: # Tokens of every prefix and branch, in order
@@ -115,13 +116,14 @@ def pack(
 ): # dict of input_ids and position_ids, shape (1, tokens); layout; last, where each text's reward is read, shape (texts,)
     "Lay the trees of some records in one row."
     import torch
-    ids, positions, last, trees = [], [], [], []
+    ids, positions, last, trees, texts, stretches = [], [], [], [], [], 0
     for r in records:
         tree = grow(r["input_ids"]); places = _places(tree, len(ids)); start = len(ids)
         last += [sum(places[i]) - 1 if i >= 0 else start + tree.prefix - 1 for i in tree.leaf]
         positions += [*range(tree.prefix), *(tree.prefix + j for n in tree.branches for j in range(n))]
-        ids += tree.ids; trees.append((tree.prefix, tree.branches))
-    return dict(input_ids=torch.tensor([ids]), position_ids=torch.tensor([positions]), layout=Layout(trees), last=torch.tensor(last))
+        texts += [(stretches, stretches + 1 + i if i >= 0 else -1) for i in tree.leaf]
+        ids += tree.ids; trees.append((tree.prefix, tree.branches)); stretches += 1 + len(tree.branches)
+    return dict(input_ids=torch.tensor([ids]), position_ids=torch.tensor([positions]), layout=Layout(trees, texts), last=torch.tensor(last))
 
 # %% ../nbs/api/05_packing.ipynb #6aabfd73
 def allowed(
@@ -241,9 +243,9 @@ class StepSampler:
     def __init__(self,
         n:int,          # Records of the set
         batch_size:int, # Records of a step, on all processes together
-        seed:int=0,
+        seed:int=0,     # Of the order; the same seed and epoch give the same order
     ): self.n, self.batch_size, self.seed, self.epoch, self.drop_last = n, batch_size, seed, 0, False
-    def set_epoch(self, epoch:int): self.epoch = int(epoch)
+    def set_epoch(self, epoch:int): self.epoch = int(epoch) # `Trainer` calls it before each epoch
     def __len__(self): return -(-self.n // self.batch_size)
     def __iter__(self):
         import random

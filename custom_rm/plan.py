@@ -12,19 +12,21 @@ import torch
 
 # %% ../nbs/api/11_plan.ipynb #ef134dd9
 from .fetch import MODELS, fetch_model
-from .model import LoRA, RewardModel, default_dtype, find_device
+from .model import LoRA, RewardModel, cut_layers, default_dtype, find_device
 from .records import DataError
 from .stages import Recipe
 
 # %% ../nbs/api/11_plan.ipynb #06deaff6
 def shape_of(
     base:str, # As in a recipe: a name that `fetch_model` knows, a folder, or a hub id, of which only the configuration is fetched
+    layers:int|None=None, # Of it, from below; all if None
 ): # A `transformers` configuration
     "A base model's configuration. Raises `DataError` where there is none."
     from transformers import AutoConfig
     where = fetch_model(base).path if base in MODELS or Path(base).is_dir() else base
-    try: return AutoConfig.from_pretrained(where)
+    try: config = AutoConfig.from_pretrained(where)
     except (OSError, ValueError) as e: raise DataError(f"base model {base!r}: no configuration found ({str(e).splitlines()[0][:100]}); give a folder, a hub id, or one of {', '.join(MODELS)}") from None
+    return cut_layers(config, layers) if layers else config
 
 def count_weights(
     config,     # A `transformers` configuration
@@ -54,11 +56,11 @@ def kept_per_token(
 
 def memory(
     config,               # A `transformers` configuration
-    lora:LoRA,
+    lora:LoRA,            # Its rank counts
     token_budget:int,     # Tokens in memory at once
-    quantize:bool=True,
-    recompute:bool=False,
-    imitation:bool=False,
+    quantize:bool=True,   # Linear layers in four bits
+    recompute:bool=False, # Activations are computed again in the backward pass
+    imitation:bool=False, # The imitation loss is on
     cuda:bool=True,       # 8-bit optimizer states
     size:int=2,           # Bytes of a number: 2 for bf16 and fp16, 4 for fp32
 )->dict[str,float]: # GiB by what takes it, and their sum as "total"
@@ -84,7 +86,7 @@ def largest_budget(
 def measured(
     rm:RewardModel,    # With an adapter in use
     token_budget:int,  # Tokens of the step
-    imitation:bool=False,
+    imitation:bool=False, # With the imitation loss
 )->float: # GiB
     "The peak of one forward and backward pass over a full budget of tokens."
     cuda = rm.device.type == "cuda"
@@ -102,21 +104,21 @@ def measured(
 
 # %% ../nbs/api/11_plan.ipynb #593dde5b
 def plan(
-    recipe:Recipe,
+    recipe:Recipe,        # Checked; its larger token budget counts
     device:str|None=None, # The best there is if None
     cards:tuple=(8, 12, 16, 24), # Memory of graphics cards to look at, in GiB
     measure:bool|None=None,      # Load the model and take one step; on CUDA only if None
 )->dict: # estimate: GiB by part; fits: the largest token budget by card, without and with recomputing; measured: GiB or None
-    "What a recipe's training will take."
+    "What a recipe's training will take. Raises `DataError` where its base model has no configuration."
     device = find_device(device)
-    config, size = shape_of(recipe.base.name), torch.finfo(default_dtype(device)).bits // 8
+    config, size = shape_of(recipe.base.name, recipe.base.layers), torch.finfo(getattr(torch, recipe.base.dtype or "", None) or default_dtype(device)).bits // 8
     budget, imitation = max(recipe.general.token_budget, recipe.custom.token_budget), bool(recipe.general.imitation or recipe.custom.imitation)
     kind = dict(quantize=recipe.base.quantize, imitation=imitation)
     out = dict(device=str(device), token_budget=budget, estimate=memory(config, recipe.lora, budget, recompute=recipe.base.recompute, cuda=device.type == "cuda", size=size, **kind),
                fits={g: [largest_budget(g, config, recipe.lora, recompute=r, **kind) for r in (False, True)] for g in cards}, measured=None)
     if measure if measure is not None else device.type == "cuda":
         b = recipe.base
-        rm = RewardModel(b.name, b.quantize, recipe.lora, b.pooling, b.template, b.max_length, device=device).add_adapter("plan")
+        rm = RewardModel(b.name, b.quantize, recipe.lora, b.pooling, b.template, b.max_length, b.dtype, device, layers=b.layers).add_adapter("plan")
         if b.recompute: rm.checkpoint_activations()
         out["measured"] = measured(rm, budget, imitation)
     return out

@@ -190,7 +190,7 @@ def write_json(
     path:str|Path, # Ends in .json (a list, one value a line within it) or .jsonl, either also with .gz
     values:Iterable, # What to write, one at a time
 )->int: # How many were written
-    "Stream values into a JSON list or JSON Lines file that appears only when complete."
+    "Stream values into a JSON list or JSON Lines file that appears only when complete. Raises `DataError` where there is nothing to write, or no room."
     path, n = Path(path), 0
     lines = ".jsonl" in path.suffixes
     with atomic_write(path) as file:

@@ -116,7 +116,7 @@ def fit_temperature(
     rewards:list, # For each record its texts' rewards
     scores:list,  # For each record its texts' scores
 )->tuple[float,float]: # (temperature, offset)
-    "The temperature that makes the pairs most likely, and the mean reward ([Guo et al. 2017](https://arxiv.org/abs/1706.04599))."
+    "The temperature that makes the pairs most likely, and the mean reward ([Guo et al. 2017](https://arxiv.org/abs/1706.04599)). Raises `DataError` where no two scores differ."
     from scipy.optimize import minimize_scalar
     margin = to_pairs(rewards, scores).margin
     if not len(margin): raise DataError("no pair of unequal scores to calibrate on; give records that prefer something")
@@ -128,9 +128,9 @@ def fit_temperature(
 def calibrate(
     folder:str|Path, # An artefact; its card gets a calibration
     data,            # Validation records
-    device:str|None=None,
+    device:str|None=None, # The best there is if None
 )->dict: # temperature, offset, pairs, ece_before, ece
-    "Fit an artefact's scale and keep it there."
+    "Fit an artefact's scale and keep it there. Raises `DataError` where no two scores differ."
     from custom_rm.metrics import calibration_bins, expected_calibration_error
     folder, rm = Path(folder), load(folder, device=device)
     rewards, scores = score_records(rm, [dict(r, text=[to_template(t, rm.template) for t in r["text"]]) for r in data]), [r["score"] for r in data]
@@ -221,7 +221,7 @@ def rank(self:Scorer, prompt:str|list, responses:list, name:str|None=None) -> li
 
 @patch
 def best_of_n(self:Scorer, prompt:str|list, responses:list, name:str|None=None) -> str: # One of the responses
-    "The answer that one reward model likes best."
+    "The answer that one reward model likes best. Raises `DataError` where there is none to choose from."
     if not responses: raise DataError("no responses to choose from")
     return responses[self.rank(prompt, responses, name)[0]]
 
@@ -291,7 +291,7 @@ def _read_rows(path:Path) -> Iterator:
     except (pa.ArrowInvalid, OSError) as e: raise DataError(f"{path}: can't be read ({str(e).splitlines()[0][:120]})") from None
 
 def score_file(
-    scorer:Scorer,
+    scorer:Scorer,   # All its reward models are asked
     source:str|Path, # .json, .jsonl, .gz of these, .arrow or .parquet
     target:str|Path, # .jsonl, .arrow or .parquet; appears when it is complete
     block:int=512,   # Rows held at once
@@ -327,7 +327,7 @@ def reward_function(
     domain_column:str|None=None,  # Column that names the reward model of each row
     device:str|None=None,         # The best there is if None
 )->Callable: # (prompts, completions, **columns) → list of float, None where no reward model here judges the row
-    "Make reward models a function for reinforcement learning."
+    "Make reward models a function for reinforcement learning. Raises `DataError` where several are loaded and no column says which."
     scorer = folders if isinstance(folders, Scorer) else Scorer.load(folders, device)
     if not domain_column: scorer._only()
     def judge(prompts, completions, **columns):

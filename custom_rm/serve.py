@@ -99,7 +99,7 @@ def artefacts(
     return found
 
 class Shelf:
-    "The reward models of some folders on one base"
+    "The reward models of some folders on one base. Raises `DataError` where there is none"
     def __init__(self, folders:list, device:str|None=None):
         self.folders, self.left_out = list(folders), {}
         there = artefacts(folders)
@@ -109,7 +109,7 @@ class Shelf:
         self.look()
 
     def look(self) -> None:
-        "Load what is new."
+        "Load what is new; what does not fit goes to `left_out` with the reason."
         for name, path in artefacts(self.folders).items():
             if name in self.scorer.names or name in self.left_out: continue
             try:
@@ -153,7 +153,7 @@ def create_app(
     folders:list,              # Artefacts, or folders of artefacts
     device:str|None=None,      # The best there is if None
     token:str|None=None,       # Wanted as "Authorization: Bearer …" if given
-    limits:Limits|None=None,
+    limits:Limits|None=None,   # `Limits()` if None
 ): # A FastAPI application
     "A server's application. Raises `DataError` where there is nothing to serve."
     from fastapi import Depends, FastAPI, HTTPException, Request
@@ -317,10 +317,10 @@ $('ask').onclick=async()=>{$('error').textContent='';$('out').replaceChildren();
 def serve(
     folders:list,             # Artefacts, or folders of artefacts
     host:str="127.0.0.1",     # Loopback; any other wants a token
-    port:int=8000,
+    port:int=8000,            # Of the address
     token:str|None=None,      # $CUSTOM_RM_TOKEN if None
     device:str|None=None,     # The best there is if None
-    limits:Limits|None=None,
+    limits:Limits|None=None,  # `Limits()` if None
 )->None:
     "Serve until stopped; what waits is answered first. Raises `DataError` for an open address without a token."
     import ipaddress

@@ -39,6 +39,8 @@ class BaseModel:
     name:str = option("smollm2-135m", "smollm2-135m, a hub id, or a folder")
     quantize:bool = option(True, "4-bit NF4 (QLoRA); false keeps full weights")
     pooling:str|None = option(None, "last, mean or max; null is last for decoders, mean for encoders")
+    layers:int|None = option(None, "keep only so many of the trunk's layers, from below: faster and smaller; null keeps all")
+    dtype:str|None = option(None, "arithmetic of the trunk: float32, bfloat16 or float16; null takes the device's own. bfloat16 on a CPU that computes it (AVX512-BF16, AMX) is half again as fast as its float32")
     max_length:int = option(512, "tokens of a text at most (512 as in the paper)")
     too_long:str = option("truncate", "what to do with longer texts: truncate their start, drop the record, or end with an error")
     recompute:bool = option(False, "keep only each layer's input for the backward pass: much less memory, a third slower")
@@ -47,6 +49,8 @@ class BaseModel:
         if self.pooling not in (None, "last", "mean", "max"): raise DataError(f"base.pooling is {self.pooling!r}; choose last, mean, max or null")
         if self.template not in ("dsp", "hh"): raise DataError(f"base.template is {self.template!r}; choose dsp or hh")
         if self.too_long not in ("truncate", "drop", "error"): raise DataError(f"base.too_long is {self.too_long!r}; choose truncate, drop or error")
+        if self.dtype not in (None, "float32", "bfloat16", "float16"): raise DataError(f"base.dtype is {self.dtype!r}; choose float32, bfloat16, float16 or null")
+        if self.layers is not None and self.layers < 1: raise DataError(f"base.layers is {self.layers}; give at least 1, or null for all")
         if self.max_length < 8: raise DataError(f"base.max_length is {self.max_length}; give at least 8 tokens")
 
 # %% ../nbs/api/11_stages.ipynb #6a195e20
@@ -288,7 +292,7 @@ def model(self:Run) -> RewardModel:
     "The trunk of this run, loaded when it is first needed."
     if self.rm is None:
         b = self.recipe.base
-        self.rm = RewardModel(b.name, b.quantize, self.recipe.lora, b.pooling, b.template, b.max_length, device=self.device, seed=self.seed).add_adapter("base")
+        self.rm = RewardModel(b.name, b.quantize, self.recipe.lora, b.pooling, b.template, b.max_length, b.dtype, self.device, self.seed, layers=b.layers).add_adapter("base")
         if b.recompute: self.rm.checkpoint_activations()
         if not self.rm.trees: self.report(f"base      takes no tree attention ({'an encoder' if not self.rm.is_decoder else 'its rewards would change'}); texts are fed whole, each different one once, in batches of like length")
         self.report(f"base      {self.rm.base.name} from {self.rm.base.source}, {'4-bit NF4' if b.quantize else 'unquantized'} on {self.rm.device.type}, {str(self.rm.dtype).removeprefix('torch.')}; {self.rm.trainable():,} trained weights an adapter")

@@ -163,7 +163,7 @@ def _note(self:RewardTrainer, parts:dict, rewards, scores) -> None:
 
 @patch
 def log(self:RewardTrainer, logs:dict, *args, **kwargs) -> None:
-    "Add ranking_loss, imitation_loss, accuracy and margin to a training log line."
+    "Add accuracy, margin and each loss that is in use to a training log line."
     if "loss" in logs and self._sums:
         s, steps = self._sums, max(1, self.state.global_step - getattr(self, "_logged_at", 0))
         logs.update({k: v / steps for k, v in s.items() if k.endswith("_loss")}, accuracy=s["right"] / max(s["pairs"], 1), margin=s["margins"] / max(s["pairs"], 1))
@@ -222,16 +222,16 @@ def training_arguments(
     output_dir:str|Path,    # For checkpoints
     rm:RewardModel,         # Says on which device and in which precision
     steps_per_epoch:int,    # Optimizer steps
-    epochs:float=1.0,
-    learning_rate:float=2e-4,
+    epochs:float=1.0,       # Times through the data; reward models overfit early
+    learning_rate:float=2e-4, # Peak; about a hundred times full fine-tuning's, as LoRA needs
     batch_size:int=8,       # Records of an optimizer step, on all processes together
     warmup:float=0.1,       # Share of the steps over which the rate rises
     checkpoints:int=4,      # Per stage; a killed run repeats at most one such part
     evaluations:int=0,      # On the validation sets, per stage
-    seed:int=0,
+    seed:int=0,             # Of the order of the records and of dropout
     **kwargs,               # Any other of `TrainingArguments`
 )->TrainingArguments:
-    "`TrainingArguments` for a reward model; on CUDA AdamW keeps its states in 8 bits, in pages that move to the CPU when memory runs short."
+    "`TrainingArguments` for a reward model; on CUDA AdamW keeps its states in 8 bits, in pages that move to the CPU when memory runs short. Raises `DataError` where processes can't share a batch evenly."
     world = int(os.environ.get("WORLD_SIZE", 1))
     if batch_size % world: raise DataError(f"batch_size {batch_size} can't be shared by {world} processes; give a multiple of it")
     total = max(1, round(steps_per_epoch * epochs))
@@ -241,5 +241,5 @@ def training_arguments(
         save_strategy="steps", save_steps=-(-total // max(1, checkpoints)), save_total_limit=2, seed=seed, data_seed=seed,
         eval_strategy="steps" if evaluations else "no", eval_steps=-(-total // evaluations) if evaluations else None, eval_on_start=bool(evaluations),
         remove_unused_columns=False, report_to="none", disable_tqdm=True, use_cpu=rm.device.type == "cpu", dataloader_pin_memory=rm.device.type == "cuda",
-        bf16=rm.device.type == "cuda" and rm.dtype == torch.bfloat16, fp16=rm.device.type == "cuda" and rm.dtype == torch.float16)
+        bf16=rm.dtype == torch.bfloat16, fp16=rm.dtype == torch.float16)
     return TrainingArguments(**{**options, **kwargs})

@@ -21,13 +21,14 @@ CASES = {
 }
 
 
-@pytest.fixture(scope="module", params=["llama", "qwen2", "mistral"])
+@pytest.fixture(scope="module", params=[("llama", "last"), ("llama", "mean"), ("qwen2", "last"), ("mistral", "last"), ("mistral", "mean")], ids="-".join)
 def model(request, tmp_path_factory):
     from custom_rm.model import RewardModel
     from custom_rm.tiny import tiny_base
-    base = tiny_base(tmp_path_factory.mktemp(request.param) / "base", [t for texts in CASES.values() for t in texts], request.param)
-    rm = RewardModel(base, quantize=False, max_length=48).add_adapter("x")
-    assert rm.trees, f"{request.param} doesn't take trees"
+    kind, pooling = request.param
+    base = tiny_base(tmp_path_factory.mktemp(kind) / "base", [t for texts in CASES.values() for t in texts], kind)
+    rm = RewardModel(base, quantize=False, pooling=pooling, max_length=48).add_adapter("x")
+    assert rm.trees, f"{kind} doesn't take trees"
     with torch.no_grad():  # LoRA begins as nothing: give it weights, so that every gradient has something to say
         for n, p in rm.named_parameters():
             if p.requires_grad: p.copy_(torch.randn(p.shape, generator=torch.Generator().manual_seed(len(n))) * .3)
