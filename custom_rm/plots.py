@@ -139,7 +139,7 @@ def domain_clouds(
 ): # A matplotlib figure
     "A cloud of typical words for each domain, in the domain's colour."
     from wordcloud import WordCloud
-    figure, axes = _grid(9, len(texts)); figure.set_dpi(70)
+    figure, axes = _grid(9, len(texts)); figure.set_dpi(58)
     for ax, (d, words) in zip(axes.flat, typical_words(texts, n).items()):
         cloud = WordCloud(width=600, height=290, background_color=None, mode="RGBA", color_func=lambda *a, c=colour(d), **k: c, random_state=0, prefer_horizontal=1).generate_from_frequencies(words or {"–": 1.}).to_array().copy()
         cloud[..., :3], cloud[..., 3] = [int(colour(d)[i:i + 2], 16) for i in (1, 3, 5)], cloud[..., 3] // 42 * 42 # few shades: a stored picture a sixth as large
