@@ -114,7 +114,7 @@ def _show(metrics:dict) -> None:
 
 @app.command()
 def train(
-    recipe: Annotated[str, typer.Argument(help="A YAML file, or the name of a recipe that comes along: quickstart, dsp, dsp-cpu")],
+    recipe: Annotated[str, typer.Argument(help="A YAML file, or the name of a recipe that comes along: quickstart, dsp, dsp-joint, dsp-cpu")],
     out: Annotated[Optional[Path], typer.Option(help="The run's folder; runs/<name> if not given")] = None,
     device: _device = None,
     show: Annotated[bool, typer.Option("--show", help="Print the recipe, to be saved and edited, and do nothing else")] = False,
@@ -307,7 +307,7 @@ def _watching():
 
 @app.command()
 def study(
-    file: Annotated[str, typer.Argument(metavar="STUDY", help="A YAML file, or the name of a study that comes along: dsp, dsp-cpu, dsp-cpu-rates")],
+    file: Annotated[str, typer.Argument(metavar="STUDY", help="A YAML file, or the name of a study that comes along: dsp, dsp-cpu, dsp-cpu-smollm2")],
     out: Annotated[Optional[Path], typer.Option(help="The study's folder; runs/<name> if not given")] = None,
     only: Annotated[Optional[list[str]], typer.Option(help="Only cells whose strategy, domain or seed contains this; as often as you like")] = None,
     budget_minutes: Annotated[Optional[float], typer.Option(help="Begin no further cell after so many minutes")] = None,

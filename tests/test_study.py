@@ -123,7 +123,7 @@ def test_calibrate(home, finished, custom_rm, tmp_path):
     assert scorer.scale["loud"][0] != 1.0 and .5 < scorer.compare("What is 3 plus one?", "It is 4!!!", "It is 4.") <= 1
 
 
-@pytest.mark.parametrize("name", ["dsp", "dsp-cpu"])
+@pytest.mark.parametrize("name", ["dsp", "dsp-cpu", "dsp-cpu-smollm2"])
 def test_studies_load(name):
     from custom_rm.runs import recipe_path
     from custom_rm.study import read_study
