@@ -89,9 +89,17 @@ def whole_by_itself(site: Path, base: str, engine: str) -> None:
         p.write_text(text, encoding="utf-8")
 
 
+def one_source(nbs: Path) -> None:
+    "`nbs/_quarto.yml` is a link to the one at the top; where a checkout has no links, or nbdev has written its stock one, a copy"
+    source, link = root / "_quarto.yml", nbs / "_quarto.yml"
+    if link.is_file() and link.read_bytes() == source.read_bytes(): return
+    link.unlink(missing_ok=True); shutil.copy(source, link)
+
+
 def build(engine: str) -> Path:
     from nbdev.config import get_config
     cfg = get_config(path=root); out = cfg.doc_path
+    one_source(cfg.nbs_path)
     if engine == "quarto": sys.exit(subprocess.run(["nbdev_docs"], cwd=root).returncode)
     from nbdev.doclinks import _build_modidx
     from nbdev.quarto import refresh_quarto_yml
