@@ -17,28 +17,38 @@ from pathlib import Path
 from .records import DataError, atomic_write, check_record, read_json, split_text, template_of, to_template, write_json
 
 # %% ../nbs/api/02_clean.ipynb #1bf19837
-def identical(record:dict) -> bool:
+def identical(
+    record:dict,   # Texts and their scores
+)->bool: # True: a list whose texts can't be told apart
     "Are all its texts equal, or two that have different scores?"
     texts = len(set(record["text"]))
     return texts == 1 or len(set(zip(record["text"], record["score"]))) > texts
 
 # %% ../nbs/api/02_clean.ipynb #97f664e7
-def ties(record:dict) -> bool:
+def ties(
+    record:dict,   # Texts and their scores
+)->bool: # True: nobody is preferred
     "Are all scores equal, so that it teaches nothing?"
     return len(set(record["score"])) == 1
 
 # %% ../nbs/api/02_clean.ipynb #41520603
-def empty(record:dict) -> bool:
+def empty(
+    record:dict,   # Texts and their scores
+)->bool: # True: an answer says nothing
     "Is one of its answers empty?"
     return any(not split_text(t)[1].strip() for t in record["text"])
 
 # %% ../nbs/api/02_clean.ipynb #26826656
-def white_space(record:dict) -> bool:
+def white_space(
+    record:dict,   # Texts and their scores
+)->bool: # True: white space before or after an answer
     "Has one of its answers white space at an edge?"
     return any((a := split_text(t)[1]) != a.strip() for t in record["text"])
 
 # %% ../nbs/api/02_clean.ipynb #ac8c5d4d
-def non_strings(record:dict) -> bool:
+def non_strings(
+    record:dict,   # Texts and their scores
+)->bool: # True: no file could hold it
     "Is one of its texts no string, or none that a file can hold?"
     try: "".join(record["text"]).encode()
     except (TypeError, UnicodeEncodeError): return True
@@ -48,7 +58,9 @@ def non_strings(record:dict) -> bool:
 _marker = re.compile(r"(?:^|\n)\s*(?:## ?)?(?:Human|Assistant):")
 _turns = re.compile(r"(?:^|\n\n)(?:## )?(Human|Assistant):")
 
-def role_markers(record:dict) -> bool:
+def role_markers(
+    record:dict,   # Texts and their scores
+)->bool: # True: a turn within a turn
     "Does one of its turns hold another turn's marker?"
     def lost(t): return _marker.search(split_text(t)[1]) or any(r != ("Human", "Assistant")[i % 2] for i, r in enumerate(_turns.findall(t)))
     return any(map(lost, record["text"]))
@@ -58,7 +70,9 @@ def _prompt(text:str) -> str:
     "What a text asks, in one template, to be compared"
     return to_template(split_text(text)[0], "dsp").rstrip()
 
-def prompts_differ(record:dict) -> bool:
+def prompts_differ(
+    record:dict,   # Texts and their scores
+)->bool: # True: not one question
     "Do its texts answer different prompts?"
     return len(set(map(_prompt, record["text"]))) > 1
 
@@ -83,15 +97,24 @@ def _prompt_key(record:dict) -> bytes|None:
     return _digest(prompt) if prompt else None
 
 # %% ../nbs/api/02_clean.ipynb #1f57ddd6
-def mixed_templates(record:dict, known:Known) -> bool:
+def mixed_templates(
+    record:dict,   # Texts and their scores
+    known:Known,   # The first record's template, what came before, what the other files hold
+)->bool: # True: written otherwise than the first record
     "Does one of its texts stand in another template than the file's first?"
     return any(template_of(t) != known.template for t in record["text"])
 
-def duplicates(record:dict, known:Known) -> bool:
+def duplicates(
+    record:dict,   # Texts and their scores
+    known:Known,   # The first record's template, what came before, what the other files hold
+)->bool: # True: these texts came before, in whatever order
     "Were the same texts seen before?"
     return _record_key(record) in known.records
 
-def shared_prompts(record:dict, known:Known) -> bool:
+def shared_prompts(
+    record:dict,   # Texts and their scores
+    known:Known,   # The first record's template, what came before, what the other files hold
+)->bool: # True: the question occurs in the other files
     "Do the other files ask the same?"
     return _prompt_key(record) in known.prompts
 
