@@ -307,7 +307,7 @@ def _watching():
 
 @app.command()
 def study(
-    file: Annotated[str, typer.Argument(metavar="STUDY", help="A YAML file, or the name of a study that comes along: dsp, dsp-cpu, dsp-cpu-smollm2")],
+    file: Annotated[str, typer.Argument(metavar="STUDY", help="A YAML file, or the name of a study that comes along: dsp, dsp-cpu, dsp-cpu-seeds, dsp-cpu-smollm2")],
     out: Annotated[Optional[Path], typer.Option(help="The study's folder; runs/<name> if not given")] = None,
     only: Annotated[Optional[list[str]], typer.Option(help="Only cells whose strategy, domain or seed contains this; as often as you like")] = None,
     budget_minutes: Annotated[Optional[float], typer.Option(help="Begin no further cell after so many minutes")] = None,

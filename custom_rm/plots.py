@@ -192,17 +192,35 @@ def pareto(
     figure, ax = _axes(7.2, 5)
     shown = {s: p for s, p in points.items() if p["general"]["accuracy"] is not None}
     kinds = list(dict.fromkeys(_sweep(s)[0] for s in shown))
-    palette = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#117733", "#882255", "#AA4499", "#44AA99", "#999999", "#000000"]
+    palette, labels = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#117733", "#882255", "#AA4499", "#44AA99", "#999999", "#000000"], []
     for s, p in shown.items():
         (x, y), c = (100 * p["general"]["accuracy"], 100 * p["domain"]["accuracy"]), palette[kinds.index(_sweep(s)[0]) % len(palette)]
         bars = [[[abs(100 * p[k][end] - v)] for end in ("low", "high")] for k, v in (("general", x), ("domain", y))]
         ax.errorbar(x, y, xerr=bars[0], yerr=bars[1], fmt="o", color=c, elinewidth=.6, capsize=0, alpha=.85, ms=6)
         if s == recommended: ax.plot(x, y, "o", mfc="none", mec="#000000", ms=13)
-        ax.annotate(s, (x, y), xytext=(6, 5), textcoords="offset points", fontsize=8, color=c)
+        labels.append((s, x, y, c))
     line = sorted((100 * shown[s]["general"]["accuracy"], 100 * shown[s]["domain"]["accuracy"]) for s in front if s in shown)
     if line: ax.plot(*zip(*line), color="#888888", lw=1, ls="--", zorder=0)
     ax.set(xlabel="accuracy on general sets in %", ylabel="accuracy on one's own domain in %", title=title)
+    _beside(ax, labels)
     return figure
+
+def _beside(ax, labels:list[tuple]) -> None:
+    "Write each (text, x, y, colour) beside its point, where it covers other texts and points least"
+    from matplotlib.patheffects import withStroke
+    from matplotlib.transforms import Bbox
+    ax.figure.draw_without_rendering() # settles the layout, so that places in pixels are known
+    px, at = ax.figure.dpi / 72, lambda x, y: ax.transData.transform((x, y))
+    taken = [Bbox.from_bounds(*(at(x, y) - 5 * px), 10 * px, 10 * px) for _, x, y, _ in labels]
+    def cost(box): return sum(max(0, min(box.x1, t.x1) - max(box.x0, t.x0)) * max(0, min(box.y1, t.y1) - max(box.y0, t.y0)) for t in taken) + 1e6 * (not ax.bbox.containsx(box.x0) or not ax.bbox.containsx(box.x1))
+    for text, x, y, c in labels:
+        tried = [ax.annotate(text, (x, y), xytext=(dx, dy), textcoords="offset points", ha="left" if dx > 0 else "right", va="center", fontsize=8, color=c, zorder=5, path_effects=[withStroke(linewidth=2, foreground="white")])
+                 for far in (1, 2) for dy in (7 * far, -7 * far, 0) for dx in (7 * far, -7 * far)]
+        boxes = [t.get_window_extent() for t in tried]
+        best = min(range(len(boxes)), key=lambda i: cost(boxes[i]))
+        taken.append(boxes[best])
+        for i, t in enumerate(tried):
+            if i != best: t.remove()
 
 def _sweep(strategy:str) -> tuple[str, float|None]:
     "A strategy's name without the value it is swept over, and that value"

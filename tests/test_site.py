@@ -86,7 +86,7 @@ def test_every_page_in_a_browser(site, address):
     assert not faults, json.dumps(faults, indent=1)[:4000]
 
 
-@pytest.mark.parametrize("word, page", [("ranking_loss", "losses"), ("forgetting", "study")])
+@pytest.mark.parametrize("word, page", [("ranking_loss", "losses"), ("forgetting", "forgetting")])
 def test_search(site, address, word, page):
     with browser() as b, Watched(b, address, viewport=dict(width=1280, height=1000)) as w:
         w.page.goto(address + "index.html", wait_until="load")
