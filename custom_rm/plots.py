@@ -181,6 +181,24 @@ def draw_stages(): # A matplotlib figure
     boxes = {"base": (0, 1.5, "base\nlanguage model", "#777777"), "general": (3, 1.5, "general\nreward model", "#222222")} | {d: (6, 3 - i, f"{d}\nreward model", colour(d)) for i, d in enumerate(domains)}
     return _boxes(boxes, [("base", "general", "general comparisons")] + [("general", d, "") for d in domains], 8, 3.4)
 
+# %% ../nbs/api/13_plots.ipynb #5b1d7e02
+def _beside(ax, labels:list[tuple]) -> None:
+    "Write each (text, x, y, colour) beside its point, where it covers other texts and points least"
+    from matplotlib.patheffects import withStroke
+    from matplotlib.transforms import Bbox
+    ax.figure.draw_without_rendering() # settles the layout, so that places in pixels are known
+    px, at = ax.figure.dpi / 72, lambda x, y: ax.transData.transform((x, y))
+    taken = [Bbox.from_bounds(*(at(x, y) - 5 * px), 10 * px, 10 * px) for _, x, y, _ in labels]
+    def cost(box): return sum(max(0, min(box.x1, t.x1) - max(box.x0, t.x0)) * max(0, min(box.y1, t.y1) - max(box.y0, t.y0)) for t in taken) + 1e6 * (not ax.bbox.containsx(box.x0) or not ax.bbox.containsx(box.x1))
+    for text, x, y, c in labels:
+        tried = [ax.annotate(text, (x, y), xytext=(dx, dy), textcoords="offset points", ha="left" if dx > 0 else "right", va="center", fontsize=8, color=c, zorder=5, path_effects=[withStroke(linewidth=2, foreground="white")])
+                 for far in (1, 2) for dy in (7 * far, -7 * far, 0) for dx in (7 * far, -7 * far)]
+        boxes = [t.get_window_extent() for t in tried]
+        best = min(range(len(boxes)), key=lambda i: cost(boxes[i]))
+        taken.append(boxes[best])
+        for i, t in enumerate(tried):
+            if i != best: t.remove()
+
 # %% ../nbs/api/13_plots.ipynb #2ddb32a4
 def pareto(
     points:dict,        # Strategy → domain and general, each with accuracy, low and high, as `custom_rm.study.points` gives
@@ -204,23 +222,6 @@ def pareto(
     ax.set(xlabel="accuracy on general sets in %", ylabel="accuracy on one's own domain in %", title=title)
     _beside(ax, labels)
     return figure
-
-def _beside(ax, labels:list[tuple]) -> None:
-    "Write each (text, x, y, colour) beside its point, where it covers other texts and points least"
-    from matplotlib.patheffects import withStroke
-    from matplotlib.transforms import Bbox
-    ax.figure.draw_without_rendering() # settles the layout, so that places in pixels are known
-    px, at = ax.figure.dpi / 72, lambda x, y: ax.transData.transform((x, y))
-    taken = [Bbox.from_bounds(*(at(x, y) - 5 * px), 10 * px, 10 * px) for _, x, y, _ in labels]
-    def cost(box): return sum(max(0, min(box.x1, t.x1) - max(box.x0, t.x0)) * max(0, min(box.y1, t.y1) - max(box.y0, t.y0)) for t in taken) + 1e6 * (not ax.bbox.containsx(box.x0) or not ax.bbox.containsx(box.x1))
-    for text, x, y, c in labels:
-        tried = [ax.annotate(text, (x, y), xytext=(dx, dy), textcoords="offset points", ha="left" if dx > 0 else "right", va="center", fontsize=8, color=c, zorder=5, path_effects=[withStroke(linewidth=2, foreground="white")])
-                 for far in (1, 2) for dy in (7 * far, -7 * far, 0) for dx in (7 * far, -7 * far)]
-        boxes = [t.get_window_extent() for t in tried]
-        best = min(range(len(boxes)), key=lambda i: cost(boxes[i]))
-        taken.append(boxes[best])
-        for i, t in enumerate(tried):
-            if i != best: t.remove()
 
 def _sweep(strategy:str) -> tuple[str, float|None]:
     "A strategy's name without the value it is swept over, and that value"
