@@ -55,13 +55,13 @@ def choose_alpha(
     general_data:dict, # Validation records by general set
     tolerance:float=.01, # Loss of general accuracy that is allowed, as a share of pairs
     alphas:Iterable[float]=tuple(i / 10 for i in range(11)), # To try; the first, 0, is what the tolerance is measured from
-)->tuple[float,list[dict]]: # (α, for each α tried: alpha, domain, general)
+)->tuple[float,list[dict]]: # (α, for each α tried: alpha, the two accuracies domain and general, and domain_pairs and general_pairs behind them)
     "Walk from the general model to the custom one and stop at the best place allowed."
     curve = []
     for alpha in alphas:
         found = evaluate(set_blend(rm, general, custom, alpha), {"domain": domain_data, **{f"general {n}": d for n, d in general_data.items()}}, ["blend"])["blend"]
         pairs = sum(m["n"] for n, m in found.items() if n != "domain")
-        curve.append(dict(alpha=alpha, domain=found["domain"]["accuracy"], general=sum(m["accuracy"] * m["n"] for n, m in found.items() if n != "domain" and m["n"]) / max(pairs, 1)))
+        curve.append(dict(alpha=alpha, domain=found["domain"]["accuracy"], general=sum(m["accuracy"] * m["n"] for n, m in found.items() if n != "domain" and m["n"]) / max(pairs, 1), domain_pairs=found["domain"]["n"], general_pairs=pairs))
     floor = curve[0]["general"] - tolerance
     best = max((c for c in curve if c["general"] >= floor), key=lambda c: (c["domain"], c["general"], -c["alpha"]))
     return best["alpha"], curve

@@ -18,7 +18,7 @@ from .records import DataError, atomic_write, check_record, read_json, split_tex
 
 # %% ../nbs/api/02_clean.ipynb #1bf19837
 def identical(
-    record:dict,   # Texts and their scores
+    record:dict, # Texts and their scores
 )->bool: # True: a list whose texts can't be told apart
     "Are all its texts equal, or two that have different scores?"
     texts = len(set(record["text"]))
@@ -26,28 +26,28 @@ def identical(
 
 # %% ../nbs/api/02_clean.ipynb #97f664e7
 def ties(
-    record:dict,   # Texts and their scores
+    record:dict, # Texts and their scores
 )->bool: # True: nobody is preferred
     "Are all scores equal, so that it teaches nothing?"
     return len(set(record["score"])) == 1
 
 # %% ../nbs/api/02_clean.ipynb #41520603
 def empty(
-    record:dict,   # Texts and their scores
+    record:dict, # Texts and their scores
 )->bool: # True: an answer says nothing
     "Is one of its answers empty?"
     return any(not split_text(t)[1].strip() for t in record["text"])
 
 # %% ../nbs/api/02_clean.ipynb #26826656
 def white_space(
-    record:dict,   # Texts and their scores
+    record:dict, # Texts and their scores
 )->bool: # True: white space before or after an answer
     "Has one of its answers white space at an edge?"
     return any((a := split_text(t)[1]) != a.strip() for t in record["text"])
 
 # %% ../nbs/api/02_clean.ipynb #ac8c5d4d
 def non_strings(
-    record:dict,   # Texts and their scores
+    record:dict, # Texts and their scores
 )->bool: # True: no file could hold it
     "Is one of its texts no string, or none that a file can hold?"
     try: "".join(record["text"]).encode()
@@ -59,7 +59,7 @@ _marker = re.compile(r"(?:^|\n)\s*(?:## ?)?(?:Human|Assistant):")
 _turns = re.compile(r"(?:^|\n\n)(?:## )?(Human|Assistant):")
 
 def role_markers(
-    record:dict,   # Texts and their scores
+    record:dict, # Texts and their scores
 )->bool: # True: a turn within a turn
     "Does one of its turns hold another turn's marker?"
     def lost(t): return _marker.search(split_text(t)[1]) or any(r != ("Human", "Assistant")[i % 2] for i, r in enumerate(_turns.findall(t)))
@@ -71,7 +71,7 @@ def _prompt(text:str) -> str:
     return to_template(split_text(text)[0], "dsp").rstrip()
 
 def prompts_differ(
-    record:dict,   # Texts and their scores
+    record:dict, # Texts and their scores
 )->bool: # True: not one question
     "Do its texts answer different prompts?"
     return len(set(map(_prompt, record["text"]))) > 1

@@ -9,6 +9,7 @@ __all__ = ['app', 'main', 'convert', 'clean', 'fetch', 'train', 'plan', 'quickst
 # %% ../nbs/api/15_cli.ipynb #44eb814a
 import json, os, sys
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Optional
 import typer
@@ -251,12 +252,13 @@ def serve(
     except ImportError as e: raise DataError(f"the server needs {e.name}; install custom_rm[serve]") from None
     work(folders, host, port, token, device)
 
-# %% ../nbs/api/15_cli.ipynb #a1329807
+# %% ../nbs/api/15_cli.ipynb #7ac4e951
 def _curve(curve:list[dict], alpha:float) -> None:
     "Print what each α came to"
     print("alpha  domain  general")
     for c in curve: print(f"{c['alpha']:5.2f}  {100*c['domain']:6.1f}  {100*c['general']:7.1f}" + ("  chosen" if c["alpha"] == alpha else ""))
 
+# %% ../nbs/api/15_cli.ipynb #a1329807
 @app.command()
 def blend(
     general: Annotated[Path, typer.Argument(metavar="GENERAL", help="Artefact of the general reward model")],
@@ -267,9 +269,11 @@ def blend(
     keep: Annotated[Optional[list[Path]], typer.Option(help="General validation records whose accuracy must not suffer; with --choose, as often as you like")] = None,
     tolerance: Annotated[float, typer.Option(help="Loss of general accuracy that --choose allows, as a share")] = .01,
     device: _device = None,
+    json_path: _json = None,
 ):
     "Write a reward model between a general and a customized one."
     from custom_rm.blend import blend as work, choose_alpha
+    from custom_rm.evaluate import write_report
     from custom_rm.model import load
     from custom_rm.records import load_records
     from custom_rm.stages import to_one_template
@@ -282,6 +286,7 @@ def blend(
         alpha, curve = choose_alpha(rm, *rm.adapters, read(choose), {str(p): read(p) for p in keep}, tolerance)
         _curve(curve, alpha)
     print(f"{work(general, custom, out, alpha, device)}: alpha {alpha:g}")
+    if json_path: write_report(json_path, dict(alpha=alpha, tolerance=tolerance if choose else None, curve=curve if choose else []))
 
 @app.command()
 def calibrate(
@@ -307,9 +312,10 @@ def _watching():
 
 @app.command()
 def study(
-    file: Annotated[str, typer.Argument(metavar="STUDY", help="A YAML file, or the name of a study that comes along: dsp, dsp-cpu, dsp-cpu-seeds, dsp-cpu-smollm2")],
+    file: Annotated[str, typer.Argument(metavar="STUDY", help="A YAML file, or the name of a study that comes along: dsp, dsp-cpu, dsp-cpu-smollm2")],
     out: Annotated[Optional[Path], typer.Option(help="The study's folder; runs/<name> if not given")] = None,
     only: Annotated[Optional[list[str]], typer.Option(help="Only cells whose strategy, domain or seed contains this; as often as you like")] = None,
+    seeds: Annotated[Optional[list[int]], typer.Option("--seed", help="Instead of the study's own seeds; as often as you like")] = None,
     budget_minutes: Annotated[Optional[float], typer.Option(help="Begin no further cell after so many minutes")] = None,
     retry: Annotated[bool, typer.Option("--retry", help="Also cells that failed before")] = False,
     judge: Annotated[Optional[str], typer.Option(help="Also ask this language model, such as smollm2-135m, as a floor")] = None,
@@ -323,6 +329,7 @@ def study(
     from custom_rm.stages import to_yaml
     from custom_rm.study import read_study, run_study, study_floors, study_table, summarize
     found = read_study(recipe_path(file, "study"))
+    if seeds: found = replace(found, seeds=seeds)
     folder = out or Path("runs")/found.name
     with _watching() as watch: run_study(found, folder, only, budget_minutes, retry, device, watch=watch)
     study_floors(found, folder, judge, device=device)

@@ -345,7 +345,7 @@ def points(
     cells:list[dict], # Finished cells
     questions:dict,   # From `study_questions`
     part:str="test",
-)->dict[str,dict]: # Strategy → domain and general: accuracy, low, high, n, by_seed (the mean of each); domains: how many
+)->dict[str,dict]: # Strategy → domain and general: accuracy, low, high, n, by_seed (seed → its mean, for seeds that have every domain); domains: how many
     "A point a strategy; strategies that failed in a domain that others have are left out."
     done = [c for c in cells if "failed" not in c]
     names, most = dict.fromkeys(c["strategy"] for c in done), {c["domain"] for c in done}
@@ -353,12 +353,13 @@ def points(
     for s in names:
         mine = [c for c in done if c["strategy"] == s]
         if {c["domain"] for c in mine} != most: continue
+        whole = [k for k in sorted({c["seed"] for c in mine}) if {c["domain"] for c in mine if c["seed"] == k} == most] # a seed begun has no mean yet
         out[s] = dict(domains=len(most), seeds=len({c["seed"] for c in mine}))
         for what, wanted in (("domain", own), ("general", general)):
             right, group = _gather(mine, part, questions, wanted)
             low, high = bootstrap_interval(right, group)
-            of = [_gather([c for c in mine if c["seed"] == k], part, questions, wanted)[0] for k in sorted({c["seed"] for c in mine})]
-            out[s][what] = dict(accuracy=float(right.mean()) if len(right) else None, low=low, high=high, n=len(right), by_seed=[float(r.mean()) for r in of if len(r)])
+            out[s][what] = dict(accuracy=float(right.mean()) if len(right) else None, low=low, high=high, n=len(right))
+            if len(right): out[s][what]["by_seed"] = {k: float(_gather([c for c in mine if c["seed"] == k], part, questions, wanted)[0].mean()) for k in whole}
     return out
 
 def paired(
@@ -450,7 +451,7 @@ def study_table(
 )->str: # Lines for people
     "A line a strategy, best on the domains last; * marks the front."
     show = lambda m: "–" if m["accuracy"] is None else f"{100*m['accuracy']:5.1f} [{100*m['low']:3.0f}, {100*m['high']:3.0f}]"
-    each = lambda p: "".join(f"  {what} by seed {' '.join(f'{100*a:.1f}' for a in p[k]['by_seed'])}" for k, what in (("domain", "own"), ("general", "general")) if len(p[k].get("by_seed", [])) > 1)
+    each = lambda p: "".join(f"  {what} by seed {' '.join(f'{100*a:.1f}' for a in p[k]['by_seed'].values())}" for k, what in (("domain", "own"), ("general", "general")) if len(p[k].get("by_seed", [])) > 1)
     rows = sorted(summary["points"].items(), key=lambda x: x[1]["domain"]["accuracy"])
     width = max(map(len, summary["points"]))
     lines = [f"{'strategy':{width}}  own domain         general sets", *(f"{s:{width}}  {show(p['domain'])}  {show(p['general'])}{each(p)}{'  *' if s in summary['front'] else ''}{'  ← recommended, chosen on validation' if s == summary['recommended'] else ''}" for s, p in rows)]

@@ -73,6 +73,17 @@ def test_what_it_says(home, study, custom_rm):
     assert plain["test"]["loud"]["accuracy"] > .9 and plain["tokens"] > 0 and plain["versions"]["torch"] and all(len(v) == 16 for v in plain["data"].values())
 
 
+def test_more_seeds(home, study, custom_rm, tmp_path):
+    "`--seed` runs further seeds into the same folder; a strategy's figure is the mean of the seeds it has."
+    import shutil
+    shutil.copytree(home / "study-whole", tmp_path / "out")
+    done = custom_rm("study", study, "--out", tmp_path / "out", "--seed", "0", "--seed", "1", "--only", "base", "--device", "cpu")
+    assert done.returncode == 0 and done.stdout.count("cell ") == 2 and "own by seed" in done.stdout, done.stdout + done.stderr
+    p = json.loads((tmp_path / "out" / "summary.json").read_text())["points"]
+    assert p["base"]["seeds"] == 2 and p["plain"]["seeds"] == 1 and list(p["base"]["domain"]["by_seed"]) == ["0", "1"]
+    assert abs(sum(p["base"]["domain"]["by_seed"].values()) / 2 - p["base"]["domain"]["accuracy"]) < 1e-9
+
+
 def test_one_training_serves_all_domains(home):
     both = [c for c in cells(home / "study-whole").values() if c["strategy"] == "joint 1.0"]
     assert len(both) == 2 and all(c["test"][c["domain"]]["accuracy"] > .9 for c in both)
@@ -97,8 +108,10 @@ def test_blend_chooses(home, finished, custom_rm, tmp_path):
     from custom_rm.model import read_card
     folder, *_ = finished
     convert(home / "domains.test.json", tmp_path / "loud.json", domain="loud")
-    done = custom_rm("blend", folder / "general", folder / "loud", tmp_path / "blend", "--choose", tmp_path / "loud.json", "--keep", home / "general.test.json", "--device", "cpu")
+    done = custom_rm("blend", folder / "general", folder / "loud", tmp_path / "blend", "--choose", tmp_path / "loud.json", "--keep", home / "general.test.json", "--json", tmp_path / "blend.json", "--device", "cpu")
     assert done.returncode == 0, done.stderr
+    written = json.loads((tmp_path / "blend.json").read_text())
+    assert written["alpha"] == read_card(tmp_path / "blend")["parent"]["alpha"] and len(written["curve"]) == 11 and all(c["domain_pairs"] and c["general_pairs"] for c in written["curve"])
     assert done.stdout.count("chosen") == 1 and len(done.stdout.splitlines()) == 13
     card = read_card(tmp_path / "blend")
     assert 0 < card["parent"]["alpha"] <= 1 and [p["name"] for p in card["parent"]["of"]] == ["general", "loud"]
@@ -123,12 +136,12 @@ def test_calibrate(home, finished, custom_rm, tmp_path):
     assert scorer.scale["loud"][0] != 1.0 and .5 < scorer.compare("What is 3 plus one?", "It is 4!!!", "It is 4.") <= 1
 
 
-@pytest.mark.parametrize("name", ["dsp", "dsp-cpu", "dsp-cpu-seeds", "dsp-cpu-smollm2"])
+@pytest.mark.parametrize("name", ["dsp", "dsp-cpu", "dsp-cpu-smollm2"])
 def test_studies_load(name):
     from custom_rm.runs import recipe_path
     from custom_rm.study import read_study
     found = read_study(recipe_path(name, "study"))
-    assert {"general", "joint longer 1.0" if name == "dsp-cpu-seeds" else "base", "plain"} <= set(found.strategies) and len(found.cells()) > 20
+    assert {"base", "general", "plain"} <= set(found.strategies) and len(found.cells()) > 20
 
 
 @pytest.mark.parametrize("text, message", [("a: 1", "is no study"), ("recipe: {custom: {domains: [a], train: b}}\nstrategies: {x: {custom: {replya: 1}}}", "replya"), ("recipe: [", "is not YAML")])
