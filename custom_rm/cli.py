@@ -274,7 +274,7 @@ def blend(
     "Write a reward model between a general and a customized one."
     from custom_rm.blend import blend as work, choose_alpha
     from custom_rm.evaluate import write_report
-    from custom_rm.model import load
+    from custom_rm.model import load, read_card
     from custom_rm.records import load_records
     from custom_rm.stages import to_one_template
     if (alpha is None) == (choose is None): raise DataError("give either --alpha or --choose")
@@ -286,7 +286,7 @@ def blend(
         alpha, curve = choose_alpha(rm, *rm.adapters, read(choose), {str(p): read(p) for p in keep}, tolerance)
         _curve(curve, alpha)
     print(f"{work(general, custom, out, alpha, device)}: alpha {alpha:g}")
-    if json_path: write_report(json_path, dict(alpha=alpha, tolerance=tolerance if choose else None, curve=curve if choose else []))
+    if json_path: write_report(json_path, dict(alpha=alpha, **(dict(tolerance=tolerance, curve=curve) if choose else {}), **{k: v for k, v in read_card(out).items() if k in ("device", "versions", "date")}))
 
 @app.command()
 def calibrate(

@@ -111,7 +111,7 @@ def test_blend_chooses(home, finished, custom_rm, tmp_path):
     done = custom_rm("blend", folder / "general", folder / "loud", tmp_path / "blend", "--choose", tmp_path / "loud.json", "--keep", home / "general.test.json", "--json", tmp_path / "blend.json", "--device", "cpu")
     assert done.returncode == 0, done.stderr
     written = json.loads((tmp_path / "blend.json").read_text())
-    assert written["alpha"] == read_card(tmp_path / "blend")["parent"]["alpha"] and len(written["curve"]) == 11 and all(c["domain_pairs"] and c["general_pairs"] for c in written["curve"])
+    assert written["device"] and written["versions"] and written["date"] and written["alpha"] == read_card(tmp_path / "blend")["parent"]["alpha"] and len(written["curve"]) == 11 and all(c["domain_pairs"] and c["general_pairs"] for c in written["curve"])
     assert done.stdout.count("chosen") == 1 and len(done.stdout.splitlines()) == 13
     card = read_card(tmp_path / "blend")
     assert 0 < card["parent"]["alpha"] <= 1 and [p["name"] for p in card["parent"]["of"]] == ["general", "loud"]
