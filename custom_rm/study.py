@@ -438,10 +438,12 @@ def summarize(
     names = list(dict.fromkeys(c["domain"] for c in of(best)))
     p, alone = points(cells, questions, part), {d: points([c for c in cells if c["domain"] == d], questions, part) for d in names}
     at = lambda strategy, what, of=p: of.get(strategy, {}).get(what, {}).get("accuracy")
-    domains = {d: {k: alone[d][best]["domain"][k] for k in ("accuracy", "low", "high", "n")} | {f: floors[f][d]["accuracy"] for f in floors} | dict(general_rm=at("general", "domain", alone[d]), plain=at(plain, "domain", alone[d])) for d in names}
-    kept = paired(of(best), of("general"), questions, general, part) if of("general") and p[best]["general"]["n"] else {}
+    domains = {d: {k: alone[d][best]["domain"][k] for k in ("accuracy", "low", "high", "n")} | {f: floors[f][d]["accuracy"] for f in floors} | dict(general_rm=at("general", "domain", alone[d]), plain=at(plain, "domain", alone[d]), general=at(best, "general", alone[d]), plain_general=at(plain, "general", alone[d])) for d in names}
+    measured = of("general") and p[best]["general"]["n"]
+    kept = paired(of(best), of("general"), questions, general, part) if measured else {}
+    lost = paired(of(plain), of("general"), questions, general, part) if measured and plain in p else None
     last = of(best)[-1]
-    return dict(recommended=best, changes=study.strategies[best], part=part, domains=domains, general=dict(recommended=at(best, "general"), plain_custom=at(plain, "general"), general_rm=at("general", "general"), **kept),
+    return dict(recommended=best, changes=study.strategies[best], part=part, domains=domains, general=dict(recommended=at(best, "general"), plain_custom=at(plain, "general"), general_rm=at("general", "general"), **kept, plain_minus_general=lost),
                 device=last["device"], versions=last["versions"], commit=last.get("commit"), date=last["date"], seeds=sorted({c["seed"] for c in of(best)}), base=study.recipe_of(best).base.name, points=p, validation=points(cells, questions, "validation"), details=details(cells, questions, best, part), matrix=cross_domain(cells, best, part),
                 front=on_front(p), fronts={d: on_front(v) for d, v in alone.items()}, missing=[list(c) for c in study.cells() if not cell_file(folder, c).exists()], failed={f"{c['strategy']} · {c['domain']} · {c['seed']}": c["failed"] for c in cells if "failed" in c})
 
