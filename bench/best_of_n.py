@@ -1,4 +1,4 @@
-"""Best of n: `python bench/best_of_n.py RUN` writes results/best_of_n.json and its figure.
+"""Best of n: `python bench/best_of_n.py RUN` writes results/use/best_of_n.json and its figure.
 
 For every held-out DSP question, n answers are drawn (with replacement) from its five, as from a policy that writes each kind equally often, and a domain's
 reward model picks one. Reported: the mean reward of the picked answers, in standard deviations of that reward model, the score that a bag of words trained on the
@@ -16,15 +16,16 @@ if __name__ == "__main__":
     p.add_argument("run", type=Path, help="a run's folder, with an artefact a domain")
     p.add_argument("--draws", type=int, default=50, help="for every question and n")
     p.add_argument("--questions", type=int, default=None)
-    p.add_argument("--out", type=Path, default=Path(__file__).parent.parent / "results" / "best_of_n.json")
+    p.add_argument("--out", type=Path, default=Path(__file__).parent.parent / "results" / "use" / "best_of_n.json")
     a = p.parse_args()
     from custom_rm.convert import from_dsp
     from custom_rm.evaluate import write_report
     from custom_rm.metrics import BagOfWords, bootstrap_interval
-    from custom_rm.model import default_device, device_name, versions
-    from custom_rm.records import TEMPLATES, read_json
+    from custom_rm.core import versions
+    from custom_rm.trunk import default_device, device_name
+    from custom_rm.records import read_json, TEMPLATES
     from custom_rm.scorer import Scorer
-    from custom_rm.stages import find
+    from custom_rm.recipes import find
     from custom_rm.plots import _axes, colour
     train = list(read_json(find("$CUSTOM_RM_DATA/domain_specific_preference.train.json")))
     rows = [v for _, v in read_json(find("$CUSTOM_RM_DATA/domain_specific_preference.test.json"))][:a.questions]

@@ -11,7 +11,7 @@ from datetime import date
 from pathlib import Path
 
 here = Path(__file__).parent
-results = here / "results"
+results = here.parent / "results" / "speed"
 DOMAINS = ["academy", "business", "entertainment", "literature", "normal"]
 
 
@@ -24,7 +24,7 @@ def arguments(about: str, **more) -> argparse.Namespace:
     p.add_argument("--checkpointing", action=argparse.BooleanOptionalAction, default=False, help="recompute activations, both sides")
     p.add_argument("--max-length", type=int, default=512)
     p.add_argument("--repetitions", type=int, default=5)
-    p.add_argument("--out", default=None, help="the JSON; in bench/results if not given")
+    p.add_argument("--out", default=None, help="the JSON; in results/speed if not given")
     p.add_argument("--worker", default=None, help=argparse.SUPPRESS)
     for name, default in more.items(): p.add_argument(f"--{name.replace('_', '-')}", default=default, type=type(default) if default is not None else str, **({"nargs": "+"} if isinstance(default, list) else {}))
     a = p.parse_args()
@@ -37,7 +37,7 @@ def arguments(about: str, **more) -> argparse.Namespace:
 
 def data_file(name: str) -> Path:
     "A published file, from $CUSTOM_RM_DATA or the cache that `custom-rm fetch dsp` fills"
-    from custom_rm.stages import find
+    from custom_rm.recipes import find
     return find(f"$CUSTOM_RM_DATA/{name}.json")
 
 
@@ -101,7 +101,8 @@ def trl_parts(a):
     from peft import LoraConfig
     from transformers import AutoModelForSequenceClassification, AutoTokenizer, BitsAndBytesConfig
     from custom_rm.fetch import fetch_model
-    from custom_rm.model import LoRA, default_dtype
+    from custom_rm.model import LoRA
+    from custom_rm.trunk import default_dtype
     path = a.base if Path(a.base).is_dir() else fetch_model(a.base).path
     dtype = default_dtype(torch.device(a.device))
     q = BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=dtype) if a.quantize else None
@@ -204,7 +205,8 @@ def write(path: Path, a, **content) -> dict:
     "The figures with everything one needs to judge them"
     import torch
     from custom_rm.evaluate import write_report
-    from custom_rm.model import device_name, versions
+    from custom_rm.core import versions
+    from custom_rm.trunk import device_name
     more = {}
     for package in ("trl", "datasets"):
         from importlib.metadata import PackageNotFoundError, version

@@ -1,4 +1,4 @@
-"""A policy that learns to please a reader: `python bench/grpo.py ARTEFACT` writes results/grpo.json and its figure.
+"""A policy that learns to please a reader: `python bench/grpo.py ARTEFACT` writes results/use/grpo.json and its figure.
 
 TRL's GRPO trains a LoRA on the small language model with a customized reward model as its only reward. Few steps, short answers: it shows that the reward
 function is one, not how good a policy can become.
@@ -17,7 +17,7 @@ if __name__ == "__main__":
     p.add_argument("--steps", type=int, default=40)
     p.add_argument("--tokens", type=int, default=24)
     p.add_argument("--learning-rate", type=float, default=5e-4)
-    p.add_argument("--out", type=Path, default=Path(__file__).parent.parent / "results" / "grpo.json")
+    p.add_argument("--out", type=Path, default=Path(__file__).parent.parent / "results" / "use" / "grpo.json")
     a = p.parse_args()
     import torch
     from datasets import Dataset
@@ -26,7 +26,8 @@ if __name__ == "__main__":
     from trl import GRPOConfig, GRPOTrainer
     from custom_rm.evaluate import write_report
     from custom_rm.fetch import fetch_model
-    from custom_rm.model import default_device, device_name, versions
+    from custom_rm.core import versions
+    from custom_rm.trunk import default_device, device_name
     from custom_rm.plots import _axes
     from custom_rm.scorer import reward_function
     path = fetch_model(a.policy).path

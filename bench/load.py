@@ -1,4 +1,4 @@
-"""A server under load: `python bench/load.py FOLDER` writes results/load.json.
+"""A server under load: `python bench/load.py FOLDER` writes results/use/load.json.
 
 Starts `custom-rm serve` on loopback with a run's reward models, asks it one request at a time, then with many clients at once, and compares every answer with the
 offline score. Texts are short, so that thousands of requests take minutes on a CPU.
@@ -36,10 +36,11 @@ if __name__ == "__main__":
     p.add_argument("--clients", type=int, default=32)
     p.add_argument("--requests", type=int, default=2016)
     p.add_argument("--alone", type=int, default=200, help="requests one at a time")
-    p.add_argument("--out", type=Path, default=Path(__file__).parent.parent / "results" / "load.json")
+    p.add_argument("--out", type=Path, default=Path(__file__).parent.parent / "results" / "use" / "load.json")
     a = p.parse_args()
     from custom_rm.evaluate import write_report
-    from custom_rm.model import default_device, device_name, versions
+    from custom_rm.core import versions
+    from custom_rm.trunk import default_device, device_name
     from custom_rm.scorer import Scorer
     from custom_rm.serve import artefacts
     there, n = artefacts([a.folder]), 200

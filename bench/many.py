@@ -1,4 +1,4 @@
-"""Ten reward models on one base: `python bench/many.py ARTEFACT` writes results/many.json.
+"""Ten reward models on one base: `python bench/many.py ARTEFACT` writes results/use/many.json.
 
 The artefact is copied under ten names (memory and time don't depend on what the weights are). One process holds one of them, another all ten; each says how
 much memory it took after loading, and how long the same texts took by one reward model and by all of its own.
@@ -41,13 +41,14 @@ if __name__ == "__main__":
     p.add_argument("artefact", type=Path)
     p.add_argument("--models", type=int, default=10)
     p.add_argument("--repetitions", type=int, default=5)
-    p.add_argument("--out", type=Path, default=Path(__file__).parent.parent / "results" / "many.json")
+    p.add_argument("--out", type=Path, default=Path(__file__).parent.parent / "results" / "use" / "many.json")
     p.add_argument("--worker", nargs="+", help=argparse.SUPPRESS)
     a = p.parse_args()
     if a.worker: print("\n" + json.dumps(worker(a.worker, a.repetitions))); sys.exit()
     import torch
     from custom_rm.evaluate import write_report
-    from custom_rm.model import default_device, device_name, versions
+    from custom_rm.core import versions
+    from custom_rm.trunk import default_device, device_name
     with tempfile.TemporaryDirectory() as home:
         folders = [str(shutil.copytree(a.artefact, Path(home) / f"taste-{i}")) for i in range(a.models)]
         adapter = (a.artefact / "adapter_model.safetensors").stat().st_size / 2**20

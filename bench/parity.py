@@ -1,4 +1,4 @@
-"""One reward model, every way to ask it: `python bench/parity.py ARTEFACT [FILE]` writes results/parity.json.
+"""One reward model, every way to ask it: `python bench/parity.py ARTEFACT [FILE]` writes results/use/parity.json.
 
 Scores the same texts by the artefact in memory, reloaded, one at a time, as an adapter in plain PEFT, merged in 32 and 16 bits, through transformers' pipeline,
 batched with padding on either side, by sentence-transformers where it is installed, as TRL's trainers ask a reward model by path, and through each of the
@@ -20,7 +20,9 @@ import torch
 def real_texts(path: str | None, n: int) -> list[str]:
     "Different texts of a file of records; of the small data set's if none is named"
     from custom_rm.records import read_records
-    from custom_rm.stages import domain_records, find, mini_dir
+    from custom_rm.core import mini_dir
+    from custom_rm.recipes import find
+    from custom_rm.stages import domain_records
     if path: rows = read_records(find(path))
     else:
         with tempfile.TemporaryDirectory() as work: rows = list(domain_records(str(mini_dir() / "domains.test.json"), "business", Path(work)))
@@ -41,15 +43,17 @@ def main():
     p.add_argument("file", nargs="?", help="records, such as $CUSTOM_RM_DATA/helpful.test.json; the small data set if not given")
     p.add_argument("--texts", type=int, default=200)
     p.add_argument("--only", nargs="+", default=None, help="only ways whose name contains one of these words; others are kept as they stand in OUT")
-    p.add_argument("--out", type=Path, default=Path(__file__).parent.parent / "results" / "parity.json")
+    p.add_argument("--out", type=Path, default=Path(__file__).parent.parent / "results" / "use" / "parity.json")
     a = p.parse_args()
     from custom_rm.evaluate import write_report
     from custom_rm.export import merge, plain_rewards
     from custom_rm.fetch import fetch_model
-    from custom_rm.model import device_name, load, read_card, versions
+    from custom_rm.artefact import load, read_card
+    from custom_rm.core import versions
+    from custom_rm.trunk import device_name
     from custom_rm.records import to_template
     from custom_rm.scorer import score_texts
-    from custom_rm.tiny import quietly
+    from custom_rm.core import quietly
     from transformers import AutoModelForSequenceClassification, AutoTokenizer, BitsAndBytesConfig, pipeline
     card = read_card(a.artefact)
     n = card["max_length"]
@@ -99,7 +103,7 @@ def main():
         for side in ("left", "right"): tell(f"merged, padded on the {side}", lambda: batches(model, quietly(AutoTokenizer.from_pretrained, plain), side))
         try:
             from sentence_transformers import CrossEncoder
-            from custom_rm.records import TEMPLATES, split_text
+            from custom_rm.records import split_text, TEMPLATES
             before, between = TEMPLATES[card["template"]].split("{prompt}")[0], TEMPLATES[card["template"]].split("{prompt}")[1].split("{response}")[0]
             bare = lambda t: (split_text(t)[0].removeprefix(before).removesuffix(between), split_text(t)[1])  # the export's chat template puts the template around them again
             tell("merged, CrossEncoder", lambda: quietly(CrossEncoder, plain, num_labels=1).predict([bare(t) for t in texts], activation_fn=torch.nn.Identity(), show_progress_bar=False, batch_size=8))

@@ -1,4 +1,4 @@
-"""From the measurements to `results/summary.json` and the figures: `python bench/summary.py`.
+"""From the measurements to `results/speed/summary.json` and the figures: `python bench/summary.py`.
 
 A ratio is taken within each repetition, where both sides worked on the same records one after the other, and the median of the repetitions is kept,
 with the smallest and the largest beside it.
@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from statistics import median
 
-results = Path(__file__).parent / "results"
+results = Path(__file__).parent.parent / "results" / "speed"
 NAMES = {"trl": "TRL 1.16, as shipped", "trl-grouped": "TRL 1.16, length grouping", "pairs": "pairs, padded", "unique": "unique texts, padded", "buckets": "unique texts, length buckets", "trees-malloc": "trees, allocator as it is", "trees-imitation": "trees, imitation loss on", "trees": "custom_rm: trees", "dense": "limit: dense batch", "dense-own": "dense batch, our attention"}
 
 

@@ -14,7 +14,8 @@ from hashlib import blake2b
 from pathlib import Path
 
 # %% ../nbs/api/02_clean.ipynb #b85b357e
-from .records import DataError, atomic_write, check_record, read_json, split_text, template_of, to_template, write_json
+from .core import atomic_write, DataError
+from .records import check_record, read_json, split_text, template_of, to_template, write_json
 
 # %% ../nbs/api/02_clean.ipynb #1bf19837
 def identical(

@@ -44,7 +44,7 @@ def output_file(notebook: dict) -> str | None:
 def stage(processed: Path, dest: Path) -> Path:
     "Copy the processed notebooks, each under its page's name, links with it"
     shutil.rmtree(dest, ignore_errors=True); shutil.copytree(processed, dest)
-    for part in ("bench/results", "results", "data/README.md"):
+    for part in ("results", "data/README.md"):
         if (root / part).is_dir(): shutil.copytree(root / part, dest / part, dirs_exist_ok=True)
     names = {}
     for p in sorted(dest.rglob("*.ipynb")):

@@ -69,7 +69,7 @@ def test_full_disk(home, tmp_path, monkeypatch):
     "A full disk is played by /dev/full, which takes no byte"
     import os, tempfile
     from custom_rm.convert import convert
-    from custom_rm.records import DataError
+    from custom_rm.core import DataError
     source = home / "domains.test.json"
     before = hashlib.sha256(source.read_bytes()).hexdigest()
     real = tempfile.mkstemp
@@ -85,7 +85,7 @@ def test_full_disk(home, tmp_path, monkeypatch):
 def test_full_disk_while_an_artefact_is_written(home, tmp_path, monkeypatch):
     from safetensors import torch as st
     from custom_rm.model import RewardModel
-    from custom_rm.records import DataError
+    from custom_rm.core import DataError
     rm = RewardModel(home / "tiny", device="cpu").add_adapter("a")
     def full(*args, **kwargs): raise OSError(28, "No space left on device")
     monkeypatch.setattr(st, "save_file", full)

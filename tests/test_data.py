@@ -11,7 +11,8 @@ import pytest
 
 from custom_rm.clean import clean_file
 from custom_rm.convert import convert, from_table, from_trl, to_pairs, to_trl
-from custom_rm.records import DataError, read_json, write_json
+from custom_rm.core import DataError
+from custom_rm.records import read_json, write_json
 
 DATA = Path(os.environ.get("CUSTOM_RM_DATA", "/nonexistent"))
 published = pytest.mark.skipif(not (DATA / "raw").is_dir(), reason="CUSTOM_RM_DATA does not point to the published sets")

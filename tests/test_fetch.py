@@ -4,7 +4,7 @@ import hashlib
 import pytest
 
 from custom_rm import fetch
-from custom_rm.records import DataError
+from custom_rm.core import DataError
 
 
 @pytest.fixture

@@ -33,7 +33,7 @@ def close(found, rewards): assert np.abs(np.asarray(found, float) - rewards).max
 
 def test_pipeline_gives_raw_rewards(exported):
     from transformers import pipeline
-    from custom_rm.tiny import quietly
+    from custom_rm.core import quietly
     home, texts, rewards = exported
     judge = quietly(pipeline, "text-classification", model=str(home / "plain"))
     close([x["score"] for x in judge(texts, batch_size=5)], rewards)
@@ -79,7 +79,7 @@ def test_adapter_in_peft(exported):
     from peft import PeftModel
     from transformers import AutoModelForSequenceClassification, AutoTokenizer, BitsAndBytesConfig
     from custom_rm.export import copy_adapter
-    from custom_rm.tiny import quietly
+    from custom_rm.core import quietly
     home, texts, rewards = exported
     folder = home / "adapter"
     if not folder.exists(): copy_adapter(home / "taste", folder)

@@ -17,7 +17,8 @@ near = st.fixed_dictionaries({"text": st.lists(text, max_size=4) | anything, "sc
 @given(st.lists(near | anything, max_size=4), st.sampled_from(["a.json", "a.jsonl"]))
 def test_records(tmp_path_factory, values, name):
     "Reading gives records or a DataError; what is a record by the documentation is read."
-    from custom_rm.records import DataError, read_records
+    from custom_rm.core import DataError
+    from custom_rm.records import read_records
     path = tmp_path_factory.mktemp("r") / name
     path.write_text(json.dumps(values) if name == "a.json" else "".join(json.dumps(v) + "\n" for v in values), encoding="utf-8")
     try: found = list(read_records(path))
@@ -29,7 +30,8 @@ def test_records(tmp_path_factory, values, name):
 
 @given(st.binary(max_size=60), st.sampled_from(["a.json", "a.jsonl", "a.json.gz"]))
 def test_bytes(tmp_path_factory, content, name):
-    from custom_rm.records import DataError, read_records
+    from custom_rm.core import DataError
+    from custom_rm.records import read_records
     path = tmp_path_factory.mktemp("b") / name
     path.write_bytes(content)
     try: list(read_records(path))

@@ -42,7 +42,7 @@ def test_table_is_what_was_measured():
 
 
 def test_quickstart_beats_floors_and_general():
-    m = json.loads((root / "bench/results/quickstart.json").read_text(encoding="utf-8"))
+    m = json.loads((root / "results/quickstart/quickstart.json").read_text(encoding="utf-8"))
     domains = [rm for rm in m["rms"] if rm in m["rms"][rm] and rm != "general"]
     assert len(domains) >= 2
     for d in domains:

@@ -30,7 +30,8 @@ def test_learns(finished):
 
 
 def test_lineage(finished):
-    from custom_rm.model import file_sha256, read_card
+    from custom_rm.artefact import read_card
+    from custom_rm.core import file_sha256
     folder, *_ = finished
     card = read_card(folder / "loud")
     assert card["parent"] == {"name": "general", "weights_sha256": file_sha256(folder / "general" / "adapter_model.safetensors")}
@@ -95,10 +96,10 @@ def test_score(home, finished, custom_rm, tmp_path):
     assert first["rewards"] == pytest.approx(row["rewards"], abs=1e-5) and len(second["rewards"]) == 1
 
 
-@pytest.mark.parametrize("name", ["quickstart", "dsp", "dsp-cpu", "dsp-joint"])
+@pytest.mark.parametrize("name", ["quickstart", "dsp", "dsp-cpu-part", "dsp-cpu-full"])
 def test_recipes_load(name):
-    from custom_rm.runs import recipe_path
-    from custom_rm.stages import read_recipe, to_yaml
+    from custom_rm.core import recipe_path
+    from custom_rm.recipes import read_recipe, to_yaml
     import yaml
     recipe = read_recipe(recipe_path(name))
     assert recipe.name == name

@@ -11,7 +11,7 @@ texts = [f"## Human:\nHow do I keep bread fresh?\n\n## Assistant:\n{a}" for a in
 def rm():
     from custom_rm.fetch import fetch_model
     from custom_rm.model import RewardModel
-    from custom_rm.records import DataError
+    from custom_rm.core import DataError
     try: base = fetch_model("smollm2-135m")
     except DataError as e: pytest.skip(f"no base model here: {e}")
     return RewardModel(base, device="cpu").add_adapter("general")
@@ -24,14 +24,14 @@ def alone(rm, text):
 
 
 def test_batch_order_and_padding_side(rm):
-    from custom_rm.packing import encode, rows
+    from custom_rm.packing import encode, pad_texts
     from custom_rm.scorer import score_texts
     one = torch.cat([alone(rm, t) for t in texts])
     spread = one.std().item()
     assert spread > 1e-3 # else the bound below would say nothing
     together = torch.tensor(score_texts(rm, texts))
     backwards = torch.tensor(score_texts(rm, texts[::-1])).flip(0)
-    batch = rows([encode(texts, rm.tokenizer)], rm.tokenizer.pad_token_id)
+    batch = pad_texts([encode(texts, rm.tokenizer)], rm.tokenizer.pad_token_id)
     n = batch["attention_mask"].sum(1)
     ids, mask = (torch.stack([row.roll(row.numel() - int(k)) for row, k in zip(batch[key], n)]) for key in ("input_ids", "attention_mask"))
     with torch.no_grad(): left = rm(ids, mask)["rewards"]
@@ -65,7 +65,7 @@ def test_first_loss_is_ln_2(rm):
 
 
 def test_save_reload(rm, tmp_path):
-    from custom_rm.model import load
+    from custom_rm.artefact import load
     from custom_rm.scorer import score_texts
     with torch.no_grad():
         for n, p in rm.named_parameters():

@@ -93,11 +93,13 @@ def test_one_training_serves_all_domains(home):
 
 def test_validation_is_kept_apart(tmp_path):
     "In both templates no training text is among those a choice is made on; a rewritten prompt must fall on the same side."
-    from custom_rm.stages import Custom, General, Recipe, Run, split_validation
+    from custom_rm.recipes import CustomConfig, GeneralConfig, Recipe
+    from custom_rm.split import split_validation
+    from custom_rm.stages import Run
     from custom_rm.study import study_sets
     hh = [{"text": [f"\n\nHuman: question {i}?\n\nAssistant: yes {i}", f"\n\nHuman: question {i}?\n\nAssistant: no {i}"], "score": [1.0, 0.0]} for i in range(60)]
     (tmp_path / "hh.json").write_text("\n".join(map(json.dumps, hh)))
-    run = Run(Recipe("r", general=General(train={"hh": str(tmp_path / "hh.json")}), custom=Custom(domains=[]), validation=0.3), tmp_path / "run")
+    run = Run(Recipe("r", general=GeneralConfig(train={"hh": str(tmp_path / "hh.json")}), custom=CustomConfig(domains=[]), validation=0.3), tmp_path / "run")
     learnt, _ = split_validation(run.training_sets("general")["hh"], 0.3)
     kept = {t for r in study_sets(run)["validation", "hh"] for t in r["text"]}
     assert len(kept) > 10 and not kept & {t for r in learnt for t in r["text"]}
@@ -105,7 +107,7 @@ def test_validation_is_kept_apart(tmp_path):
 
 def test_blend_chooses(home, finished, custom_rm, tmp_path):
     from custom_rm.convert import convert
-    from custom_rm.model import read_card
+    from custom_rm.artefact import read_card
     folder, *_ = finished
     convert(home / "domains.test.json", tmp_path / "loud.json", domain="loud")
     done = custom_rm("blend", folder / "general", folder / "loud", tmp_path / "blend", "--choose", tmp_path / "loud.json", "--keep", home / "general.test.json", "--json", tmp_path / "blend.json", "--device", "cpu")
@@ -138,7 +140,7 @@ def test_calibrate(home, finished, custom_rm, tmp_path):
 
 @pytest.mark.parametrize("name", ["dsp", "dsp-cpu", "dsp-cpu-smollm2"])
 def test_studies_load(name):
-    from custom_rm.runs import recipe_path
+    from custom_rm.core import recipe_path
     from custom_rm.study import read_study
     found = read_study(recipe_path(name, "study"))
     assert {"base", "general", "plain"} <= set(found.strategies) and len(found.cells()) > 20

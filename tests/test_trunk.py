@@ -13,7 +13,8 @@ def base(tmp_path_factory):
 
 @pytest.mark.parametrize("options", [dict(layers=1), dict(pooling="mean"), dict(dtype="bfloat16"), dict(layers=1, pooling="mean", dtype="bfloat16")], ids=lambda o: "-".join(map(str, o.values())))
 def test_reloads_to_the_same_scores(base, options, tmp_path):
-    from custom_rm.model import RewardModel, load, read_card
+    from custom_rm.artefact import load, read_card
+    from custom_rm.model import RewardModel
     from custom_rm.scorer import score_texts
     rm = RewardModel(base, quantize=False, max_length=64, device="cpu", **options).add_adapter("x")
     with torch.no_grad():
@@ -37,7 +38,7 @@ def test_fewer_layers_are_the_lower_ones(base):
 def test_what_can_not_be_asked_of_it(base, tmp_path):
     from custom_rm.export import copy_adapter, merge
     from custom_rm.model import RewardModel
-    from custom_rm.records import DataError
+    from custom_rm.core import DataError
     with pytest.raises(DataError, match="give fewer"): RewardModel(base, quantize=False, device="cpu", layers=99)
     rm = RewardModel(base, quantize=False, device="cpu", layers=1).add_adapter("x")
     with pytest.raises(DataError, match="cut to 1 layers"): rm.lm_head()
@@ -51,7 +52,7 @@ def test_what_can_not_be_asked_of_it(base, tmp_path):
 
 @pytest.mark.parametrize("setting, message", [("layers: 0", "base.layers"), ("dtype: float8", "base.dtype")])
 def test_faults_in_a_recipe(setting, message, tmp_path):
-    from custom_rm.records import DataError
-    from custom_rm.stages import read_recipe
+    from custom_rm.core import DataError
+    from custom_rm.recipes import read_recipe
     (tmp_path / "r.yaml").write_text(f"base: {{{setting}}}\ngeneral: {{train: {{a: b.json}}}}\n")
     with pytest.raises(DataError, match=message): read_recipe(tmp_path / "r.yaml")
