@@ -246,6 +246,29 @@ def batch(self:RewardModel,
     if imitate: made["learn"] = to_imitate(records, made, whole)
     return {k: v.to(self.device) if torch.is_tensor(v) else v for k, v in made.items()}
 
+# %% ../nbs/api/15_model.ipynb #fbb7eb8b
+@patch
+def save_weights(self:RewardModel,
+    folder:str|Path, # Made if absent
+)->None:
+    "Write the adapter in use, with its head, as PEFT does."
+    from peft import get_peft_model_state_dict
+    from safetensors.torch import save_file
+    folder = Path(folder); folder.mkdir(parents=True, exist_ok=True)
+    weights = quietly(get_peft_model_state_dict, self.trunk, adapter_name=self.active, save_embedding_layers=False)
+    save_file({k: v.detach().cpu().contiguous() for k, v in weights.items()}, folder/"adapter_model.safetensors", metadata={"format": "pt"})
+    config = self.trunk.peft_config[self.active]
+    config.inference_mode, config.base_model_name_or_path = True, self.base.name
+    config.save_pretrained(str(folder)); config.inference_mode = False
+
+@patch
+def load_weights(self:RewardModel,
+    folder:str|Path, # Written by `save_weights`
+)->None:
+    "Read weights into the adapter in use. Raises `DataError` where they belong to another base."
+    from safetensors.torch import load_file
+    self.set_weights(self.active, load_file(Path(folder)/"adapter_model.safetensors", device=str(self.device)))
+
 # %% ../nbs/api/15_model.ipynb #7902d5b9
 @patch
 def trainable(self:RewardModel) -> int:

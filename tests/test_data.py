@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from custom_rm.clean import clean_file
-from custom_rm.convert import convert, from_table, from_trl, to_pairs, to_trl
+from custom_rm.convert import convert, from_table, from_trl, pair_records, to_trl
 from custom_rm.core import DataError
 from custom_rm.records import read_json, write_json
 
@@ -146,7 +146,7 @@ def test_pairs_and_trl_of_random_lists():
         prompt, k = rng.choice(["## Human:\nHi\n\n## Assistant:\n", "\n\nHuman: Hi\n\nAssistant: ", ""]), rng.randint(2, 6)
         word = lambda: "".join(rng.choices("ab \n:#é", k=rng.randint(0, 6)))
         record = {"text": [prompt + word() for _ in range(k)], "score": [float(rng.randint(0, 3)) for _ in range(k)], "source": "s"}
-        pairs = list(to_pairs([record]))
+        pairs = list(pair_records([record]))
         assert len(pairs) == sum(a > b for a in record["score"] for b in record["score"]) and all(p["score"][0] > p["score"][1] and p["source"] == "s" for p in pairs)
         assert [r["text"] for r in from_trl(("", row) for row in to_trl([record]))] == [p["text"] for p in pairs]
 
