@@ -15,11 +15,11 @@ from torch import nn, Tensor
 
 # %% ../nbs/api/15_model.ipynb #0fe9a932
 from .attention import register
-from .core import DataError, patch, quietly
+from .core import choose, DataError, patch, quietly
 from .fetch import Base
 from .losses import imitation_loss
 from .packing import pack, pad_texts, to_imitate
-from .pooling import mean_of_texts, pool
+from .pooling import pool, POOLINGS
 from .trunk import head_name, load_trunk
 
 # %% ../nbs/api/15_model.ipynb #720f0572
@@ -40,7 +40,7 @@ class RewardModel(nn.Module):
         base:str|Base="smollm2-135m", # See `load_trunk`
         quantize:bool=True,     # 4-bit NF4
         lora:LoRA|None=None,    # Size of new adapters
-        pooling:str|None=None,  # "last", "mean" or "max"; None is last for decoders, mean for encoders
+        pooling:str|None=None,  # One of `POOLINGS`; None is last for decoders, mean for encoders
         template:str="dsp",     # Of the texts it is trained on, for the artefact
         max_length:int=512,     # In tokens
         dtype:torch.dtype|str|None=None, device:torch.device|str|None=None, # See `load_trunk`
@@ -52,7 +52,7 @@ class RewardModel(nn.Module):
         trunk, self.tokenizer, self.base = load_trunk(base, quantize, dtype, device, seed, layers)
         self.layers, self.quantize, self.lora, self.template, self.max_length, self.seed = layers, quantize, lora or LoRA(), template, max_length, seed
         self.is_decoder = not hasattr(trunk.base_model, "encoder")
-        self.pooling = pooling or ("last" if self.is_decoder else "mean")
+        self.pooling = choose(pooling or ("last" if self.is_decoder else "mean"), POOLINGS, "pooling")
         self.takes_positions = self.is_decoder and "position_ids" in inspect.signature(trunk.base_model.forward).parameters
         self.dtype, self.trunk, self.adapters = trunk.dtype, trunk, []
         self._lm_head, self.trees = None, False
@@ -160,9 +160,9 @@ def states(self:RewardModel,
 )->Tensor: # float32, shape (texts, width)
     "The state that each text is read at."
     with torch.autocast(hidden.device.type, enabled=False):
-        if layout is not None and self.pooling == "mean": return mean_of_texts(hidden[0], layout)
-        found = hidden[0] if layout is not None else pool(hidden, attention_mask, self.pooling)
-        return (found if last is None else found[last]).float()
+        if layout is not None: return POOLINGS[self.pooling].of_trees(hidden[0], layout, last).float()
+        of_rows = pool(hidden, attention_mask, self.pooling)
+        return (of_rows if last is None else of_rows[last]).float()
 
 @patch
 def read(self:RewardModel,
@@ -220,7 +220,7 @@ def _try_trees(self:RewardModel) -> None:
     "Switch to tree attention if the trunk's rewards stay the same with it"
     config = self.trunk.config.get_text_config()
     window = getattr(config, "sliding_window", None) if getattr(config, "use_sliding_window", True) else None
-    if not self.is_decoder or self.pooling == "max" or not self.takes_positions or (window and window < self.max_length): return
+    if not self.is_decoder or POOLINGS[self.pooling].of_trees is None or not self.takes_positions or (window and window < self.max_length): return
     was = self.trunk.config._attn_implementation
     draw = lambda n: torch.randint(len(self.tokenizer), (n,), generator=torch.Generator().manual_seed(n)).tolist()
     texts = [draw(9) + draw(n) for n in (3, 5, 4)]

@@ -6,9 +6,9 @@
 __all__ = ['step_counts', 'RewardTrainer', 'last_checkpoint', 'training_arguments']
 
 # %% ../nbs/api/22_trainer.ipynb #3d18ad7b
-from .core import DataError, patch
-from .losses import anchoring_loss, centring_loss, preferred, ranking_loss
-from .metrics import measure
+from .core import choose, DataError, patch
+from .losses import LOSSES, preferred, ranking_loss
+from .metrics import key_figures, measure
 from .model import RewardModel
 from .packing import deal, deal_rectangles, score_table, split_record, StepSampler, unflatten
 
@@ -25,18 +25,20 @@ from transformers.trainer_utils import EvalLoopOutput
 def step_counts(
     records:list[dict], # Of one optimizer step
     whole:bool=False,   # Imitate the prompt too
-)->torch.Tensor: # Pairs of unequal scores, tokens to imitate, records, and records held by an anchor; float64, shape (4,), at least 1 each
+)->dict[str,int]: # pairs of unequal scores, tokens to imitate, lists (one per record and head), and records held by an anchor; at least 1 each
     "What the losses are divided by."
     pairs = int(preferred(score_table(records)).sum())
     best = [max(range(len(r["score"])), key=lambda i: r["score"][i]) for r in records]
     tokens = sum(max(0, len(r["input_ids"][b]) - (1 if whole else max(1, r["response_start"][b]))) for r, b in zip(records, best) if r.get("imitate", True))
     held = sum("anchor" in r and r["anchor"][0] == r["anchor"][0] for r in records)
-    return torch.tensor([pairs, tokens, len(records), held], dtype=torch.float64).clamp(min=1)
+    counts = dict(pairs=pairs, tokens=tokens, lists=len(score_table(records)), held=held)
+    return {name: max(1, n) for name, n in counts.items()}
 
 def _anchors(records:list[dict], rewards) -> torch.Tensor:
-    "What the records' texts got from another model, in the shape of the rewards"
+    "What the records' texts got from another model, in the shape of the rewards; NaN where they have no anchor"
     heads = len(rewards) // len(records)
-    return score_table([dict(score=r["anchor"]) for r in records]).to(rewards.device).repeat_interleave(heads, 0)
+    anchors = score_table([dict(score=r.get("anchor") or [float("nan")] * len(r["score"])) for r in records])
+    return anchors.to(rewards.device).repeat_interleave(heads, 0)
 
 # %% ../nbs/api/22_trainer.ipynb #e31e698c
 class RewardTrainer(Trainer):
@@ -47,13 +49,13 @@ class RewardTrainer(Trainer):
         train_dataset=None,        # From `tokenize_records`
         eval_dataset:dict|None=None, # Validation sets by name, each from `tokenize_records`
         budget:int=2048,           # Tokens in memory at once on each process
-        imitation:float=0.0,       # Coefficient of the imitation loss
-        centring:float=0.0,        # Coefficient of the centring loss
-        anchoring:float=0.0,       # Coefficient of the anchoring loss, on records that have an anchor
         whole:bool=False,          # Imitate the prompt too, as the paper's code does
         callbacks:list|None=None,
+        **coefficients:float,      # Of `LOSSES`, by name; 0 where not given. Anchoring takes records that have an anchor
     ):
-        self.rm, self.budget, self.imitation, self.centring, self.anchoring, self.whole = model, budget, imitation, centring, anchoring, whole
+        for name in coefficients: choose(name, LOSSES, "a loss's name")
+        self.rm, self.budget, self.whole = model, budget, whole
+        self.coefficients = {name: c for name in LOSSES if (c := coefficients.get(name))}
         self._sums = defaultdict(float)
         super().__init__(model=model, args=args, train_dataset=train_dataset, eval_dataset=eval_dataset, data_collator=list, callbacks=callbacks)
 
@@ -69,24 +71,33 @@ class RewardTrainer(Trainer):
 def losses(self:RewardTrainer,
     model,              # The reward model, perhaps wrapped for several processes
     records:list[dict], # Of one batch
-    counts:torch.Tensor, # From `step_counts`, of the whole step
+    counts:dict,        # From `step_counts`, of the whole step
 ): # (the losses by name, rewards of shape (n, k), scores of the same shape); a line a record, or a line a record and head
-    "Ranking loss, and imitation, centring and anchoring where they have a coefficient."
-    pairs, tokens, lists, held = counts.tolist()
+    "Ranking loss, and those that have a coefficient."
     scores = score_table(records).to(self.args.device)
-    out = model(**self.rm.batch(records, bool(self.imitation), self.whole))
+    out = model(**self.rm.batch(records, "imitation" in self.coefficients, self.whole))
     rewards = unflatten(out["rewards"], records)
-    parts = dict(ranking_loss=ranking_loss(rewards, scores, "sum") / pairs)
-    if self.imitation: parts["imitation_loss"] = out["imitation"].float() / tokens
-    if self.centring: parts["centring_loss"] = centring_loss(rewards) * len(records) / lists
-    if self.anchoring and "anchor" in records[0]: parts["anchoring_loss"] = anchoring_loss(rewards, _anchors(records, rewards), "sum") / held
-    return parts, rewards, scores
+    terms = self.reward_terms(records, rewards, scores, counts) | self.state_terms(out, counts)
+    return terms, rewards, scores
 
 @patch
-def total(self:RewardTrainer, parts:dict):
+def reward_terms(self:RewardTrainer, records:list[dict], rewards, scores, counts:dict) -> dict:
+    "The losses that are computed from rewards, by name, each divided by what it counts."
+    terms = dict(ranking_loss=ranking_loss(rewards, scores, "sum") / counts["pairs"])
+    for name in self.coefficients:
+        loss = LOSSES[name]
+        if loss.function: terms[f"{name}_loss"] = loss.function(rewards, scores, _anchors(records, rewards)) / counts[loss.per]
+    return terms
+
+@patch
+def state_terms(self:RewardTrainer, out:dict, counts:dict) -> dict:
+    "The losses that the model computes from its states, by name, each divided by what it counts."
+    return {f"{name}_loss": out[name].float() / counts[LOSSES[name].per] for name in self.coefficients if name in out}
+
+@patch
+def total(self:RewardTrainer, terms:dict):
     "The losses times their coefficients."
-    return parts["ranking_loss"] + sum(coefficient * parts.get(f"{name}_loss", 0) for name, coefficient in
-        dict(imitation=self.imitation, centring=self.centring, anchoring=self.anchoring).items())
+    return terms["ranking_loss"] + sum(c * terms.get(f"{name}_loss", 0) for name, c in self.coefficients.items())
 
 # %% ../nbs/api/22_trainer.ipynb #b3d50104
 @patch
@@ -130,24 +141,22 @@ def _in_parts(self:RewardTrainer, model, record:dict, counts, factor:float):
     with torch.no_grad(), self.compute_loss_context_manager():
         known = torch.cat([self.rm(**self.rm.batch([p]))["rewards"] for p in pieces]).float()
     rewards = unflatten(known.requires_grad_(), [record])
-    found = dict(ranking_loss=ranking_loss(rewards, scores, "sum") / counts[0].item())
-    if self.centring: found["centring_loss"] = centring_loss(rewards) / counts[2].item()
-    if self.anchoring and "anchor" in record: found["anchoring_loss"] = anchoring_loss(rewards, _anchors([record], rewards), "sum") / counts[3].item()
-    push, = torch.autograd.grad(self.total(found), known)
+    terms = self.reward_terms([record], rewards, scores, counts)
+    push, = torch.autograd.grad(self.total(terms), known)
     at = 0
     for i, p in enumerate(pieces):
-        k = len(p["score"]); imitate = bool(self.imitation) and record.get("imitate", True) and at <= best < at + k
+        k = len(p["score"]); imitate = "imitation" in self.coefficients and record.get("imitate", True) and at <= best < at + k
         p = dict(p, score=[float(at + j == best) for j in range(k)]) # which text is to be imitated
         with nullcontext() if i == len(pieces) - 1 else self.accelerator.no_sync(model):
             with self.compute_loss_context_manager(): out = model(**self.rm.batch([p], imitate, self.whole))
             pull = (out["rewards"].float() * push[at:at + k]).sum()
             if imitate:
-                found["imitation_loss"] = out["imitation"].float() / counts[1].item()
-                pull = pull + self.imitation * found["imitation_loss"]
+                terms |= (more := self.state_terms(out, counts))
+                pull = pull + sum(self.coefficients[name.removesuffix("_loss")] * term for name, term in more.items())
             self.accelerator.backward(pull * factor)
         at += k
-    if factor: self._note(found, rewards.detach(), scores)
-    return self.total(found).detach() * bool(factor)
+    if factor: self._note(terms, rewards.detach(), scores)
+    return self.total(terms).detach() * bool(factor)
 
 # %% ../nbs/api/22_trainer.ipynb #ae8e34c7
 @patch
@@ -189,7 +198,7 @@ def evaluation_loop(self:RewardTrainer, dataloader, description:str, prediction_
         found += zip([i for i in batch for _ in range(heads)], rewards.tolist(), scores.tolist())
     if self.args.world_size > 1: found, loss = gather_object(found), sum(gather_object([loss]))
     lists = lambda n: [[v for v, s in zip(f[n], f[2]) if s == s] for f in sorted(found)] # NaN is where a shorter list has no text
-    figures = {k: v for k, v in measure(lists(1), lists(2)).items() if k in ("accuracy", "low", "high", "margin", "ece", "n")}
+    figures = key_figures(measure(lists(1), lists(2)))
     return EvalLoopOutput(None, None, {f"{metric_key_prefix}_{k}": v for k, v in dict(loss=loss, **figures).items()}, len(data))
 
 # %% ../nbs/api/22_trainer.ipynb #4c49436c
