@@ -8,8 +8,9 @@ __all__ = ['DataError', 'choices', 'choose', 'quietly', 'patch', 'atomic_write',
 
 # %% ../nbs/api/00_core.ipynb #45aab231
 import gzip, hashlib, io, logging, os, tempfile, warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, redirect_stderr
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 # %% ../nbs/api/00_core.ipynb #b99f7193
@@ -19,54 +20,83 @@ import custom_rm
 class DataError(ValueError):
     "A complaint about a user's data or settings, in one line that says where, what is wrong and what to do"
 
-# %% ../nbs/api/00_core.ipynb #0e84da57
+# %% ../nbs/api/00_core.ipynb #dc50ae40
 def choices(
-    table, # Names: a dict of them, or a list
-)->str: # "a, b or c"
-    "Names for people."
-    *others, last = map(str, table)
-    return f"{', '.join(others)} or {last}" if others else last
+    table:Iterable, # A dict by name, or just names; None stands for null
+)->str: # Such as "last, mean, max or null"
+    "The names of a table, joined for people."
+    names = ["null" if name is None else str(name) for name in table]
+    return " or ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
 
-# %% ../nbs/api/00_core.ipynb #e9bf3063
+# %% ../nbs/api/00_core.ipynb #36635daa
 def choose(
-    value, # What was asked for
-    table, # What there is: a dict of names, or a list
-    where:str, # Names the setting in the message
-): # The value
-    "Let a known name pass. Raises `DataError` listing the known ones."
-    if value not in table: raise DataError(f"{where} is {value!r}; choose {choices(table)}")
-    return value
+    value,          # What was given
+    table:Iterable, # What it may be: a dict by name, or just names
+    where:str,      # Names the place in the message, such as `base.pooling`
+): # The same value
+    "Let a value of the table pass. Raises `DataError` naming `where`, the value and what there is to choose from."
+    known = list(table) # a list, unlike a dict, can be asked about values that have no hash
+    if value in known: return value
+    raise DataError(f"{where} is {value!r}; choose {choices(known)}")
 
 # %% ../nbs/api/00_core.ipynb #fc488e2e
-def quietly(
-    function,  # What to call
-    *args, **kwargs,
-): # What it returns
-    "Call a library's function without its progress bars, load reports and warnings; what it raises still comes through."
-    import io
-    from contextlib import redirect_stderr
+@contextmanager
+def _quiet() -> Iterator[None]:
+    "No bars, reports or warnings in here"
     from datasets.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
-    from transformers.utils import logging
-    verbosity, bars, maps = logging.get_verbosity(), logging.is_progress_bar_enabled(), not are_progress_bars_disabled()
-    logging.set_verbosity_error(); logging.disable_progress_bar(); disable_progress_bars()
+    from transformers.utils import logging as reports
+    level, bars, maps = reports.get_verbosity(), reports.is_progress_bar_enabled(), not are_progress_bars_disabled()
+    reports.set_verbosity_error()
+    reports.disable_progress_bar()
+    disable_progress_bars()
     try:
         with warnings.catch_warnings(), redirect_stderr(io.StringIO()):
             warnings.simplefilter("ignore")
-            return function(*args, **kwargs)
+            yield
     finally:
-        logging.set_verbosity(verbosity)
-        if bars: logging.enable_progress_bar()
+        reports.set_verbosity(level)
+        if bars: reports.enable_progress_bar()
         if maps: enable_progress_bars()
 
+# %% ../nbs/api/00_core.ipynb #1244c4b2
+def quietly(
+    function,        # What to call
+    *args, **kwargs, # What to call it with
+): # What it returns
+    "Call a library's function without its progress bars, reports and warnings; what it raises still comes through."
+    with _quiet(): return function(*args, **kwargs)
+
 # %% ../nbs/api/00_core.ipynb #7b48e36f
-def _not_news(record) -> bool: return not any(x in str(record.msg) for x in ("gemm_4bit_forward", "mtime may not be reliable"))
-for name in ("bitsandbytes.backends.cpu.ops", "transformers.trainer_utils"): logging.getLogger(name).addFilter(_not_news)
+def _is_news(record:logging.LogRecord) -> bool:
+    "Is this none of the lines that would mislead?"
+    return not any(words in str(record.msg) for words in ("gemm_4bit_forward", "mtime may not be reliable"))
+
+for _logger in ("bitsandbytes.backends.cpu.ops", "transformers.trainer_utils"): logging.getLogger(_logger).addFilter(_is_news)
 
 # %% ../nbs/api/00_core.ipynb #83a54aaf
-def patch(f):
-    "Add a function to the class that its `self` is annotated with, so that a class can grow beside its explanation"
+def patch(
+    f, # A function whose first parameter is written `self:TheClass`
+): # The same function
+    "Add a function to the class that its `self` is annotated with, so that a class can grow beside its explanation."
     setattr(f.__annotations__["self"], f.__name__, f)
     return f
+
+# %% ../nbs/api/00_core.ipynb #251396e6
+@contextmanager
+def _opened(raw, path:Path, mode:str) -> Iterator:
+    "Text or bytes onto a raw file, gzipped where the path ends in .gz"
+    file = gzip.GzipFile(fileobj=raw, mode="wb", mtime=0, filename="") if path.suffix == ".gz" else raw
+    with raw, file:
+        if "b" in mode: yield file
+        else:
+            with io.TextIOWrapper(file, encoding="utf-8", newline="\n") as text: yield text
+
+# %% ../nbs/api/00_core.ipynb #059ac63c
+def _umask() -> int:
+    "The mask that new files of this process get"
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
 
 # %% ../nbs/api/00_core.ipynb #06cb44f2
 @contextmanager
@@ -74,31 +104,20 @@ def atomic_write(
     path:str|Path, # The file to appear when all went well
     mode:str="w",  # "w" for UTF-8 text, "wb" for bytes
 )->Iterator: # A file open for writing, gzipped where `path` ends in .gz
-    "Write beside `path`, rename at the end; leave nothing when the body raises. Raises `DataError` when the disk is full or the folder can't be written."
-    path = Path(path); temporary = None
+    """Write beside `path`, rename at the end; leave nothing when the body raises.
+    Raises `DataError` when the disk is full or the folder can't be written."""
+    path, temporary = Path(path), None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-        raw = os.fdopen(handle, "wb")
-        file = gzip.GzipFile(fileobj=raw, mode="wb", mtime=0, filename="") if path.suffix == ".gz" else raw
-        with raw, file:
-            if "b" in mode: yield file
-            else:
-                with io.TextIOWrapper(file, encoding="utf-8", newline="\n") as text: yield text
+        with _opened(os.fdopen(handle, "wb"), path, mode) as file: yield file
         os.chmod(temporary, 0o666 & ~_umask())
         os.replace(temporary, path)
     except OSError as e:
-        if temporary and Path(temporary).exists(): os.unlink(temporary)
-        raise DataError(f"{path}: can't be written ({e.strerror or e}); free some space or choose another place; nothing was left there") from None
-    except BaseException:
-        if temporary and Path(temporary).exists(): os.unlink(temporary)
-        raise
-
-# %% ../nbs/api/00_core.ipynb #059ac63c
-def _umask() -> int:
-    "The mask that new files of this process get"
-    mask = os.umask(0); os.umask(mask)
-    return mask
+        raise DataError(f"{path}: can't be written ({e.strerror or e}); "
+                        "free some space or choose another place; nothing was left there") from None
+    finally:
+        if temporary: Path(temporary).unlink(missing_ok=True)
 
 # %% ../nbs/api/00_core.ipynb #1e389f15
 def file_sha256(
@@ -107,14 +126,17 @@ def file_sha256(
     "The hash by which artefacts name their data."
     with open(path, "rb") as f: return hashlib.file_digest(f, "sha256").hexdigest()
 
+# %% ../nbs/api/00_core.ipynb #93a74c26
+def _version(package:str) -> str:
+    "The installed version of a package, or unknown"
+    try: return version(package)
+    except PackageNotFoundError: return "unknown"
+
 # %% ../nbs/api/00_core.ipynb #848150cf
 def versions() -> dict[str,str]: # Package → version
     "What computed a figure."
-    from importlib.metadata import PackageNotFoundError, version
-    def one(name):
-        try: return version(name)
-        except PackageNotFoundError: return "unknown"
-    return {name: one(name) for name in ("custom_rm", "torch", "transformers", "peft", "bitsandbytes", "datasets")}
+    packages = ("custom_rm", "torch", "transformers", "peft", "bitsandbytes", "datasets")
+    return {package: _version(package) for package in packages}
 
 # %% ../nbs/api/00_core.ipynb #0e3d4b44
 def shipped(
@@ -134,17 +156,18 @@ def mini_dir() -> Path: # The folder with domains.*.json and general.*.json
 def recipe_path(
     name:str|Path, # A YAML file, or a name such as "quickstart"
     kind:str="recipe", # Or "study"
-)->Path:
+)->Path: # The YAML file
     "Where a recipe or a study lies. Raises `DataError` listing the ones that come with the package."
     if Path(name).is_file(): return Path(name)
-    known = {p.stem: p for p in sorted(shipped(dict(recipe="recipes", study="studies")[kind]).glob("*.yaml"))}
+    folder = shipped(dict(recipe="recipes", study="studies")[kind])
+    known = {p.stem: p for p in sorted(folder.glob("*.yaml"))}
     if str(name) in known: return known[str(name)]
     raise DataError(f"{name}: no such {kind}; give a YAML file, or one of {', '.join(known)}")
 
 # %% ../nbs/api/00_core.ipynb #7be10a42
 def results_file(
     name:str, # Such as "study/summary.json"
-)->Path:
+)->Path: # The file
     "Where a measured result lies. Raises `DataError` listing those that are there."
     home = shipped("results")
     if (home/name).is_file(): return home/name

@@ -112,7 +112,7 @@ def plan(
     "What a recipe's training will take. Raises `DataError` where its base model has no configuration."
     device = find_device(device)
     config, size = shape_of(recipe.base.name, recipe.base.layers), torch.finfo(getattr(torch, recipe.base.dtype or "", None) or default_dtype(device)).bits // 8
-    budget, imitation = max(recipe.general.token_budget, recipe.custom.token_budget), bool(recipe.general.imitation or recipe.custom.imitation)
+    budget, imitation = max(recipe.general.token_budget, recipe.custom.token_budget), any(stage.losses["imitation"] for stage in (recipe.general, recipe.custom))
     kind = dict(quantize=recipe.base.quantize, imitation=imitation)
     out = dict(device=str(device), token_budget=budget, estimate=memory(config, recipe.lora, budget, recompute=recipe.base.recompute, cuda=device.type == "cuda", size=size, **kind),
                fits={g: [largest_budget(g, config, recipe.lora, recompute=r, **kind) for r in (False, True)] for g in cards}, measured=None)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-# %% ../nbs/api/13_pooling.ipynb #c07aca38
+# %% ../nbs/api/13_pooling.ipynb #d0d731a2
 from .core import choose
 
 # %% ../nbs/api/13_pooling.ipynb #46d5bac3

@@ -8,7 +8,6 @@ __all__ = ['domain_records', 'joint_records', 'Run']
 # %% ../nbs/api/26_stages.ipynb #bfc117f7
 import json, random, shutil, time
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 
 # %% ../nbs/api/26_stages.ipynb #e6cb6148
@@ -18,7 +17,7 @@ from .convert import from_dsp
 from .core import atomic_write, DataError, file_sha256, patch
 from .model import RewardModel
 from .packing import tokenize_records
-from .recipes import CustomConfig, find, read_recipe, Recipe, StageConfig, to_yaml
+from .recipes import CustomConfig, find, flat, read_recipe, Recipe, settings, StageConfig, to_yaml
 from .records import load_records, read_json, to_one_template, write_json
 from .scorer import score_tokens
 from .split import split_validation
@@ -66,17 +65,13 @@ class Run:
         self.rm, self.work = None, self.folder/".work"
         kept = self.folder/"recipe.yaml"
         if kept.exists() and (old := read_recipe(kept)) != recipe:
-            differs = [k for k, v in _flat(asdict(recipe)).items() if _flat(asdict(old)).get(k) != v]
+            differs = [k for k, v in flat(settings(recipe)).items() if flat(settings(old)).get(k) != v]
             raise DataError(f"{self.folder}: holds a run of another recipe ({', '.join(differs[:3]) or 'fewer settings'} differs); choose another folder with --out, or remove it")
         with atomic_write(kept) as f: f.write(to_yaml(recipe))
 
     def stages(self) -> list[str]:
         "The names of the reward models, in the order they are trained."
         return ["base", *(["general"] if self.recipe.general.train else []), *self.recipe.custom.domains]
-
-def _flat(d:dict, prefix:str="") -> dict:
-    "Nested settings by dotted name"
-    return {k: v for key, value in d.items() for k, v in (_flat(value, f"{prefix}{key}.").items() if isinstance(value, dict) and key in ("base", "lora", "general", "custom") else [(prefix + key, value)])}
 
 # %% ../nbs/api/26_stages.ipynb #74e2bed0
 @patch
@@ -146,7 +141,7 @@ def train_stage(self:Run,
         if stage not in rm.adapters: rm.add_adapter(stage).load_weights(artefact)
         self.report(f"{stage:9} is there already")
         return artefact
-    settings, parent = (self.recipe.general, "base") if stage == "general" else (self.recipe.custom, self.recipe.custom.start)
+    config, parent = (self.recipe.general, "base") if stage == "general" else (self.recipe.custom, self.recipe.custom.start)
     parent = parent if parent in rm.adapters else "base"
     domains = self.recipe.custom.domains
     shared = stage in domains and self.recipe.custom.sharing != "apart"
@@ -154,7 +149,7 @@ def train_stage(self:Run,
     if name not in rm.adapters:
         rm.add_adapter(name, like=parent)
         if shared and self.recipe.custom.sharing == "joint": rm.widen(len(domains))
-    trainer, counts, n_valid = self._trainer(name, settings)
+    trainer, counts, n_valid = self._trainer(name, config)
     self.report(f"{stage:9} {counts['records']} records, {counts['texts']} texts, {counts['tokens']:,} tokens" + (f" instead of {counts['unshared']:,}, prefixes shared" if rm.trees else "") + (f", {counts['truncated']} texts too long and cut on the left" if counts["truncated"] and not counts["dropped"] else "") + (f", {counts['dropped']} records too long and left out" if counts["dropped"] else "") + (f"; {n_valid} records for validation" if n_valid else ""))
     start = time.time()
     if resume := last_checkpoint(trainer.args.output_dir): self.report(f"{stage:9} goes on at {Path(resume).name.replace('-', ' ')}")
@@ -175,7 +170,7 @@ def _settle(self:Run, name:str, kept:list[str], parent:str) -> None:
 
 # %% ../nbs/api/26_stages.ipynb #3eb0ab1b
 @patch
-def _trainer(self:Run, stage:str, settings:StageConfig):
+def _trainer(self:Run, stage:str, config:StageConfig):
     "The trainer of a stage, its counts, and how many validation records it watches"
     from datasets import concatenate_datasets
     from transformers import PrinterCallback
@@ -183,21 +178,21 @@ def _trainer(self:Run, stage:str, settings:StageConfig):
     for name, data in self.training_sets(stage).items():
         learn, watch = split_validation(data, self.recipe.validation)
         tokens, n = tokenize_records(learn, rm.tokenizer, rm.max_length, self.recipe.base.too_long)
-        if isinstance(settings, CustomConfig): tokens = self._mark(tokens, "(replayed)" in name, settings)
+        if isinstance(config, CustomConfig): tokens = self._mark(tokens, "(replayed)" in name, config)
         parts.append(tokens); counts = {k: counts.get(k, 0) + v for k, v in n.items()}
         if watch is not None and "(replayed)" not in name: valid[name] = tokenize_records(watch, rm.tokenizer, rm.max_length)[0]
-    steps = -(-counts["records"] // settings.batch_size)
-    args = training_arguments(self.work/f"{stage}-checkpoints", rm, steps, settings.epochs, settings.learning_rate, settings.batch_size,
-                              settings.warmup, evaluations=4 if valid else 0, seed=self.seed)
-    trainer = RewardTrainer(rm.use(stage), args, concatenate_datasets(parts), valid or None, settings.token_budget, settings.imitation, anchoring=getattr(settings, "anchoring", 0.0))
+    steps = -(-counts["records"] // config.batch_size)
+    args = training_arguments(self.work/f"{stage}-checkpoints", rm, steps, config.epochs, config.learning_rate, config.batch_size,
+                              config.warmup, evaluations=4 if valid else 0, seed=self.seed)
+    trainer = RewardTrainer(rm.use(stage), args, concatenate_datasets(parts), valid or None, config.token_budget, **config.losses)
     trainer.remove_callback(PrinterCallback); trainer.add_callback(self._progress(stage))
     return trainer, counts, sum(map(len, valid.values()))
 
 @patch
-def _mark(self:Run, tokens, replayed:bool, settings:CustomConfig):
+def _mark(self:Run, tokens, replayed:bool, config:CustomConfig):
     "Say of each record whether it is imitated, and what the general model thinks of it where that is to be held on to"
-    if settings.imitation: tokens = tokens.add_column("imitate", [settings.imitate in ("both", "general" if replayed else "custom")] * len(tokens))
-    if settings.anchoring:
+    if config.losses["imitation"]: tokens = tokens.add_column("imitate", [config.imitate in ("both", "general" if replayed else "custom")] * len(tokens))
+    if config.losses["anchoring"]:
         ids = tokens["input_ids"]
         rewards = iter(score_tokens(self.rm.use("general"), [t for texts in ids for t in texts]).tolist() if replayed else [])
         tokens = tokens.add_column("anchor", [[next(rewards, float("nan")) for _ in texts] for texts in ids])
@@ -209,7 +204,7 @@ def _keep(self:Run, stage:str, trainer, parent:str, counts:dict, seconds:float) 
     parent_card = dict(name=parent, weights_sha256=read_card(self.folder/parent)["weights_sha256"]) if (self.folder/parent).is_dir() else dict(name=parent)
     if trainer.is_world_process_zero():
         history = [{k: v for k, v in line.items() if isinstance(v, (int, float))} for line in trainer.state.log_history]
-        self.rm.use(stage).save(self.folder/stage, recipe=asdict(self.recipe), data=self.files(stage), parent=parent_card, seed=self.seed, counts=counts, seconds=round(seconds, 1), history=history)
+        self.rm.use(stage).save(self.folder/stage, recipe=settings(self.recipe), data=self.files(stage), parent=parent_card, seed=self.seed, counts=counts, seconds=round(seconds, 1), history=history)
         shutil.rmtree(trainer.args.output_dir, ignore_errors=True)
     trainer.accelerator.wait_for_everyone()
     return self.folder/stage

@@ -9,7 +9,7 @@ __all__ = ['strategies', 'Study', 'read_study', 'study_sets', 'right_of', 'quart
 # %% ../nbs/api/33_study.ipynb #b1512ecb
 import itertools, json, re, shutil, subprocess, time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from hashlib import sha1
 from pathlib import Path
 import numpy as np
@@ -20,10 +20,10 @@ from .artefact import read_card
 from .blend import set_blend
 from .core import DataError, quietly, versions
 from .evaluate import write_report
-from custom_rm.metrics import (
-    BagOfWords, bootstrap_interval, calibration_bins, correctness, expected_calibration_error, longer_wins, measure,
-    to_pairs)
-from .recipes import fill_settings, find, read_yaml, Recipe
+from .metrics import (
+    BagOfWords, bootstrap_interval, calibration_bins, correctness, expected_calibration_error, key_figures,
+    longer_wins, measure, to_pairs)
+from .recipes import fill_settings, find, read_yaml, Recipe, recipe_key
 from .records import load_records, prompt_of, split_text, to_one_template
 from .scorer import fit_temperature, score_texts
 from .split import split_validation
@@ -129,14 +129,9 @@ def study_figures(
     texts, scores, prompts = [r["text"] for r in data], [r["score"] for r in data], [prompt_of(r) for r in data]
     pairs = to_pairs(rewards, scores, prompts); right = correctness(pairs.margin)
     like = to_pairs(quarters(texts), scores, prompts).margin == 0
-    kept = {k: v for k, v in measure(rewards, scores, prompts).items() if k in ("accuracy", "low", "high", "n", "margin", "ece")}
-    return kept | dict(ece_scaled=expected_calibration_error(calibration_bins(pairs.margin / temperature)), same_length=[float(right[like].mean()) if like.any() else None, int(like.sum())], right=_signs(right))
+    return key_figures(measure(rewards, scores, prompts)) | dict(ece_scaled=expected_calibration_error(calibration_bins(pairs.margin / temperature)), same_length=[float(right[like].mean()) if like.any() else None, int(like.sum())], right=_signs(right))
 
 # %% ../nbs/api/33_study.ipynb #fabb8f0d
-def _key(recipe:Recipe, seed:int) -> str:
-    "A name for all that a training depends on"
-    return sha1(json.dumps([asdict(recipe), seed], sort_keys=True).encode()).hexdigest()[:12]
-
 def _general_part(r:Recipe) -> Recipe:
     "What the general stage depends on"
     return Recipe("cell", r.base, r.lora, replace(r.general, test={}, test_rows=None), validation=r.validation, seeds=[0])
@@ -151,10 +146,10 @@ def _trained(study:Study, cell:tuple, folder:Path, device, report:Callable) -> t
     strategy, domain, seed = cell
     r, measured = study.recipe_of(strategy), study.strategies[strategy].get("measure", "custom")
     part = _general_part(r) if measured != "custom" and r.general.train else _training_part(r)
-    run = Run(part, folder/"runs"/_key(part, seed), device, report, seed)
+    run = Run(part, folder/"runs"/recipe_key(part, seed), device, report, seed)
     if measured == "base": run.model(); return run, "base", ["base"], []
     if r.general.train and not (run.folder/"general").exists():
-        shared = Run(_general_part(r), folder/"runs"/_key(_general_part(r), seed), device, report, seed)
+        shared = Run(_general_part(r), folder/"runs"/recipe_key(_general_part(r), seed), device, report, seed)
         made = shared.train_stage("general"); shared.rm = None
         if made.resolve() != (run.folder/"general").resolve(): shutil.copytree(made, run.folder/"general")
     if r.general.train: run.train_stage("general")
@@ -193,7 +188,7 @@ def measure_cell(
     strategy, domain, seed = cell
     start = time.time()
     run, name, together, artefacts = _trained(study, cell, folder, device, report)
-    sets = study_sets(Run(study.recipe_of(strategy), folder/"runs"/".sets"/_key(study.recipe_of(strategy), seed), device, report, seed))
+    sets = study_sets(Run(study.recipe_of(strategy), folder/"runs"/".sets"/recipe_key(study.recipe_of(strategy), seed), device, report, seed))
     trained = time.time()
     rewards = iter(_rewards(run, name, together, [t for data in sets.values() for r in data for t in r["text"]], folder))
     by_set = {key: [[float(next(rewards)) for _ in r["text"]] for r in data] for key, data in sets.items()}
@@ -202,7 +197,7 @@ def measure_cell(
     temperature = fit_temperature(by_set[held], [r["score"] for r in sets[held]])[0] if held in sets else 1.0
     figures = {part: {s: study_figures(by_set[p, s], sets[p, s], temperature) for p, s in sets if p == part} for part in ("validation", "test")}
     cards = [read_card(a) for a in artefacts]
-    return dict(strategy=strategy, domain=domain, seed=seed, recipe=_key(study.recipe_of(strategy), seed), measure=study.strategies[strategy].get("measure", "custom"), **figures, temperature=temperature, train_seconds=sum(c["seconds"] for c in cards), tokens=sum(c["counts"]["tokens"] for c in cards),
+    return dict(strategy=strategy, domain=domain, seed=seed, recipe=recipe_key(study.recipe_of(strategy), seed), measure=study.strategies[strategy].get("measure", "custom"), **figures, temperature=temperature, train_seconds=sum(c["seconds"] for c in cards), tokens=sum(c["counts"]["tokens"] for c in cards),
                 seconds=round(time.time() - start, 1), measure_seconds=round(time.time() - trained, 1), general_sets=list(study.recipe_of(strategy).general.test),
                 weights=[c["weights_sha256"][:16] for c in cards], data={k: v[:16] for c in cards for k, v in c["data"].items()}, device=device_name(run.rm.device), versions=versions(), commit=commit(), date=time.strftime("%F"))
 
@@ -218,7 +213,7 @@ def _one_cell(study:Study, cell:tuple, folder:Path, device, report:Callable) -> 
     begun = cell_file(folder, cell).with_suffix(".begun")
     begun.parent.mkdir(parents=True, exist_ok=True)
     tries = int(begun.read_text()) if begun.exists() else 0
-    found = dict(strategy=cell[0], domain=cell[1], seed=cell[2], recipe=_key(study.recipe_of(cell[0]), cell[2]))
+    found = dict(strategy=cell[0], domain=cell[1], seed=cell[2], recipe=recipe_key(study.recipe_of(cell[0]), cell[2]))
     if tries >= 2: found |= dict(failed="the process was killed in it twice; too little memory?")
     else:
         begun.write_text(str(tries + 1))
@@ -245,7 +240,7 @@ def run_study(
     for i, cell in enumerate(cells, 1):
         path = cell_file(folder, cell)
         old = json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
-        same = old and old.get("recipe") == _key(study.recipe_of(cell[0]), cell[2])
+        same = old and old.get("recipe") == recipe_key(study.recipe_of(cell[0]), cell[2])
         if same and not (retry and "failed" in old): done.append(old); continue
         if old and not same: report(f"cell {i}/{len(cells)} was measured with other settings; again")
         if budget_minutes is not None and time.time() - start > 60 * budget_minutes:
@@ -304,7 +299,7 @@ def study_floors(
     r = run.recipe
     if not r.custom.test: return {}
     tests = {d: to_one_template(domain_records(r.custom.test, d, run.work), r.base.template)[0] for d in r.custom.domains}
-    of = lambda rewards, data: {k: v for k, v in measure(rewards, data["score"], [prompt_of(x) for x in data]).items() if k in ("accuracy", "low", "high", "n")}
+    of = lambda rewards, data: key_figures(measure(rewards, data["score"], [prompt_of(x) for x in data]))
     if "bag_of_words" not in out:
         learn = {d: to_one_template(domain_records(r.custom.train, d, run.work), r.base.template)[0] for d in r.custom.domains}
         out["longer"] = {d: of(longer_wins(t["text"]), t) for d, t in tests.items()}
