@@ -4,12 +4,14 @@
 
 # %% auto #0
 __all__ = ['FORMS', 'from_dsp', 'from_hh', 'from_webgpt', 'from_gpt4llm', 'chat_text', 'from_trl', 'pair_records', 'to_trl',
-           'from_table', 'form_of', 'convert']
+           'from_table', 'Form', 'has_keys', 'looks_like_records', 'looks_like_webgpt', 'looks_like_hh',
+           'checked_records', 'form_of', 'file_rows', 'file_records', 'convert']
 
 # %% ../nbs/api/03_convert.ipynb #38850ce0
 import csv, gzip, json, math, re, sqlite3, tempfile, zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from hashlib import blake2b
 from itertools import chain, groupby
 from pathlib import Path
@@ -222,21 +224,71 @@ def from_table(
         finally: base.close()
 
 # %% ../nbs/api/03_convert.ipynb #cf690179
-FORMS = ("dsp", "hh", "webgpt", "gpt4llm", "trl", "table", "records")
+@dataclass
+class Form:
+    "A shape that preference data come in"
+    read:Callable   # (rows) to records; (rows, domain) where it has domains, (rows, domain, pairs) where it makes pairs too
+    looks:Callable  # Does the first row of a file look like it?
+    help:str        # One line for people
+    domains:bool = False # Whether it has one response per domain, so that `domain` says whose is preferred
+    pairs:bool = False   # Whether `read` makes pairs itself
 
+# %% ../nbs/api/03_convert.ipynb #739100e7
+def has_keys(
+    *keys:str, # All of them
+)->Callable: # Of a row: is it an object that has them all?
+    "The simplest way to know a form."
+    return lambda row: isinstance(row, dict) and set(keys) <= set(row)
+
+# %% ../nbs/api/03_convert.ipynb #2ca1cad7
+def looks_like_records(
+    row, # The first of a file
+)->bool:
+    "Are there texts and scores, or texts alone?"
+    return has_keys("text", "score")(row) or (isinstance(row, dict) and set(row) == {"text"})
+
+# %% ../nbs/api/03_convert.ipynb #0eee0f26
+def looks_like_webgpt(
+    row, # The first of a file
+)->bool:
+    "Is there a question, in the row or in the first of its answers?"
+    first = row[0] if isinstance(row, list) and row else row
+    return has_keys("question")(first)
+
+# %% ../nbs/api/03_convert.ipynb #36c79424
+def looks_like_hh(
+    row, # The first of a file
+)->bool:
+    "Two whole dialogues as strings, and no prompt apart?"
+    return has_keys("chosen", "rejected")(row) and "prompt" not in row and isinstance(row["chosen"], str)
+
+# %% ../nbs/api/03_convert.ipynb #21ffb807
+def checked_records(
+    rows:Iterable, # (place, what should be a record)
+)->Iterator[dict]: # Records as they are
+    "The package's own form. Raises `DataError` for a row that is no record."
+    for where, row in rows: yield _checked(row, where)
+
+# %% ../nbs/api/03_convert.ipynb #4557c869
+FORMS = {
+    "dsp": Form(from_dsp, has_keys("query", "responses"), "one question, one response per domain", domains=True, pairs=True),
+    "records": Form(checked_records, looks_like_records, "records as they are, checked"),
+    "webgpt": Form(from_webgpt, looks_like_webgpt, "WebGPT's comparisons, as published or as on the hub"),
+    "gpt4llm": Form(from_gpt4llm, has_keys("user_input"), "GPT-4-LLM's comparisons, versions 1 and 2"),
+    "hh": Form(from_hh, looks_like_hh, "Anthropic's helpful and harmless comparisons"),
+    "trl": Form(from_trl, has_keys("chosen", "rejected"), "TRL's preference formats"),
+    "table": Form(from_table, has_keys("prompt", "response"), "rows of prompt, response, and score or domain", domains=True),
+}
+
+# %% ../nbs/api/03_convert.ipynb #2cd2f5e2
 def form_of(
     row,       # The first of a file
     where:str, # Its place
 )->str: # One of `FORMS`
     "Which form a row has. Raises `DataError` where it has none."
-    keys = set(row) if isinstance(row, dict) else set()
-    if {"query", "responses"} <= keys: return "dsp"
-    if keys & {"text", "score"} == {"text", "score"} or keys == {"text"}: return "records"
-    if "question" in keys or (isinstance(row, list) and row and isinstance(row[0], dict) and "question" in row[0]): return "webgpt"
-    if "user_input" in keys: return "gpt4llm"
-    if {"chosen", "rejected"} <= keys: return "trl" if "prompt" in keys or not isinstance(row["chosen"], str) else "hh"
-    if {"prompt", "response"} <= keys: return "table"
-    has = f"keys {', '.join(map(repr, row))}" if keys else _shown(row)
+    for name, form in FORMS.items():
+        if form.looks(row): return name
+    has = f"keys {', '.join(map(repr, row))}" if isinstance(row, dict) and row else _shown(row)
     raise DataError(f"{where}: has no known form ({has}); say which with --from: {', '.join(FORMS)}")
 
 # %% ../nbs/api/03_convert.ipynb #5408ca92
@@ -272,20 +324,32 @@ def _suffix(path:Path) -> str:
     return next((s for s in reversed(path.suffixes) if s != ".gz"), "").lower()
 
 # %% ../nbs/api/03_convert.ipynb #60c7d904
-_FROM = dict(hh=from_hh, webgpt=from_webgpt, gpt4llm=from_gpt4llm, trl=from_trl)
-
-def _records(path:Path, form:str|None, domain:str|None, pairs:bool) -> Iterator[dict]:
-    "The records of a file of any form"
+def file_rows(
+    path:Path, # Of a kind that `convert` reads
+)->tuple: # (place and value of the first row, all of them with it)
+    "The rows of a file of any kind. Raises `DataError` where there is none."
     rows = _table_rows(path) if _suffix(path) in (".csv", ".tsv") else read_json(path)
     first = next(rows, None)
     if first is None: raise DataError(f"{path}: has no rows; nothing to convert")
-    form = form or form_of(first[1], first[0])
-    if form not in FORMS: raise DataError(f"{form!r} is not a form; choose one of {', '.join(FORMS)}")
-    if domain is not None and form not in ("dsp", "table"): raise DataError(f"{path}: is of the form {form}, which knows no domains; leave --domain out")
-    rows = chain([first], rows)
-    if form == "dsp": return from_dsp(rows, domain, pairs)
-    made = from_table(rows, domain) if form == "table" else (_checked(v, w) for w, v in rows) if form == "records" else _FROM[form](rows)
-    return pair_records(made) if pairs else made
+    return first, chain([first], rows)
+
+# %% ../nbs/api/03_convert.ipynb #0f4e4cf0
+def file_records(
+    path:Path,       # Of a kind that `convert` reads
+    form:str|None,   # One of `FORMS`; found out if None
+    domain:str|None, # Whose responses are preferred
+    pairs:bool,      # Every comparison as a record of two texts
+)->Iterator[dict]:
+    "The records of a file of any form. Raises `DataError` for an unknown form, and for a domain where there are none."
+    first, rows = file_rows(path)
+    name = form or form_of(first[1], first[0])
+    if name not in FORMS: raise DataError(f"{name!r} is not a form; choose one of {', '.join(FORMS)}")
+    form = FORMS[name]
+    if domain is not None and not form.domains:
+        raise DataError(f"{path}: is of the form {name}, which knows no domains; leave --domain out")
+    if form.pairs: return form.read(rows, domain, pairs)
+    records = form.read(rows, domain) if form.domains else form.read(rows)
+    return pair_records(records) if pairs else records
 
 # %% ../nbs/api/03_convert.ipynb #9fbdf43b
 def convert(
@@ -301,5 +365,5 @@ def convert(
     if to not in ("records", "trl"): raise DataError(f"{to!r} is not an output form; choose records or trl")
     if _suffix(output) not in (".json", ".jsonl"): raise DataError(f"{output}: is neither .json nor .jsonl; name it so, also with .gz")
     if input.resolve() == output.resolve(): raise DataError(f"{output}: is the input; choose another place")
-    made = _records(input, form, domain, pairs)
+    made = file_records(input, form, domain, pairs)
     return write_json(output, to_trl(made) if to == "trl" else made)

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -152,3 +153,47 @@ def test_faults(custom_rm, tmp_path, text, message):
     done = custom_rm("study", tmp_path / "wrong.yaml", "--out", tmp_path / "out")
     assert done.returncode == 2 and message in done.stderr and done.stderr.count("\n") == 1
     assert not (tmp_path / "out").exists()
+
+
+@pytest.fixture
+def stored(tmp_path, monkeypatch):
+    "A study with every cell measured, as version 0.1.0 left it"
+    import shutil
+    from custom_rm.study import read_study
+    from custom_rm.tiny import tiny_preferences
+    here = Path(__file__).parent / "stored_study"
+    shutil.copytree(here / "cells", tmp_path / "out" / "cells")
+    monkeypatch.chdir(tiny_preferences(tmp_path, train=40, test=20))
+    return read_study(here / "study.yaml"), tmp_path / "out", json.loads((here / "summary.json").read_text())
+
+
+def test_stored_cells_are_still_read(stored):
+    from custom_rm.study import run_study
+    from custom_rm.summary import summarize
+    study, folder, summary = stored
+    said = []
+    assert len(run_study(study, folder, device="cpu", report=said.append)) == 28 and not said, said[:1]
+    new = json.loads(json.dumps(summarize(study, folder)))
+    assert {k: new[k] for k in summary} == summary
+
+
+def test_a_loss_that_is_added_makes_no_cell_stale(stored, monkeypatch):
+    from custom_rm.losses import LOSSES, Loss
+    from custom_rm.study import read_study, run_study
+    monkeypatch.setitem(LOSSES, "shrinking", Loss(lambda rewards, scores, anchors: rewards.nan_to_num().square().sum(), "lists", "-"))
+    _, folder, _ = stored
+    study, said = read_study(Path(__file__).parent / "stored_study" / "study.yaml"), []
+    run_study(study, folder, device="cpu", report=said.append)
+    assert not said
+    study.recipe["custom"]["shrinking"] = 0.1
+    run_study(study, folder, only=["plain loud 0"], budget_minutes=0, device="cpu", report=said.append)
+    assert "was measured with other settings" in said[0]
+
+
+def test_a_changed_setting_makes_its_cells_stale(stored):
+    from custom_rm.study import run_study
+    study, folder, _ = stored
+    study.recipe["custom"]["batch_size"] = 8
+    said = []
+    run_study(study, folder, only=["plain loud 0"], budget_minutes=0, device="cpu", report=said.append)
+    assert "was measured with other settings" in said[0]
