@@ -3,6 +3,7 @@
 Each lint takes a folder of notebooks and a module folder and yields one line a fault.
 """
 import ast
+import hashlib
 import json
 import re
 from pathlib import Path
@@ -20,6 +21,34 @@ def _directives(source: str): return re.findall(r"^#\|[ \t]*([\w:]+)[ \t]*(.*)$"
 
 
 def _default_exp(sources): return [value.strip() for s in sources for name, value in _directives(s) if name == "default_exp"]
+
+
+RAN = "custom_rm"  # the key of a notebook's metadata where docs/run.py says what code made the outputs
+MACHINE = re.compile(r"(?:(?<![\w.:/-])/(?:home|root|work|tmp|Users|mnt|opt|usr|var|content)/[\w./-]*"
+                     r"|\b[A-Z]:\\{1,4}\w[\w.\\-]*|[\w./-]*site-packages[\w./-]*| at 0x[0-9a-f]{6,})")
+
+
+def source_of(cell) -> str: return "".join(cell["source"])
+
+
+def code_hash(cells) -> str:
+    "A hash of the code of a notebook's cells, in their order"
+    sources = [source_of(c).rstrip() for c in cells if c["cell_type"] == "code"]
+    return hashlib.sha1("\n\0".join(sources).encode()).hexdigest()
+
+
+def not_run(source: str) -> bool:
+    "Is this code cell passed over by nbdev_test and docs/run.py?"
+    return any(name == "eval:" and value.strip().lower() == "false" for name, value in _directives(source))
+
+
+def machine_words(outputs) -> str:
+    "The first path of a machine or address of an object in outputs; '' if there is none"
+    for output in outputs:
+        texts = [output.get("text", ""), *(v for k, v in output.get("data", {}).items() if k.startswith("text"))]
+        for text in texts:
+            if found := MACHINE.search("".join(text)): return found[0].strip()
+    return ""
 
 
 def module_without_notebook(nbs: Path, lib: Path):
