@@ -1,9 +1,9 @@
 """Run notebooks and store what they say: `python docs/run.py nbs/api/40_export.ipynb …`, `--small` for less data.
 
-Each notebook runs in a process and in the folder of its own. Its outputs are stored only if every cell ran, and said nothing on
-stderr, no path of this machine and no object's address; otherwise the file stays as it was, and the exit code is 1. Cells marked
-`#| eval: false` do not run and keep the outputs they have. Beside the outputs stands a hash of the code that made them
-(`tests/lints.py` compares it with the page's code of today), the date, and the device.
+Each notebook runs in a process of its own, in its folder. Its outputs are stored only if every cell ran, and none said
+anything on stderr, a path of this machine or an object's address; otherwise the file stays as it was and the exit code
+is 1. Cells marked `#| eval: false` do not run and keep the outputs they have. Beside the outputs stand a hash of the
+code that made them (`tests/lints.py` compares it with the page's code of today), the date and the device.
 """
 import argparse
 import json
@@ -16,8 +16,10 @@ from datetime import date
 from pathlib import Path
 
 root = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(root), str(root / "tests")]
+sys.path[0] = str(root / "tests")
 from lints import RAN, code_hash, machine_words, not_run  # noqa: E402
+
+sys.path[0] = str(root)  # notebooks import this copy of the package, and none of the tests or of the scripts here
 
 
 class Refused(Exception):
@@ -40,7 +42,7 @@ def check_outputs(cell) -> None:
             trace = re.sub(r"\x1b\[[\d;]*m", "", "".join(output["traceback"]))
             refuse(cell, f"{output['ename']}: {output['evalue']}\n{trace[-2000:]}")
         if output.get("name") == "stderr": refuse(cell, "says on stderr: " + "".join(output["text"])[-1000:])
-    if found := machine_words(cell["outputs"]): refuse(cell, f"shows {found}, which is another thing on another machine")
+    if found := machine_words(cell["outputs"]): refuse(cell, f"shows {found}, which is another thing elsewhere")
 
 
 def run_cells(nb, shell) -> None:
