@@ -309,7 +309,7 @@ def demo_share(cells) -> float:
 
 
 def measure(nbs: Path) -> dict[str, float]:
-    "What pages are like, taken together: shares of the exported cells that hold more than imports; prose, of characters"
+    "What pages are like, taken together: shares of the exported cells that hold more than imports; prose of characters"
     sizes, many, shown, prose, code = [], [], [], 0, 0
     for _, _, cells in pages(nbs):
         prose += sum(len(source_of(c)) for c in cells if c["cell_type"] == "markdown")
@@ -344,12 +344,12 @@ def containers(nbs: Path, lib: Path):
 # Words
 
 THING = ("answer|adapter|bar|bit|box|byte|cell|character|column|comment|comparison|dot|entry|figure|file|folder|"
-         "forward pass|head|label|line|list|logit|loss|mark|model|number|page|pair|pass|point|prompt|question|record|response|"
-         "reward|row|run|score|seed|set|state|step|table|text|token|value|vector|vote|weight|word")
+         "forward pass|head|label|line|list|logit|loss|mark|model|number|page|pair|pass|point|prompt|question|record|"
+         "response|reward|row|run|score|seed|set|state|step|table|text|token|value|vector|vote|weight|word")
 UNIT = ("adapter|answer|batch|branch|call|cell|class|client|column|comparison|device|domain|epoch|example|field|file|"
-        "fold|grader|group|head|layer|line|list|message|model|optimizer step|page|pair|person|pixel|process|prompt|question|"
-        "reader|record|request|response|reward model|row|run|seed|sentence|set|side|source|stage|step|strategy|text|"
-        "token|topic|tree|turn|vote|voter|weight|word")
+        "fold|grader|group|head|layer|line|list|message|model|optimizer step|page|pair|person|pixel|process|prompt|"
+        "question|reader|record|request|response|reward model|row|run|seed|sentence|set|side|source|stage|step|strategy|"
+        "text|token|topic|tree|turn|vote|voter|weight|word")
 # "one line a record": a thing for each unit, and no verb behind it ("an answer a person likes" is English)
 END = r"(?=$|['’]s |\s*[^\w\s'’\-]|\s*\n|\s(?:and|as|at|but|for|from|in|instead|or|to|until|with)\b)"
 DOUBLED = re.compile(rf"(?:([\w']+)\s)?\b((one|an?|each|half a|two|three|four|five)\s(?:\w+\s)?(?:{THING})s?"
