@@ -23,20 +23,20 @@ from .records import read_records, to_template
 from .scorer import score_texts
 from .trunk import head_name
 
-# %% ../nbs/api/40_export.ipynb #414f34c2
+# %% ../nbs/api/40_export.ipynb #06af442b
 def _base_weight(layer) -> torch.Tensor: # Of a linear layer; float32, shape (out, in)
     "The weights that a layer computes with, written out in full, be it in four bits or not."
     from bitsandbytes.functional import dequantize_4bit
     state = getattr(layer.weight, "quant_state", None)
     return (layer.weight if state is None else dequantize_4bit(layer.weight.data, state)).float()
 
-# %% ../nbs/api/40_export.ipynb #8ce10ec3
+# %% ../nbs/api/40_export.ipynb #30dda033
 def _merged_weight(layer, name:str) -> torch.Tensor: # float32, shape (out, in)
     "*W* + scale · *BA*, what a layer computes together with its adapter `name`"
     change = layer.lora_B[name].weight.float() @ layer.lora_A[name].weight.float()
     return _base_weight(layer.get_base_layer()) + layer.scaling[name] * change
 
-# %% ../nbs/api/40_export.ipynb #7b1f1636
+# %% ../nbs/api/40_export.ipynb #10c90164
 def _named_weights(model, name:str) -> Iterator[tuple[str, torch.Tensor]]:
     "Every weight of a model with adapter `name` merged, one at a time, as a model without adapters names it"
     head = head_name(model)
@@ -58,7 +58,7 @@ def merged_weights(
     def there(value): return value.to("cpu", dtype if value.is_floating_point() else None).contiguous()
     return {key: there(value) for key, value in _named_weights(rm.trunk.base_model.model, rm.active)}
 
-# %% ../nbs/api/40_export.ipynb #26243a1e
+# %% ../nbs/api/40_export.ipynb #4c8164fe
 _CHAT = r"""
 {%- set ns = namespace(system='', first=true) -%}
 {%- for m in messages -%}
@@ -91,7 +91,7 @@ def _save_tokenizer(tokenizer, template:str, folder:Path) -> None:
     tokenizer.chat_template = chat_template(template)
     quietly(tokenizer.save_pretrained, folder)
 
-# %% ../nbs/api/40_export.ipynb #5dd86a76
+# %% ../nbs/api/40_export.ipynb #9b835d1d
 def _plain_config(rm:RewardModel): # A `transformers` configuration
     "What a merged model says of itself: one label that is a number, no quantization, pad known"
     config = deepcopy(rm.trunk.config)
@@ -101,7 +101,7 @@ def _plain_config(rm:RewardModel): # A `transformers` configuration
     config.pad_token_id, config.use_cache = rm.tokenizer.pad_token_id, True
     return config
 
-# %% ../nbs/api/40_export.ipynb #5129022e
+# %% ../nbs/api/40_export.ipynb #1c090eb0
 def _plain_model(rm:RewardModel, dtype:torch.dtype): # A `transformers` model on the CPU
     "A sequence classifier with the merged weights. Raises `DataError` where one that it wants is not among them"
     from transformers import AutoModelForSequenceClassification
@@ -115,7 +115,7 @@ def _plain_model(rm:RewardModel, dtype:torch.dtype): # A `transformers` model on
     plain.load_state_dict({key: weights[key] for key in wanted}, assign=True)
     return plain
 
-# %% ../nbs/api/40_export.ipynb #162f137e
+# %% ../nbs/api/40_export.ipynb #fb8d8782
 def _write_plain(rm:RewardModel, folder:Path, dtype:torch.dtype) -> None:
     "Weights, configuration and tokenizer of the merged model"
     quietly(_plain_model(rm, dtype).save_pretrained, folder)
@@ -146,20 +146,20 @@ def plain_rewards(
     tokens = [torch.tensor([tokenizer(text)["input_ids"][-max_length:]], device=device) for text in texts]
     return np.array([float(model(ids).logits[0, 0]) for ids in tokens])
 
-# %% ../nbs/api/40_export.ipynb #a7f48c9c
+# %% ../nbs/api/40_export.ipynb #cf259943
 def _drift(before:np.ndarray, after:np.ndarray) -> dict: # As `merge` returns it
     "How far an export's rewards are from the artefact's; both of shape (texts,)"
     drift, spread = float(np.abs(before - after).max()), float(before.std())
     return dict(drift=drift, spread=spread, share=drift / max(spread, 1e-12), texts=len(before))
 
-# %% ../nbs/api/40_export.ipynb #c2e38881
+# %% ../nbs/api/40_export.ipynb #af8f5c73
 def _check_drift(found:dict, limit:float, dtype:str, out:Path) -> None:
     "Raises `DataError` where rewards drift by more than a share of their spread"
     if found["share"] <= limit: return # false for NaN too
     raise DataError(f"{out}: in {dtype} rewards drift by {found['share']:.1%} of their spread, more than {limit:.1%}; "
                     "export in float32, or allow it with --force")
 
-# %% ../nbs/api/40_export.ipynb #11f6a68f
+# %% ../nbs/api/40_export.ipynb #cd5c12d6
 def _card_head(card:dict) -> str:
     "The hub's header, and what the model is"
     base, parent = card["base"], card.get("parent", {}).get("name", "base")
@@ -168,7 +168,7 @@ def _card_head(card:dict) -> str:
             "A customized reward model: it ranks answers as one kind of reader would, trained with custom_rm on "
             f"{base['name']} ({base['source']}, SHA-256 {base['sha256'][:16]}…), stage after {parent}.\n")
 
-# %% ../nbs/api/40_export.ipynb #cf4c68f4
+# %% ../nbs/api/40_export.ipynb #a3ed610b
 def _card_reading(card:dict) -> str:
     "What the number means, and of which text it is the number"
     template = dict(dsp="## Human:\\n{query}\\n\\n## Assistant:\\n{response}",
@@ -179,7 +179,7 @@ def _card_reading(card:dict) -> str:
             f"Texts stand in the template `{template}`, cut on the left at {card['max_length']} tokens; "
             f"the reward is read {where}.\n")
 
-# %% ../nbs/api/40_export.ipynb #20a28045
+# %% ../nbs/api/40_export.ipynb #6bf30934
 def _card_metrics(metrics:dict) -> str: # Of test set → accuracy, low, high, n and ece
     "What it measured, one line per test set"
     lines = [f"| {name} | {m['accuracy']:.3f} ({m['low']:.3f}–{m['high']:.3f}) | {m['n']} | {m['ece']:.3f} |"
@@ -187,7 +187,7 @@ def _card_metrics(metrics:dict) -> str: # Of test set → accuracy, low, high, n
     columns = "| test set | accuracy (95 % interval) | pairs | calibration error |\n| --- | --- | --- | --- |"
     return "\n".join(["## Measured\n", columns, *lines, ""])
 
-# %% ../nbs/api/40_export.ipynb #98c5ef38
+# %% ../nbs/api/40_export.ipynb #8d8902ed
 def _card_data(data:dict) -> str: # Of path → SHA-256
     "What it learned from, and under which licences"
     lines = [f"- `{path}` (SHA-256 {sha[:16]}…)" for path, sha in data.items()] or ["- not recorded"]
@@ -195,7 +195,7 @@ def _card_data(data:dict) -> str: # Of path → SHA-256
                 "DSP and GPT-4-LLM are CC BY-NC 4.0, which allows no commercial use.\n")
     return "\n".join(["## Data\n", *lines, "", licences])
 
-# %% ../nbs/api/40_export.ipynb #bf02db53
+# %% ../nbs/api/40_export.ipynb #cdc5f1f7
 def _card_limits(export:dict|None) -> str: # Of what `merge` measured; None for an adapter
     "What it must not be used for, and how well an export keeps to the adapter"
     limits = ("## Not to be used for\n\nJudging people; deciding what is true; any reader but the one it learned from; "
@@ -213,7 +213,7 @@ def model_card(
     measured, data = _card_metrics(card.get("metrics", {})), _card_data(card.get("data", {}))
     return "\n".join([_card_head(card), _card_reading(card), measured, data, _card_limits(card.get("export"))])
 
-# %% ../nbs/api/40_export.ipynb #a3a3fdf4
+# %% ../nbs/api/40_export.ipynb #4306bd88
 def write_model_card(
     folder:str|Path, # Of the weights
     card:dict,       # From `read_card`
@@ -222,7 +222,7 @@ def write_model_card(
     with atomic_write(Path(folder)/"README.md") as f: f.write(model_card(card))
     with atomic_write(Path(folder)/"reward_model.json") as f: json.dump(card, f, indent=1, ensure_ascii=False)
 
-# %% ../nbs/api/40_export.ipynb #79e13868
+# %% ../nbs/api/40_export.ipynb #f5e3cc09
 @contextmanager
 def _appearing(out:Path) -> Iterator[Path]: # A folder that is not there yet
     "A folder to fill, that takes the name of `out` once the body has ended well"
@@ -235,13 +235,13 @@ def _appearing(out:Path) -> Iterator[Path]: # A folder that is not there yet
         partial.rename(out)
     finally: shutil.rmtree(partial, ignore_errors=True)
 
-# %% ../nbs/api/40_export.ipynb #5fe10cdb
+# %% ../nbs/api/40_export.ipynb #1c1ce20a
 def _check_free(out:Path) -> None:
     "Raises `DataError` where something lies already; an empty directory is free"
     if out.exists() and any(out.iterdir()):
         raise DataError(f"{out}: is there already; choose another place or remove it")
 
-# %% ../nbs/api/40_export.ipynb #56b295d1
+# %% ../nbs/api/40_export.ipynb #640fbebe
 def _check_merge(artefact:Path, card:dict, dtype:str) -> None:
     "Raises `DataError` where a merged export can't say the same"
     if dtype not in ("float32", "bfloat16", "float16"):
@@ -284,7 +284,7 @@ def _check_copy(artefact:str|Path, card:dict) -> None:
         raise DataError(f"{artefact}: was trained on the first {n} layers of its base, which plain PEFT would not cut; "
                         "export it merged")
 
-# %% ../nbs/api/40_export.ipynb #191f42b3
+# %% ../nbs/api/40_export.ipynb #9d4adff2
 def copy_adapter(
     artefact:str|Path, # What training made
     out:str|Path, # The directory to make
@@ -300,7 +300,7 @@ def copy_adapter(
         write_model_card(partial, card)
     return out
 
-# %% ../nbs/api/40_export.ipynb #fa65e3c5
+# %% ../nbs/api/40_export.ipynb #6fde6703
 def files_to_send(
     folder:str|Path, # A merged model or an adapter
 )->list[tuple[str,int]]: # (name, bytes)
@@ -313,7 +313,7 @@ def files_to_send(
             raise DataError(f"{folder}: {name} is no model file; remove it before sending")
     return found
 
-# %% ../nbs/api/40_export.ipynb #46709448
+# %% ../nbs/api/40_export.ipynb #6624255c
 def send(
     folder:str|Path, # A merged model or an adapter
     repository:str,  # Such as "somebody/poetry"; made if it is not there, private
