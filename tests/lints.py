@@ -309,7 +309,7 @@ def demo_share(cells) -> float:
 
 
 def measure(nbs: Path) -> dict[str, float]:
-    "What pages are like, taken together: shares of the exported cells that hold more than imports; prose of characters"
+    "What pages are like, taken together: shares of the exported cells that hold more than imports; prose, of text"
     sizes, many, shown, prose, code = [], [], [], 0, 0
     for _, _, cells in pages(nbs):
         prose += sum(len(source_of(c)) for c in cells if c["cell_type"] == "markdown")
