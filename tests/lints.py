@@ -348,8 +348,8 @@ THING = ("answer|adapter|bar|bit|box|byte|cell|character|column|comment|comparis
          "response|reward|row|run|score|seed|set|state|step|table|text|token|value|vector|vote|weight|word")
 UNIT = ("adapter|answer|batch|branch|call|cell|class|client|column|comparison|device|domain|epoch|example|field|file|"
         "fold|grader|group|head|layer|line|list|message|model|optimizer step|page|pair|person|pixel|process|prompt|"
-        "question|reader|record|request|response|reward model|row|run|seed|sentence|set|side|source|stage|step|strategy|"
-        "text|token|topic|tree|turn|vote|voter|weight|word")
+        "question|reader|record|request|response|reward model|row|run|seed|sentence|set|side|source|stage|step|"
+        "strategy|text|token|topic|tree|turn|vote|voter|weight|word")
 # "one line a record": a thing for each unit, and no verb behind it ("an answer a person likes" is English)
 END = r"(?=$|['’]s |\s*[^\w\s'’\-]|\s*\n|\s(?:and|as|at|but|for|from|in|instead|or|to|until|with)\b)"
 DOUBLED = re.compile(rf"(?:([\w']+)\s)?\b((one|an?|each|half a|two|three|four|five)\s(?:\w+\s)?(?:{THING})s?"
