@@ -25,7 +25,8 @@ def call(*command, **options):
     "Run a command in the project's folder and show what it says"
     print("$", " ".join(map(str, command)), flush=True)
     start = time.time()
-    done = subprocess.run([str(c) for c in command], cwd=root, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **options)
+    both = dict(stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    done = subprocess.run([str(c) for c in command], cwd=root, **both, **options)
     print(done.stdout.rstrip(), f"\n  {time.time() - start:.0f} s", flush=True)
     return done
 
@@ -39,15 +40,24 @@ def unchanged(command: str) -> bool:
     return done.returncode == 0 and not changed
 
 
+def count(word: str, said: str) -> int:
+    "How many pytest's last line says there were"
+    found = re.search(rf"(\d+) {word}\b", said.splitlines()[-1] if said else "")
+    return int(found[1]) if found else 0
+
+
 def main() -> int:
+    start = time.time()
     results = [unchanged("nbdev_clean"), unchanged("nbdev_export")]
     notebooks = len(list((root / "nbs").rglob("*.ipynb")))
-    done = call(bin / "nbdev_test", "--n_workers", 2, env=os.environ | {"CUSTOM_RM_SMALL": "1"})  # tutorials take a part of their data
+    small = os.environ | {"CUSTOM_RM_SMALL": "1"}  # tutorials take a part of their data
+    done = call(bin / "nbdev_test", "--n_workers", 2, env=small)
     bad = len(re.findall(r"^\t\S+\.ipynb", done.stdout, re.M)) or (done.returncode != 0) * notebooks
     results += [False] * bad + [True] * (notebooks - bad)
     done = call(sys.executable, "-m", "pytest", "-q", "-x" if "-x" in sys.argv else "--durations=8", "tests")
-    passed, failed = (int(m[1]) if (m := re.search(rf"(\d+) {word}", done.stdout)) else 0 for word in ("passed", "(?:failed|error)"))
+    passed, failed = count("passed", done.stdout), count("failed", done.stdout) + count("errors?", done.stdout)
     results += [True] * passed + [False] * (failed or (done.returncode != 0))
+    print(f"{(time.time() - start) / 60:.0f} minutes")
     print(f"{sum(results)} passed, {len(results) - sum(results)} failed")
     return not all(results)
 

@@ -106,3 +106,59 @@ def test_what_vllm_documents(exported):
         assert head.shape == (1, config["hidden_size"]) and np.isfinite(head).all()
         assert not [k for k in f.keys() if "lora" in k or "base_layer" in k or "modules_to_save" in k]
     assert not [p for p in (home / "plain").rglob("*") if p.suffix in (".bin", ".pt", ".pkl", ".pth")]
+
+
+def test_chat_template_of_other_tools():
+    "Pairs come as query and document, contents as lists of parts, and a prompt may be open at its end"
+    from custom_rm.export import chat_template
+    from custom_rm.tiny import tiny_tokenizer
+    tokenizer = tiny_tokenizer()
+    hello = [dict(role="user", content="Hi"), dict(role="assistant", content="Hello!")]
+    pair = [dict(role="query", content="Hi"), dict(role="document", content=[dict(type="text", text="Hello!")])]
+    forms = ("dsp", "## Human:\nHi", "\n\n## Assistant:\n"), ("hh", "\n\nHuman: Hi", "\n\nAssistant: ")
+    for template, question, answer in forms:
+        tokenizer.chat_template = chat_template(template)
+        for messages in (hello, pair):
+            assert tokenizer.apply_chat_template(messages, tokenize=False) == f"{question}{answer}Hello!"
+        asked = tokenizer.apply_chat_template(hello[:1], tokenize=False, add_generation_prompt=True)
+        assert asked == question + answer
+
+
+def test_refused_merges_leave_nothing(exported):
+    from custom_rm.core import DataError
+    from custom_rm.export import copy_adapter, merge
+    home, texts, _ = exported
+    with pytest.raises(DataError, match="choose float32, bfloat16 or float16"):
+        merge(home / "taste", home / "x", dtype="int3")
+    with pytest.raises(DataError, match="rewards drift by .* more than 0.0%; .*--force"):
+        merge(home / "taste", home / "x", "bfloat16", texts, limit=1e-6)
+    for export in (merge, copy_adapter):
+        with pytest.raises(DataError, match="plain: is there already"): export(home / "taste", home / "plain")
+    assert not (home / "x").exists() and not list(home.glob(".*"))
+    found = merge(home / "taste", home / "x", "bfloat16", texts, limit=1e-6, force=True)
+    assert found["share"] > 1e-6 and found["texts"] == len(texts) and (home / "x" / "config.json").exists()
+
+
+def test_merged_card(exported):
+    "The drift of four bits, written out in full, is far below the limit, and stands in the card"
+    home, texts, _ = exported
+    card = json.loads((home / "plain" / "reward_model.json").read_text())
+    assert card["export"]["share"] < 1e-3 and card["export"]["dtype"] == "float32"
+    readme = (home / "plain" / "README.md").read_text()
+    assert "Not to be used for" in readme and f"on {len(texts)} texts the rewards differ" in readme
+
+
+def test_files_to_send(exported, tmp_path):
+    import shutil
+    from custom_rm.core import DataError
+    from custom_rm.export import files_to_send, send
+    home, *_ = exported
+    shutil.copytree(home / "plain", tmp_path / "plain")
+    assert ("model.safetensors", (home / "plain" / "model.safetensors").stat().st_size) in files_to_send(tmp_path / "plain")
+    for name in (".env", "events.out.tfevents", "weights.bin", "sub/run.log"):
+        path = tmp_path / "plain" / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("")
+        for ask in (files_to_send, lambda folder: send(folder, "nobody/nothing")):
+            with pytest.raises(DataError, match="is no model file"): ask(tmp_path / "plain")
+        path.unlink()
