@@ -170,9 +170,8 @@ class Signatures(Processor):
         self.names = vars(importlib.import_module(name)) if name else {}
 
     def cell(self, cell):
-        if cell.cell_type != "code" or not cell.source.lstrip().startswith(("show_doc(", "#| output: asis")): return
+        if cell.cell_type != "code" or not re.search(r"^show_doc\(", cell.source, re.M): return
         call = ast.parse(cell.source).body[0].value
-        if call.func.id != "show_doc": return
         told = {k.arg: ast.literal_eval(k.value) for k in call.keywords}
         doc = Signature(eval(ast.unparse(call.args[0]), dict(self.names)), name=told.get("name"))
         cell.outputs = [dict(output_type="display_data", metadata={}, data={"text/markdown": doc._repr_markdown_()})]
