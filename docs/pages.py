@@ -132,9 +132,13 @@ def field_table(cls) -> str:
     said = {}
     for base in reversed(cls.__mro__):
         if is_dataclass(base): said |= {name: text for name, text in docments(base).items() if text}
-    rows = [f"| `{f.name}` | `{_cell(_kind(f.type))}` | {_default(f)} | {_cell(f.metadata.get('help') or said.get(f.name) or '')} |"
-            for f in fields(cls) if not f.name.startswith("_")]
-    return "\n".join(["| field | type | default | |", "| --- | --- | --- | --- |", *rows])
+    rows = []
+    for f in fields(cls):
+        if f.name.startswith("_"): continue
+        help = f.metadata.get("help") or said.get(f.name)
+        kind = ", default ".join(x for x in (f"`{_cell(_kind(f.type))}`", _default(f)) if x)
+        rows.append(f"| `{f.name}` | {f'{_cell(help)}<br>' if help else ''}<small>{kind}</small> |")
+    return "\n".join(["| field | |", "| --- | --- |", *rows])
 
 
 class Signature(MarkdownRenderer):
