@@ -44,6 +44,9 @@ def output_file(notebook: dict) -> str | None:
     return found and found[1]
 
 
+NAMED = re.compile(r"https?://[^\s\"')]+|(?<![\w.-])([\w-]+)\.(ipynb|html)")  # a notebook's name, but not one in an address elsewhere (Colab's button)
+
+
 def stage(processed: Path, dest: Path) -> Path:
     "Copy the processed notebooks, each under its page's name, links with it"
     shutil.rmtree(dest, ignore_errors=True); shutil.copytree(processed, dest)
@@ -53,8 +56,7 @@ def stage(processed: Path, dest: Path) -> Path:
         if out and Path(out).stem != p.stem: names[p.stem] = Path(out).stem; p.rename(p.with_name(Path(out).stem + ".ipynb"))
     for p in [*dest.rglob("*.ipynb"), *dest.rglob("*.yml"), *dest.rglob("*.qmd")]:
         text = p.read_text(encoding="utf-8")
-        for old, new in names.items(): text = re.sub(rf"(?<![\w.-]){re.escape(old)}\.(ipynb|html)", rf"{new}.\1", text)
-        p.write_text(text, encoding="utf-8")
+        p.write_text(NAMED.sub(lambda m: f"{names.get(m[1], m[1])}.{m[2]}" if m[1] else m[0], text), encoding="utf-8")
     return dest
 
 

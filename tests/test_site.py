@@ -239,16 +239,20 @@ LOOK = """() => {
 }"""
 
 
-@pytest.mark.parametrize("width", WIDTHS)
-def test_every_page_in_a_browser(site, address, width):
+def test_every_page_in_a_browser(site, address):
     "Nothing is cut, nothing is missing, nothing comes from another host, no error on the console, on a desk and on a phone."
     faults = {}
-    with browser() as b, Watched(b, address, viewport=dict(width=width, height=1000)) as w:
+    with browser() as b, Watched(b, address, viewport=dict(width=1280, height=1000)) as w:
         for page in pages(site):
             w.faults.clear()
+            w.page.set_viewport_size(dict(width=WIDTHS[0], height=1000))
             w.page.goto(address + page, wait_until="load")
             if w.page.locator(".mermaid").count(): w.page.wait_for_function("document.querySelectorAll('.mermaid svg').length == document.querySelectorAll('pre.mermaid').length", timeout=30_000)
-            if found := w.faults + w.page.evaluate(LOOK): faults[page] = found[:5]
+            found = w.faults.copy()
+            for width in WIDTHS:
+                w.page.set_viewport_size(dict(width=width, height=1000))
+                found += [f"{width}: {fault}" for fault in w.page.evaluate(LOOK)]
+            if found: faults[page] = found[:5]
     assert not faults, json.dumps(faults, indent=1, ensure_ascii=False)[:6000]
 
 
