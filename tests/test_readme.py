@@ -33,6 +33,14 @@ def test_command_that_ci_greps():
     assert re.findall(r"^pip .*", block, re.M) == ['pip install -c constraints.txt -e ".[dev]" && python tests/run.py']
 
 
+def test_nbdev_leaves_readme_alone():
+    "nbdev writes README.md from readme_nb whenever Quarto is there; a notebook that doesn't exist stops it"
+    from configparser import ConfigParser
+    ini = ConfigParser(delimiters=["="], interpolation=None)
+    ini.read(root / "settings.ini", encoding="utf-8")
+    assert not (root / "nbs" / ini["DEFAULT"]["readme_nb"]).exists() and not (root / "nbs" / "contributing.ipynb").exists()
+
+
 @pytest.mark.parametrize("text, seen", [
     ("[a](tutorials/10_ten_minutes.ipynb)", "[a](nbs/tutorials/10_ten_minutes.ipynb)"),
     ("![a](../results/x.png)", "![a](results/x.png)"),
