@@ -1,12 +1,15 @@
 """The documentation site: `python docs/build.py` writes `_docs`, `--serve` shows it at http://127.0.0.1:8080.
 
-With Quarto on the PATH, nbdev renders it. Elsewhere the same notebooks and the same `_quarto.yml` go through smalldocs (from PyPI); KaTeX and mermaid come
-from npm into the site, so that its pages ask nothing of any other host. Each page's foot says which engine built it.
+The notebooks go through nbdev's processors (docs/pages.py says what is added to them), and then through Quarto where it is on the PATH. Elsewhere smalldocs
+(from PyPI) reads the same pages and the same `nbs/_quarto.yml`; KaTeX and mermaid come from npm into the site, so that its pages ask nothing of any other
+host. Each page's foot says which engine built it.
 """
 import argparse
 import functools
+import html
 import http.server
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -29,7 +32,7 @@ def from_npm(folder: Path) -> Path:
             done = subprocess.run(["npm", "pack", f"{name}@{version}", "--silent", "--pack-destination", work], capture_output=True, text=True)
             if done.returncode: sys.exit(f"npm can't get {name} {version}: {done.stderr.strip()[-300:]}")
             shutil.rmtree(home, ignore_errors=True); home.mkdir(parents=True)
-            with tarfile.open(next(Path(work).glob("*.tgz"))) as tar: tar.extractall(work, filter="data")
+            with tarfile.open(next(Path(work).glob("*.tgz"))) as tar: tar.extractall(work, **({"filter": "data"} if hasattr(tarfile, "data_filter") else {}))  # Python before 3.11.4 has no filter
             shutil.copytree(Path(work) / "package", home, dirs_exist_ok=True)
     return folder
 
@@ -41,19 +44,19 @@ def output_file(notebook: dict) -> str | None:
     return found and found[1]
 
 
+NAMED = re.compile(r"https?://[^\s\"')]+|(?<![\w.-])([\w-]+)\.(ipynb|html)")  # a notebook's name, but not one in an address elsewhere (Colab's button)
+
+
 def stage(processed: Path, dest: Path) -> Path:
     "Copy the processed notebooks, each under its page's name, links with it"
     shutil.rmtree(dest, ignore_errors=True); shutil.copytree(processed, dest)
-    for part in ("results", "data/README.md"):
-        if (root / part).is_dir(): shutil.copytree(root / part, dest / part, dirs_exist_ok=True)
     names = {}
     for p in sorted(dest.rglob("*.ipynb")):
         out = output_file(json.loads(p.read_text(encoding="utf-8")))
         if out and Path(out).stem != p.stem: names[p.stem] = Path(out).stem; p.rename(p.with_name(Path(out).stem + ".ipynb"))
     for p in [*dest.rglob("*.ipynb"), *dest.rglob("*.yml"), *dest.rglob("*.qmd")]:
         text = p.read_text(encoding="utf-8")
-        for old, new in names.items(): text = re.sub(rf"(?<![\w.-]){re.escape(old)}\.(ipynb|html)", rf"{new}.\1", text)
-        p.write_text(text, encoding="utf-8")
+        p.write_text(NAMED.sub(lambda m: f"{names.get(m[1], m[1])}.{m[2]}" if m[1] else m[0], text), encoding="utf-8")
     return dest
 
 
@@ -89,32 +92,66 @@ def whole_by_itself(site: Path, base: str, engine: str) -> None:
         p.write_text(text, encoding="utf-8")
 
 
-def one_source(nbs: Path) -> None:
-    "`nbs/_quarto.yml` is a link to the one at the top; where a checkout has no links, or nbdev has written its stock one, a copy"
-    source, link = root / "_quarto.yml", nbs / "_quarto.yml"
-    if link.is_file() and link.read_bytes() == source.read_bytes(): return
-    link.unlink(missing_ok=True); shutil.copy(source, link)
+OUTPUT = re.compile(r'(<div class="cell-output[^"]*"[^>]*>\s*<pre)(?: class="[^"]*")?(>\s*<code>)(.*?)(</code>\s*</pre>)', re.S)
+
+
+def aligned(text: str) -> bool:
+    "Is a printed text laid out in columns? Then it scrolls; all other text is wrapped"
+    lines = text.splitlines()
+    if any(re.search("[╭│├└┌┏]", line) for line in lines): return True
+    columns = [line for line in lines if re.search(r"\S {2,}\S", line)]
+    return len(columns) > 1 and 2 * len(columns) >= len(lines) and max(map(len, lines)) <= 120
+
+
+def printed(site: Path) -> None:
+    "Say of each printed text whether it may be wrapped; styles.css does the rest"
+    mark = lambda m: f'{m[1]} class="{"aligned" if aligned(html.unescape(m[3])) else "prose"}" tabindex="0"{m[2]}{m[3]}{m[4]}'
+    for p in site.rglob("*.html"):
+        p.write_text(OUTPUT.sub(mark, p.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+def with_quarto(source: Path, out: Path) -> str:
+    "Render the processed notebooks with Quarto"
+    env = {k: v for k, v in os.environ.items() if not k.startswith("QUARTO_PROJECT")}  # where `quarto render` called this
+    done = subprocess.run(["quarto", "render", "--no-cache"], cwd=source, env=env)
+    if done.returncode: sys.exit(done.returncode)
+    shutil.rmtree(out, ignore_errors=True); shutil.move(source / out.name, out)
+    return "Quarto"
+
+
+def with_smalldocs(source: Path, out: Path) -> str:
+    "Render the processed notebooks with smalldocs, and bring along what its pages would ask of other hosts"
+    from importlib.metadata import version
+    from smalldocs.site import build as smalldocs
+    staged = stage(source, root / "_site_src")
+    site = smalldocs(staged, quiet=True)
+    for w in site.warnings:
+        if not any(known in w for known in SETTLED): print("warning:", w)
+    shutil.rmtree(out, ignore_errors=True); shutil.move(staged / out.name, out); shutil.rmtree(staged)
+    vendor(out, from_npm(root / ".npm"))
+    return f"smalldocs {version('smalldocs')}"
 
 
 def build(engine: str) -> Path:
+    os.chdir(root); sys.path[:0] = [str(root)]; os.environ["DOCS_ENGINE"] = engine
     from nbdev.config import get_config
-    cfg = get_config(path=root); out = cfg.doc_path
-    one_source(cfg.nbs_path)
-    if engine == "quarto": sys.exit(subprocess.run(["nbdev_docs"], cwd=root).returncode)
     from nbdev.doclinks import _build_modidx
     from nbdev.quarto import refresh_quarto_yml
-    from nbdev.serve import proc_nbs
-    from importlib.metadata import version
-    from smalldocs.site import build as smalldocs
+    from pages import process
+    cfg = get_config(path=root); out = cfg.doc_path
     refresh_quarto_yml(); _build_modidx()
-    source = stage(Path(proc_nbs(cfg.nbs_path, force=True)), root / "_site_src")
-    site = smalldocs(source, quiet=True)
-    for w in site.warnings:
-        if not any(known in w for known in SETTLED): print("warning:", w)
-    shutil.rmtree(out, ignore_errors=True); shutil.move(source / out.name, out); shutil.rmtree(source)
-    vendor(out, from_npm(root / ".npm"))
-    whole_by_itself(out, cfg.doc_host + cfg.doc_baseurl, f"smalldocs {version('smalldocs')}")
+    source = process()
+    shutil.copytree(root / "results", source / "results", dirs_exist_ok=True)
+    named = (with_quarto if engine == "quarto" else with_smalldocs)(source, out)
+    printed(out)
+    whole_by_itself(out, cfg.doc_host + cfg.doc_baseurl, named)
     return out
+
+
+def serve(out: Path, port: int = 8080) -> None:
+    "Show the site on this machine"
+    print(f"http://127.0.0.1:{port}")
+    http.server.ThreadingHTTPServer(("127.0.0.1", port), functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(out))).serve_forever()
 
 
 if __name__ == "__main__":
@@ -122,8 +159,7 @@ if __name__ == "__main__":
     p.add_argument("--engine", choices=["auto", "quarto", "smalldocs"], default="auto")
     p.add_argument("--serve", action="store_true", help="show the site at http://127.0.0.1:8080")
     a = p.parse_args()
-    out = build("quarto" if a.engine == "quarto" or (a.engine == "auto" and shutil.which("quarto")) else "smalldocs")
+    if a.engine == "quarto" and not shutil.which("quarto"): sys.exit("there is no quarto on the PATH; install it, or build with --engine smalldocs")
+    out = build("quarto" if a.engine != "smalldocs" and shutil.which("quarto") else "smalldocs")
     print(f"{sum(1 for _ in out.rglob('*.html'))} pages in {out.relative_to(root)}")
-    if a.serve:
-        print("http://127.0.0.1:8080")
-        http.server.ThreadingHTTPServer(("127.0.0.1", 8080), functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(out))).serve_forever()
+    if a.serve: serve(out)

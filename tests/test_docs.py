@@ -2,6 +2,7 @@
 import json
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,9 @@ from pathlib import Path
 import pytest
 
 root = Path(__file__).parent.parent
+sys.path.insert(0, str(root / "docs"))
+from address import settings  # noqa: E402
+
 markdown = [p for pattern in ("*.md", "data/**/*.md", "bench/*.md", "docs/*.md") for p in sorted(root.glob(pattern))]
 notebooks = [p for p in sorted((root / "nbs").rglob("*.ipynb")) if ".ipynb_checkpoints" not in p.parts]
 pages = [*markdown, *notebooks]
@@ -28,6 +32,7 @@ def commands(path: Path) -> list[str]:
     return [c for line in blocks + inline for c in line.split(" && ") if c and not c.startswith(("#", "for ", "done"))]
 
 
+HERE = "{user}/{repo}".format(**settings())
 shown = sorted({c for p in pages for c in commands(p)})
 
 
@@ -41,9 +46,9 @@ def test_spelling(tmp_path):
 def test_links(path):
     "Links lead to files that are there; a page of the site is a notebook here."
     broken = []
-    for url in re.findall(r"\]\(([^)\s]+)\)", re.sub(r"```.*?```", "", prose(path), flags=re.S)):
+    for url in re.findall(r"\]\(([^)\s]+)\)", re.sub(r"```.*?```|(?<!\[)`[^`\n]*`(?!\])", "", prose(path), flags=re.S)):
         url = url.split("#")[0]
-        if m := re.match(r"https://(?:github\.com/custom-rm/custom_rm/(?:blob|tree)/main|colab\.research\.google\.com/github/custom-rm/custom_rm/blob/main)/(.+)", url): target = root / m[1]
+        if m := re.match(rf"https://(?:github\.com/{HERE}/(?:blob|tree)|colab\.research\.google\.com/github/{HERE}/blob)/main/(.+)", url): target = root / m[1]
         elif re.match(r"[a-z]+:", url) or not url: continue
         else: target = path.parent / url
         if target.suffix == ".html": target = target.with_suffix(".ipynb")
@@ -63,12 +68,14 @@ def test_shown_commands_exist(command):
         assert words[1] in verbs, f"{words[1]} is no verb"
         known = {o for p in verbs[words[1]].params for o in (*p.opts, *p.secondary_opts)} | {"--help"}
         assert {w.split("=")[0] for w in words[2:] if w.startswith("--")} <= known
-    elif words[0] == "python":
+    elif words[0] == "python" and words[1] != "-m":
         script = root / words[1]
         assert script.is_file(), script
         text = script.read_text(encoding="utf-8") + (root / "bench/common.py").read_text(encoding="utf-8")
         for w in words[2:]: assert not w.startswith("--") or re.search(rf"\b{w[2:].replace('-', '_')}\b", text), w
-    else: assert words[0] in ("pip", "custom-rm", "jupyter"), command
+    elif words[0] == "pytest": assert all((root / w).is_file() for w in words[1:] if not w.startswith("-")), command
+    elif words[0].startswith("nbdev_"): assert shutil.which(words[0], path=Path(sys.executable).parent), command
+    else: assert words[0] in ("pip", "custom-rm", "jupyter", "git", "cd", ".", "python"), command
 
 
 # what a page calls FILE or mine.yaml is one of these here; verbs that fetch, serve or train for minutes have tests of their own

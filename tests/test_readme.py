@@ -1,48 +1,56 @@
-"README says what was measured, and its commands are the ones that are tested. `python tests/test_readme.py` brings its table up to date."
+"README is the first page, its tables are those of the measurements, and what is said of them is so. `python docs/readme.py` brings both up to date."
 import json
 import re
+import sys
 from pathlib import Path
 
+import pytest
+
 root = Path(__file__).parent.parent
-mark = re.compile(r"(<!-- (\S+\.json) -->\n).*?(<!-- end -->)", re.S)
+sys.path.insert(0, str(root / "docs"))
+import readme  # noqa: E402
 
 
-def matrix(metrics: dict) -> str:
-    "A run's figures as a Markdown table"
-    sets = list(next(iter(metrics["rms"].values())))
-    cell = lambda m: f"{100 * m['accuracy']:.0f} ({100 * m['low']:.0f}–{100 * m['high']:.0f})"
-    rows = [("reward model", *sets), *[("---",) * (len(sets) + 1)]]
-    for name, cells in metrics["rms"].items(): rows.append((f"{name}", *(f"**{cell(cells[s])}**" if s == name else cell(cells[s]) for s in sets)))
-    for name, label in (("longer", "*longer wins*"), ("bag_of_words", "*bag of words*")): rows.append((label, *(cell(metrics["floors"][name][s]) for s in sets)))
-    n = next(iter(metrics["rms"].values()))
-    rows.append(("test pairs (questions)", *(f"{n[s]['n']} ({n[s]['questions']})" for s in sets)))
-    said = f"Accuracy in %, with 95 % intervals over questions. Measured on {metrics['device']}, torch {metrics['versions']['torch']}, transformers {metrics['versions']['transformers']}, {metrics['date']}."
-    return "\n".join("| " + " | ".join(r) + " |" for r in rows) + f"\n\n{said}\n"
+def result(name): return json.loads((root / "results" / name).read_text(encoding="utf-8"))
 
 
-def speed(found: dict) -> str:
-    "The comparison with TRL as a Markdown table"
-    names = {"train/dsp": "training on DSP lists", "train/hh": "training on HH pairs", "train/webgpt": "training on WebGPT pairs", "score/dsp5": "scoring five DSP sets"}
-    cell = lambda row, key: f"{row[key]:.1f} × ({row['spread'][key][0]:.1f}–{row['spread'][key][1]:.1f})"
-    rows = [("comparisons per second", "against TRL as shipped", "against TRL, length grouping"), ("---",) * 3]
-    rows += [(name, cell(found[key], "vs_trl"), cell(found[key], "vs_trl_grouped")) for key, name in names.items() if key in found]
-    first = next(iter(found.values()))
-    return "\n".join("| " + " | ".join(r) + " |" for r in rows) + f"\n\nMedians of {first['repetitions']} repetitions (smallest–largest), {first['device']}, {first['date']}.\n"
+def test_first_page_and_readme_are_one_text():
+    assert readme.notebook() == readme.index.read_text(encoding="utf-8"), "the first page's tables aren't those of results; run python docs/readme.py"
+    assert readme.page() == readme.readme.read_text(encoding="utf-8"), "README.md isn't the first page; run python docs/readme.py"
 
 
-def renewed(text: str) -> str:
-    draw = lambda m: (speed if "summary" in m[2] else matrix)(json.loads((root / m[2]).read_text(encoding="utf-8")))
-    return mark.sub(lambda m: m[1] + draw(m) + m[3], text)
+def test_every_measured_table_is_there():
+    assert {m[1] for m in readme.mark.findall(readme.page())} == set(readme.DRAWN)
 
 
-def test_table_is_what_was_measured():
-    text = (root / "README.md").read_text(encoding="utf-8")
-    assert mark.search(text), "README has no measured table"
-    assert renewed(text) == text, "README's table isn't that of the measurement; run python tests/test_readme.py"
+def test_first_page_shows_no_code():
+    assert {c["cell_type"] for c in json.loads(readme.index.read_text(encoding="utf-8"))["cells"]} == {"markdown"}
+
+
+def test_command_that_ci_greps():
+    "`.ci/run` takes README's test command: from its mark to the end of the block, the line that begins with pip"
+    block = re.search(r"^<!-- test -->$(.*?)^```$", readme.page(), re.S | re.M)[1]
+    assert re.findall(r"^pip .*", block, re.M) == ['pip install -c constraints.txt -e ".[dev]" && python tests/run.py']
+
+
+def test_nbdev_leaves_readme_alone():
+    "nbdev writes README.md from readme_nb whenever Quarto is there; a notebook that doesn't exist stops it"
+    from configparser import ConfigParser
+    ini = ConfigParser(delimiters=["="], interpolation=None)
+    ini.read(root / "settings.ini", encoding="utf-8")
+    assert not (root / "nbs" / ini["DEFAULT"]["readme_nb"]).exists() and not (root / "nbs" / "contributing.ipynb").exists()
+
+
+@pytest.mark.parametrize("text, seen", [
+    ("[a](tutorials/10_ten_minutes.ipynb)", "[a](nbs/tutorials/10_ten_minutes.ipynb)"),
+    ("![a](../results/x.png)", "![a](results/x.png)"),
+    ("[a](https://arxiv.org) [b](#here)", "[a](https://arxiv.org) [b](#here)"),
+])
+def test_links(text, seen): assert readme.at_the_top(text) == seen
 
 
 def test_quickstart_beats_floors_and_general():
-    m = json.loads((root / "results/quickstart/quickstart.json").read_text(encoding="utf-8"))
+    m = result("quickstart/quickstart.json")
     domains = [rm for rm in m["rms"] if rm in m["rms"][rm] and rm != "general"]
     assert len(domains) >= 2
     for d in domains:
@@ -50,13 +58,12 @@ def test_quickstart_beats_floors_and_general():
         assert m["rms"][d][d]["accuracy"] > max(o["accuracy"] for o in others), d
 
 
-def test_says_the_same_as_the_first_page():
-    "README and the index notebook hold the same commands and the same Python."
-    blocks = lambda text: {b.strip() for b in re.findall(r"```(?:sh|python)\n(.*?)```", text, re.S)}
-    index = "\n".join("".join(c["source"]) for c in json.loads((root / "nbs/index.ipynb").read_text(encoding="utf-8"))["cells"] if c["cell_type"] == "markdown")
-    assert blocks(index) and blocks(index) <= blocks((root / "README.md").read_text(encoding="utf-8"))
-
-
-if __name__ == "__main__":
-    path = root / "README.md"
-    path.write_text(renewed(path.read_text(encoding="utf-8")), encoding="utf-8")
+def test_what_is_said_of_the_study():
+    m = result("study/summary.json")
+    plain, general = m["details"]["plain"], m["details"]["general"]
+    assert plain["own"]["low"] > 0 and general["own"]["low"] > 0, "the gain is larger"
+    assert m["general"]["low"] < 0 < m["general"]["high"] and m["general"]["difference"] >= 0, "no loss is seen"
+    assert m["general"]["plain_minus_general"]["difference"] < 0 and plain["general"]["low"] > 0, "done plainly, it seems to cost some"
+    assert m["changes"]["custom.sharing"] == "joint" and m["changes"]["custom.replay"] > 0 and 0 < m["changes"]["custom.blend"] < 1
+    as_good = [d for d, x in m["domains"].items() if x["bag_of_words"] > x["accuracy"] - .01]
+    assert sorted(as_good) == ["business", "literature"], "where the bag of words is as good"

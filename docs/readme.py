@@ -1,0 +1,108 @@
+"""README.md is the first page of the site: `python docs/readme.py` writes it from `nbs/index.ipynb`.
+
+Tables between `<!-- results/….json -->` and `<!-- end -->` are drawn from that file, in the notebook and so in both. Links to notebooks become links
+within the repository.
+"""
+import json
+import re
+from pathlib import Path
+
+root = Path(__file__).parent.parent
+index, readme = root / "nbs" / "index.ipynb", root / "README.md"
+mark = re.compile(r"(<!-- (results/\S+\.json) -->\n).*?(<!-- end -->)", re.S)
+
+
+def table(rows: list[tuple]) -> str:
+    "A Markdown table; its first row is the header"
+    lines = ["| " + " | ".join(map(str, row)) + " |" for row in rows]
+    return "\n".join([lines[0], "| " + " | ".join(["---"] * len(rows[0])) + " |", *lines[1:]]) + "\n"
+
+
+def percent(x: float) -> str: return f"{100 * x:.0f}"
+
+
+def measured(m: dict) -> str: return f"{percent(m['accuracy'])} ({percent(m['low'])}–{percent(m['high'])})"
+
+
+def points(m: dict) -> str:
+    "A difference in percentage points, with its interval"
+    sign = lambda x: f"{100 * x:+.1f}".replace("-", "−")
+    return f"{sign(m['difference'])} points ({sign(m['low'])} to {sign(m['high'])})"
+
+
+def study(found: dict) -> str:
+    "What customizing gained and cost on published data"
+    best, domains, p = found["recommended"], found["domains"], found["points"]
+    rows = [("accuracy in % on", "general reward model", "customized, plainly", "customized, as recommended", "*longer wins*", "*bag of words*", "test pairs")]
+    for name, d in domains.items():
+        rows.append((name, percent(d["general_rm"]), percent(d["plain"]), f"**{measured(d)}**", percent(d["longer"]), percent(d["bag_of_words"]), d["n"]))
+    asked = f"{p[best]['general']['n'] // len(domains):,}"
+    rows.append(("what people in general prefer", *(measured(p[s]["general"]) for s in ("general", "plain", best)), "", "", asked))
+    own, general = found["details"]["general"]["own"], found["general"]
+    seeds = f"{len(found['seeds'])} seed" + "s" * (len(found["seeds"]) != 1)
+    plain = found["details"]["plain"]
+    said = [f"On all domains together the recommended way minus the general reward model is {points(own)}; minus plain customizing it is {points(plain['own'])}.",
+            f"On the general pairs the same differences are {points(general)} and {points(plain['general'])}.",
+            f"It was chosen on validation questions. In parentheses: 95 % intervals, whole questions resampled. {found['base']} in 4-bit, {seeds}, {found['device']}, {found['date']}."]
+    return table(rows) + "\n" + " ".join(said) + "\n"
+
+
+def quickstart(found: dict) -> str:
+    "A run's matrix: reward models, then floors, on every set"
+    sets = list(next(iter(found["rms"].values())))
+    rows = [("reward model", *sets)]
+    for name, cells in found["rms"].items(): rows.append((name, *(f"**{measured(cells[s])}**" if s == name else measured(cells[s]) for s in sets)))
+    for name, label in (("longer", "*longer wins*"), ("bag_of_words", "*bag of words*")): rows.append((label, *(measured(found["floors"][name][s]) for s in sets)))
+    first = next(iter(found["rms"].values()))
+    rows.append(("test pairs (questions)", *(f"{first[s]['n']} ({first[s]['questions']})" for s in sets)))
+    versions = found["versions"]
+    said = f"Accuracy in %, with 95 % intervals over questions. Measured on {found['device']}, torch {versions['torch']}, transformers {versions['transformers']}, {found['date']}."
+    return table(rows) + f"\n{said}\n"
+
+
+def speed(found: dict) -> str:
+    "The comparison with TRL"
+    names = {"train/dsp": "training on DSP lists", "train/hh": "training on HH pairs", "train/webgpt": "training on WebGPT pairs", "score/dsp5": "scoring five DSP sets"}
+    times = lambda row, key: f"{row[key]:.1f} × ({row['spread'][key][0]:.1f}–{row['spread'][key][1]:.1f})"
+    rows = [("comparisons per second", "against TRL as shipped", "against TRL, length grouping")]
+    rows += [(name, times(found[key], "vs_trl"), times(found[key], "vs_trl_grouped")) for key, name in names.items() if key in found]
+    first = next(iter(found.values()))
+    return table(rows) + f"\nMedians of {first['repetitions']} repetitions (smallest–largest), {first['device']}, {first['date']}.\n"
+
+
+DRAWN = {"results/study/summary.json": study, "results/quickstart/quickstart.json": quickstart, "results/speed/summary.json": speed}
+
+
+def renewed(text: str) -> str:
+    "A page with its tables drawn anew"
+    draw = lambda m: DRAWN[m[2]](json.loads((root / m[2]).read_text(encoding="utf-8")))
+    return mark.sub(lambda m: f"{m[1]}\n{draw(m)}\n{m[3]}", text)
+
+
+def at_the_top(text: str) -> str:
+    "Links as they are seen from the top of the repository instead of from nbs"
+    def seen(m): return m[1] + (m[2][3:] if m[2].startswith("../") else f"nbs/{m[2]}")
+    return re.sub(r"(\]\()(?![a-z]+:|#)([^)\s]+)", seen, text)
+
+
+def cells() -> tuple[dict, list[dict]]:
+    "The notebook, and its cells of prose"
+    nb = json.loads(index.read_text(encoding="utf-8"))
+    return nb, [c for c in nb["cells"] if c["cell_type"] == "markdown"]
+
+
+def notebook() -> str:
+    "The notebook's file with its tables drawn anew"
+    nb, prose = cells()
+    for c in prose: c["source"] = renewed("".join(c["source"])).splitlines(keepends=True)
+    return json.dumps(nb, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
+
+
+def page() -> str:
+    "README.md"
+    return "\n\n".join(at_the_top(renewed("".join(c["source"])).strip("\n")) for c in cells()[1]) + "\n"
+
+
+if __name__ == "__main__":
+    index.write_text(notebook(), encoding="utf-8")
+    readme.write_text(page(), encoding="utf-8")
