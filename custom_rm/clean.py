@@ -14,7 +14,7 @@ from hashlib import blake2b
 from pathlib import Path
 
 # %% ../nbs/api/02_clean.ipynb #b85b357e
-from .core import atomic_write, DataError
+from .core import atomic_write, DataError, patch
 from .records import check_record, read_json, split_text, template_of, to_template, write_json
 
 # %% ../nbs/api/02_clean.ipynb #1bf19837
@@ -59,18 +59,24 @@ def non_strings(
 _marker = re.compile(r"(?:^|\n)\s*(?:## ?)?(?:Human|Assistant):")
 _turns = re.compile(r"(?:^|\n\n)(?:## )?(Human|Assistant):")
 
+def _turn_lost(text:str) -> bool:
+    "Does the last answer hold a marker, or do the turns not alternate?"
+    if _marker.search(split_text(text)[1]): return True
+    return any(role != ("Human", "Assistant")[i % 2] for i, role in enumerate(_turns.findall(text)))
+
+# %% ../nbs/api/02_clean.ipynb #fab7eb8b
 def role_markers(
     record:dict, # Texts and their scores
 )->bool: # True: a turn within a turn
     "Does one of its turns hold another turn's marker?"
-    def lost(t): return _marker.search(split_text(t)[1]) or any(r != ("Human", "Assistant")[i % 2] for i, r in enumerate(_turns.findall(t)))
-    return any(map(lost, record["text"]))
+    return any(map(_turn_lost, record["text"]))
 
 # %% ../nbs/api/02_clean.ipynb #bc243df0
 def _prompt(text:str) -> str:
     "What a text asks, in one template, to be compared"
     return to_template(split_text(text)[0], "dsp").rstrip()
 
+# %% ../nbs/api/02_clean.ipynb #90177bc7
 def prompts_differ(
     record:dict, # Texts and their scores
 )->bool: # True: not one question
@@ -90,8 +96,12 @@ def _digest(*texts:str) -> bytes:
     "Sixteen bytes that stand for some texts"
     return blake2b(json.dumps(texts).encode(), digest_size=16).digest()
 
-def _record_key(record:dict) -> bytes: return _digest(*sorted(to_template(t, "dsp").strip() for t in record["text"]))
+# %% ../nbs/api/02_clean.ipynb #a317406e
+def _record_key(record:dict) -> bytes:
+    "Stands for a record's texts"
+    return _digest(*sorted(to_template(t, "dsp").strip() for t in record["text"]))
 
+# %% ../nbs/api/02_clean.ipynb #4b465e49
 def _prompt_key(record:dict) -> bytes|None:
     "Stands for a record's question; None where that is not known"
     prompt = _prompt(record["text"][0]) or record.get("prompt")
@@ -99,69 +109,85 @@ def _prompt_key(record:dict) -> bytes|None:
 
 # %% ../nbs/api/02_clean.ipynb #1f57ddd6
 def mixed_templates(
-    record:dict,   # Texts and their scores
-    known:Known,   # The first record's template, what came before, what the other files hold
+    record:dict, # Texts and their scores
+    known:Known, # The first record's template, what came before, what the other files hold
 )->bool: # True: written otherwise than the first record
     "Does one of its texts stand in another template than the file's first?"
     return any(template_of(t) != known.template for t in record["text"])
 
+# %% ../nbs/api/02_clean.ipynb #1b3232e1
 def duplicates(
-    record:dict,   # Texts and their scores
-    known:Known,   # The first record's template, what came before, what the other files hold
+    record:dict, # Texts and their scores
+    known:Known, # The first record's template, what came before, what the other files hold
 )->bool: # True: these texts came before, in whatever order
     "Were the same texts seen before?"
     return _record_key(record) in known.records
 
+# %% ../nbs/api/02_clean.ipynb #addd1148
 def shared_prompts(
-    record:dict,   # Texts and their scores
-    known:Known,   # The first record's template, what came before, what the other files hold
+    record:dict, # Texts and their scores
+    known:Known, # The first record's template, what came before, what the other files hold
 )->bool: # True: the question occurs in the other files
     "Do the other files ask the same?"
     return _prompt_key(record) in known.prompts
 
 # %% ../nbs/api/02_clean.ipynb #eeab4f40
-ALONE = {f.__name__: f for f in (identical, empty, ties, prompts_differ, role_markers, white_space)} # checks of one record
-BESIDE = {f.__name__: f for f in (mixed_templates, duplicates, shared_prompts)}                     # checks of a record and what was `Known`
-ACTIONS = dict(identical="drop", empty="flag", ties="flag", non_strings="drop", mixed_templates="flag", prompts_differ="flag",
-               role_markers="flag", white_space="flag", duplicates="flag", shared_prompts="flag") # what is done unless told otherwise
+ALONE = {f.__name__: f for f in (identical, empty, ties, prompts_differ, role_markers, white_space)} # of one record
+BESIDE = {f.__name__: f for f in (mixed_templates, duplicates, shared_prompts)} # of a record and what was `Known`
+ACTIONS = dict( # what is done unless told otherwise
+    identical="drop", empty="flag", ties="flag", non_strings="drop", mixed_templates="flag", prompts_differ="flag",
+    role_markers="flag", white_space="flag", duplicates="flag", shared_prompts="flag")
 
 # %% ../nbs/api/02_clean.ipynb #28c27109
-def _strip(record:dict, known:Known) -> dict: return {**record, "text": [p + a.strip() for p, a in map(split_text, record["text"])]}
+def _strip(record:dict, known:Known) -> dict:
+    "The record, its answers without white space at the edges"
+    return {**record, "text": [prompt + answer.strip() for prompt, answer in map(split_text, record["text"])]}
 
-def _one_template(record:dict, known:Known) -> dict: return {**record, "text": [to_template(t, known.template) if known.template else t for t in record["text"]]}
+# %% ../nbs/api/02_clean.ipynb #2c5a371c
+def _one_template(record:dict, known:Known) -> dict:
+    "The record in the file's template, if that is known"
+    return {**record, "text": [to_template(t, known.template) if known.template else t for t in record["text"]]}
 
-FIXES = dict(white_space=_strip, mixed_templates=_one_template)
+# %% ../nbs/api/02_clean.ipynb #7d063139
+FIXES = dict(white_space=_strip, mixed_templates=_one_template) # check → what mends it
+
+# %% ../nbs/api/02_clean.ipynb #00b3e452
+def _allowed(check:str) -> list[str]:
+    "The actions of a check"
+    return ["flag", "drop"] if check == "non_strings" else ["keep", "flag", "drop"] + ["fix"] * (check in FIXES)
 
 # %% ../nbs/api/02_clean.ipynb #53959cad
 def _check_actions(actions:dict) -> dict:
     "All actions, those given over the defaults"
     for check, action in actions.items():
         if check not in ACTIONS: raise DataError(f"{check}: is not a check; known are {', '.join(ACTIONS)}")
-        # what is no string can neither be kept nor mended in a file of texts; flagged, it is left for its owner to mend
-        allowed = ["flag", "drop"] if check == "non_strings" else ["keep", "flag", "drop"] + ["fix"] * (check in FIXES)
-        if action not in allowed: raise DataError(f"{check}: {action!r} is not an action; choose {', '.join(allowed)}")
+        if action not in _allowed(check):
+            raise DataError(f"{check}: {action!r} is not an action; choose {', '.join(_allowed(check))}")
     return ACTIONS | actions
 
-# %% ../nbs/api/02_clean.ipynb #7e085cf8
-def _fails(check:str, record:dict, known:Known) -> bool: return ALONE[check](record) if check in ALONE else BESIDE[check](record, known)
+# %% ../nbs/api/02_clean.ipynb #a0a4f663
+def _fails(check:str, record:dict, known:Known) -> bool:
+    "Has a record this fault?"
+    return ALONE[check](record) if check in ALONE else BESIDE[check](record, known)
 
+# %% ../nbs/api/02_clean.ipynb #7e085cf8
 def _examine(record:dict, known:Known, actions:dict) -> tuple[dict, list, list]:
     "The record, mended where that was asked for; the names of its faults; and of those that would not be mended"
     if non_strings(record): return record, ["non_strings"], []
     if known.template == "": known.template = template_of(record["text"][0])
-    mendable = [c for c in FIXES if _fails(c, record, known)]
-    fix = [c for c in mendable if actions[c] == "fix"]
+    mendable = [check for check in FIXES if _fails(check, record, known)]
+    fix = [check for check in mendable if actions[check] == "fix"]
     for check in fix: record = FIXES[check](record, known)
-    faults = mendable + [c for c in (ALONE | BESIDE) if c not in FIXES and _fails(c, record, known)]
+    faults = mendable + [check for check in (ALONE | BESIDE) if check not in FIXES and _fails(check, record, known)]
     known.records.add(_record_key(record))
-    return record, faults, [c for c in fix if _fails(c, record, known)]
+    return record, faults, [check for check in fix if _fails(check, record, known)]
 
 # %% ../nbs/api/02_clean.ipynb #e94f7b27
 @dataclass
 class Report:
     "What cleaning found and did"
-    input:str
-    output:str
+    input:str       # The file that was read
+    output:str      # The file that was written
     read:int = 0    # Records
     written:int = 0 # Records
     actions:dict = field(default_factory=dict)  # Check → keep, flag, drop or fix
@@ -170,22 +196,41 @@ class Report:
     unmended:dict = field(default_factory=dict) # Check → how many of them could not be mended
     listed:int = 20 # Numbers listed at most
 
-    def add(self, check:str, unmended:bool=False) -> None:
-        "Count a fault of the record just read"
-        self.found[check] += 1
-        if self.actions[check] != "keep" and len(self.records[check]) < self.listed: self.records[check].append(self.read)
-        if unmended: self.unmended[check] = self.unmended.get(check, 0) + 1
+# %% ../nbs/api/02_clean.ipynb #c4e7915b
+def _begin(input:str|Path, output:str|Path, actions:dict) -> Report:
+    "A report in which nothing was found yet"
+    found, records = dict.fromkeys(actions, 0), {check: [] for check in actions}
+    return Report(str(input), str(output), actions=actions, found=found, records=records)
 
-    def __str__(self):
-        return "\n".join([f"{self.read:,} records read from {self.input}", *(_row(self, c) for c in self.actions),
-                          f"{self.written:,} records written to {self.output}, {self.read - self.written:,} dropped"])
+# %% ../nbs/api/02_clean.ipynb #37b7dcca
+@patch
+def add(
+    self:Report,
+    check:str,           # A fault of the record just read
+    unmended:bool=False, # It was to be mended and could not be
+)->None:
+    "Count a fault of the record just read."
+    self.found[check] += 1
+    listed = self.records[check]
+    if self.actions[check] != "keep" and len(listed) < self.listed: listed.append(self.read)
+    if unmended: self.unmended[check] = self.unmended.get(check, 0) + 1
 
 # %% ../nbs/api/02_clean.ipynb #2e21ce3a
+_DONE = dict(keep="kept", flag="flagged", drop="dropped", fix="mended")
+
 def _row(report:Report, check:str) -> str:
     "One line of the table"
-    done, found, some = dict(keep="kept", flag="flagged", drop="dropped", fix="mended")[report.actions[check]], report.found[check], report.records[check]
+    done, found, first = _DONE[report.actions[check]], report.found[check], report.records[check][:5]
     if report.unmended.get(check): done += f", {report.unmended[check]:,} could not be"
-    return f"  {check:16} {found:>8,}  {done:8}" + (f"  records {', '.join(map(str, some[:5]))}{' …' * (found > 5)}" if some else "")
+    numbers = f"  records {', '.join(map(str, first))}{' …' * (found > 5)}" if first else ""
+    return f"  {check:16} {found:>8,}  {done:8}{numbers}"
+
+# %% ../nbs/api/02_clean.ipynb #63497121
+@patch
+def __str__(self:Report) -> str:
+    "A table for people"
+    return "\n".join([f"{self.read:,} records read from {self.input}", *(_row(self, check) for check in self.actions),
+                      f"{self.written:,} records written to {self.output}, {self.read - self.written:,} dropped"])
 
 # %% ../nbs/api/02_clean.ipynb #a0cec231
 def _shaped(value, where:str) -> dict:
@@ -200,9 +245,9 @@ def _remember(files:Iterable) -> Known:
     known = Known()
     for file in files:
         for where, value in read_json(file):
-            if non_strings(r := _shaped(value, where)): continue
-            known.records.add(_record_key(r))
-            if key := _prompt_key(r): known.prompts.add(key)
+            if non_strings(record := _shaped(value, where)): continue
+            known.records.add(_record_key(record))
+            if key := _prompt_key(record): known.prompts.add(key)
     return known
 
 # %% ../nbs/api/02_clean.ipynb #973cfbfa
@@ -214,29 +259,33 @@ def _check_places(inputs:list, outputs:list) -> None:
         taken.add(Path(p).resolve())
 
 # %% ../nbs/api/02_clean.ipynb #502ac8ff
-def _kept(done:Report, known:Known) -> Iterator[dict]:
-    "The records that stay, all faults counted in `done`"
+def _kept(report:Report, known:Known) -> Iterator[dict]:
+    "The records that stay, all faults counted in the report"
     kept = 0
-    for done.read, (where, value) in enumerate(read_json(done.input), 1):
-        record, faults, unmended = _examine(_shaped(value, where), known, done.actions)
-        for check in faults: done.add(check, check in unmended)
-        if any(done.actions[check] == "drop" for check in faults): continue
+    for report.read, (where, value) in enumerate(read_json(report.input), 1):
+        record, faults, unmended = _examine(_shaped(value, where), known, report.actions)
+        for check in faults: report.add(check, check in unmended)
+        if any(report.actions[check] == "drop" for check in faults): continue
         kept += 1
         yield record
-    if not kept: raise DataError(f"{done.input}: every record was to be dropped ({', '.join(f'{c} {n}' for c, n in done.found.items() if n and done.actions[c] == 'drop')}); nothing was written, choose flag for one of these")
+    if not kept:
+        dropped = ", ".join(f"{c} {n}" for c, n in report.found.items() if n and report.actions[c] == "drop")
+        raise DataError(f"{report.input}: every record was to be dropped ({dropped}); nothing was written, "
+                        "choose flag for one of these")
 
 # %% ../nbs/api/02_clean.ipynb #5979cc2b
 def clean_file(
     input:str|Path,   # A file of records; left as it is
     output:str|Path,  # Appears only when complete
-    against:str|Path|list|None=None, # Files, such as the test set, whose records and prompts must not occur in `input`
+    against:str|Path|list|None=None, # Files, such as the test set, whose records and prompts must not be in `input`
     report:str|Path|None=None, # Also write the report here, as JSON
     **actions:str,    # check="keep" | "flag" | "drop" | "fix"; `ACTIONS` has the defaults
 )->Report: # Print it
-    "Find faults in records and drop, mend or count them. Raises `DataError` for an unknown check or action, and for files that can't be read or written."
+    """Find faults in records and drop, mend or count them.
+    Raises `DataError` for an unknown check or action, and for files that can't be read or written."""
     actions, others = _check_actions(actions), [against] if isinstance(against, (str, Path)) else list(against or [])
     _check_places([input, *others], [p for p in (output, report) if p])
-    done = Report(str(input), str(output), actions=actions, found={c: 0 for c in actions}, records={c: [] for c in actions})
+    done = _begin(input, output, actions)
     done.written = write_json(output, _kept(done, _remember(others)))
     if report:
         with atomic_write(report) as file: json.dump(asdict(done), file, indent=1, ensure_ascii=False)

