@@ -21,7 +21,7 @@ PERSONS = dict(academy="a scholar, who wants precise terms, sources and careful 
                entertainment="a talk-show host, who wants wit, stories and a lively tone",
                literature="a poet, who wants images, rhythm and feeling")
 
-# %% ../nbs/api/32_judge.ipynb #0e86f19e
+# %% ../nbs/api/32_judge.ipynb #6421da71
 def _prompts(question:str, a:str, b:str, persons:list[str], tokenizer, most:int) -> list[list[int]]:
     "The tokens of one comparison in one order, for each person"
     def ids(text): return tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
@@ -30,13 +30,13 @@ def _prompts(question:str, a:str, b:str, persons:list[str], tokenizer, most:int)
     asked = "\n\nThe reader is {}. Of the two answers, the one this reader prefers is Answer"
     return [head + ids(asked.format(person)) for person in persons]
 
-# %% ../nbs/api/32_judge.ipynb #c2fc4d89
+# %% ../nbs/api/32_judge.ipynb #28a84e90
 def _letters(rm:RewardModel) -> torch.Tensor: # int64, shape (2,)
     "The tokens by which A and B are named after a space; where there are several, the last of them"
     ids = [rm.tokenizer(letter, add_special_tokens=False)["input_ids"][-1] for letter in (" A", " B")]
     return torch.tensor(ids, device=rm.device)
 
-# %% ../nbs/api/32_judge.ipynb #42ea4644
+# %% ../nbs/api/32_judge.ipynb #0a9d152f
 def _first_over_second(rm:RewardModel, prompts:list[list[int]], letters:torch.Tensor) -> np.ndarray: # Shape (persons,)
     "log P(A) − log P(B) after each prompt"
     made = rm.batch([dict(input_ids=prompts)])
@@ -62,14 +62,14 @@ def judge_margins(
             out[i] += sign * _first_over_second(rm, prompts, letters)
     return out
 
-# %% ../nbs/api/32_judge.ipynb #b3ae93a8
+# %% ../nbs/api/32_judge.ipynb #7d65fa54
 def _pairs(record:dict) -> list[tuple[str,str,str]]: # (question, preferred answer, other answer)
     "Every two texts of a record with different scores"
     parts = [split_text(text) for text in record["text"]]
     return [(parts[i][0].strip(), parts[i][1], parts[j][1])
             for i, s in enumerate(record["score"]) for j, t in enumerate(record["score"]) if s > t]
 
-# %% ../nbs/api/32_judge.ipynb #b8596640
+# %% ../nbs/api/32_judge.ipynb #dcf7c305
 def _comparisons(sets:dict, persons:dict, questions:int|None) -> dict[tuple,list]:
     "What has to be asked, and for whom: (question, answer, answer) → [(domain, question's number, preferred), …]"
     wanted = {}
