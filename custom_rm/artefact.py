@@ -18,28 +18,47 @@ from .fetch import Base, fetch_model
 from .model import LoRA, RewardModel
 from .trunk import device_name, find_device
 
+# %% ../nbs/api/16_artefact.ipynb #5c3f1341
+def _base_card(rm:RewardModel) -> dict:
+    "Which base, and how it was loaded"
+    base = {k: v for k, v in asdict(rm.base).items() if k != "path"}
+    base.update(quantize=rm.quantize, dtype=str(rm.dtype).removeprefix("torch."))
+    return base | (dict(layers=rm.layers) if rm.layers else {})
+
+# %% ../nbs/api/16_artefact.ipynb #8800df98
+def _card(rm:RewardModel, name:str, weights:Path, info:dict) -> dict:
+    "What an artefact says of itself"
+    return dict(format=1, name=name, base=_base_card(rm), template=rm.template, pooling=rm.pooling,
+                max_length=rm.max_length, lora=asdict(rm.lora), **info, weights_sha256=file_sha256(weights),
+                device=device_name(rm.device), versions=versions(), date=str(date.today()))
+
+# %% ../nbs/api/16_artefact.ipynb #1fdb97b9
+def _write(rm:RewardModel, partial:Path, name:str, info:dict) -> None:
+    "The adapter in use with its head, the tokenizer and the card, into a folder"
+    rm.save_weights(partial)
+    quietly(rm.tokenizer.save_pretrained, partial)
+    card = _card(rm, name, partial/"adapter_model.safetensors", info)
+    with atomic_write(partial/"reward_model.json") as f: json.dump(card, f, indent=1, ensure_ascii=False)
+
 # %% ../nbs/api/16_artefact.ipynb #5bd69b44
 @patch
 def save(self:RewardModel,
     folder:str|Path, # Appears only when complete; an older artefact there is replaced
     **info,          # More for reward_model.json: recipe, data, parent, metrics …
 )->Path: # The folder
-    "Write the adapter in use as an artefact."
-    folder = Path(folder); partial = folder.with_name(f".{folder.name}.partial")
+    "Write the adapter in use as an artefact. Raises `DataError` where the disk is full or can't be written."
+    folder = Path(folder)
+    partial = folder.with_name(f".{folder.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     try:
-        self.save_weights(partial)
-        quietly(self.tokenizer.save_pretrained, partial)
-        base = {k: v for k, v in asdict(self.base).items() if k != "path"}
-        card = dict(format=1, name=folder.name, base=dict(base, quantize=self.quantize, dtype=str(self.dtype).removeprefix("torch."), **(dict(layers=self.layers) if self.layers else {})),
-                    template=self.template, pooling=self.pooling, max_length=self.max_length, lora=asdict(self.lora), **info,
-                    weights_sha256=file_sha256(partial/"adapter_model.safetensors"), device=device_name(self.device), versions=versions(), date=str(date.today()))
-        with atomic_write(partial/"reward_model.json") as f: json.dump(card, f, indent=1, ensure_ascii=False)
-        shutil.rmtree(folder, ignore_errors=True); partial.rename(folder)
+        _write(self, partial, folder.name, info)
+        shutil.rmtree(folder, ignore_errors=True)
+        partial.rename(folder)
     except Exception as e: # safetensors has an exception of its own for a full disk
         shutil.rmtree(partial, ignore_errors=True)
         if not isinstance(e, OSError) and "No space left" not in str(e): raise
-        raise DataError(f"{folder}: can't be written ({getattr(e, 'strerror', None) or e}); free some space or choose another place") from None
+        said = getattr(e, "strerror", None) or e
+        raise DataError(f"{folder}: can't be written ({said}); free some space or choose another place") from None
     return folder
 
 # %% ../nbs/api/16_artefact.ipynb #aa6b0231
@@ -48,9 +67,41 @@ def read_card(
 )->dict: # Its reward_model.json
     "What an artefact says of itself. Raises `DataError` where the folder is none."
     path = Path(folder)/"reward_model.json"
-    if not path.is_file(): raise DataError(f"{folder}: is not an artefact (no reward_model.json in it); give a folder that `custom-rm train` made")
+    if not path.is_file():
+        raise DataError(f"{folder}: is not an artefact (no reward_model.json in it); "
+                        "give a folder that `custom-rm train` made")
     try: return json.loads(path.read_text(encoding="utf-8"))
     except ValueError as e: raise DataError(f"{path}: broken JSON ({e})") from None
+
+# %% ../nbs/api/16_artefact.ipynb #e2ff6a79
+def _check_cards_agree(folders:tuple, cards:list[dict]) -> None:
+    "Complain of an artefact that needs another trunk, or reads texts otherwise, than the first"
+    for folder, card in zip(folders, cards):
+        for key in ("base", "pooling", "max_length", "lora"):
+            if card[key] != cards[0][key]:
+                raise DataError(f"{folder}: has another {key} than {folders[0]}; load them apart")
+
+# %% ../nbs/api/16_artefact.ipynb #10345b73
+def _check_base(folder:str|Path, wanted:dict, found:Base) -> None:
+    "Complain of a base with other weights than the card names"
+    if found.sha256 == wanted["sha256"]: return
+    raise DataError(f"{folder}: was trained on weights {wanted['sha256'][:12]}… of {wanted['name']!r} "
+                    f"({wanted['source']}), here are {found.sha256[:12]}… ({found.source}); "
+                    "fetch those, or scores would differ")
+
+# %% ../nbs/api/16_artefact.ipynb #c9c5005d
+def _dtype_to_load(card:dict, dtype:torch.dtype|str|None, device:torch.device|str|None) -> torch.dtype|str|None:
+    "What was asked for; else the card's where both sides are a CPU; else None, the device's own"
+    if dtype is not None: return dtype
+    on_cpus = card["device"].startswith("cpu") and find_device(device).type == "cpu"
+    return card["base"]["dtype"] if on_cpus else None
+
+# %% ../nbs/api/16_artefact.ipynb #99a50881
+def _trunk_of(card:dict, base:Base, quantize:bool|None, dtype, device) -> RewardModel:
+    "The reward model that a card describes, without adapters"
+    if quantize is None: quantize = card["base"]["quantize"]
+    return RewardModel(base, quantize, LoRA(**card["lora"]), card["pooling"], card["template"], card["max_length"],
+                       _dtype_to_load(card, dtype, device), device, layers=card["base"].get("layers"))
 
 # %% ../nbs/api/16_artefact.ipynb #7a6ecf35
 def load(
@@ -59,19 +110,13 @@ def load(
     base:str|Base|None=None, # Where the base lies, if not where the artefact says
     quantize:bool|None=None, # 4-bit or not; as it was trained if None
     dtype:torch.dtype|str|None=None, # Of the arithmetic; if None the device's best, on a CPU as it was trained on a CPU
-)->RewardModel: # With one adapter an artefact, named like its folder; the first in use
+)->RewardModel: # With one adapter for each artefact, named like its folder; the first in use
     "Load artefacts onto one trunk. Raises `DataError` where they don't fit it or each other."
-    cards = [read_card(f) for f in folders]
-    first = cards[0]
-    keys = ("base", "pooling", "max_length", "lora")
-    for folder, card in zip(folders, cards):
-        if differs := [k for k in keys if card[k] != first[k]]: raise DataError(f"{folder}: has another {differs[0]} than {folders[0]}; load them apart")
-    found = base if isinstance(base, Base) else fetch_model(base or first["base"]["name"])
-    if found.sha256 != first["base"]["sha256"]:
-        raise DataError(f"{folders[0]}: was trained on weights {first['base']['sha256'][:12]}… of {first['base']['name']!r} ({first['base']['source']}), here are {found.sha256[:12]}… ({found.source}); fetch those, or scores would differ")
-    if dtype is None and first["device"].startswith("cpu") and find_device(device).type == "cpu": dtype = first["base"]["dtype"]
-    rm = RewardModel(found, first["base"]["quantize"] if quantize is None else quantize, LoRA(**first["lora"]), first["pooling"], first["template"], first["max_length"], dtype, device, layers=first["base"].get("layers"))
-    for folder in folders:
-        rm.add_adapter(Path(folder).resolve().name).load_weights(folder)
-    rm.eval()
-    return rm.use(rm.adapters[0])
+    cards = [read_card(folder) for folder in folders]
+    _check_cards_agree(folders, cards)
+    wanted = cards[0]["base"]
+    found = base if isinstance(base, Base) else fetch_model(base or wanted["name"])
+    _check_base(folders[0], wanted, found)
+    rm = _trunk_of(cards[0], found, quantize, dtype, device)
+    for folder in folders: rm.add_adapter(Path(folder).resolve().name).load_weights(folder)
+    return rm.eval().use(rm.adapters[0])

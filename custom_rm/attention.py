@@ -6,6 +6,8 @@
 __all__ = ['NAME', 'by_stretches', 'by_flex', 'tree_attention', 'register']
 
 # %% ../nbs/api/11_attention.ipynb #42f37996
+from collections.abc import Iterator
+from functools import cache
 import torch
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention as sdpa
@@ -16,59 +18,78 @@ from .packing import Layout
 # %% ../nbs/api/11_attention.ipynb #f4c61fd9
 def _branch_mask(layout:Layout, prefix:int, branch:int, device) -> Tensor: # bool, shape (branch, prefix + branch)
     "A branch sees the whole prefix and itself up to the token"
-    at = (prefix, branch)
-    if at not in layout.kept: layout.kept[at] = torch.ones(branch, prefix + branch, dtype=torch.bool, device=device).tril(prefix)
-    return layout.kept[at]
+    size = (prefix, branch)
+    if size not in layout.kept:
+        full = torch.ones(branch, prefix + branch, dtype=torch.bool, device=device)
+        layout.kept[size] = full.tril(prefix)
+    return layout.kept[size]
 
+# %% ../nbs/api/11_attention.ipynb #0360567a
+def _by_branch(query:Tensor, key:Tensor, value:Tensor, prefix:list[Tensor], layout:Layout, **options) -> Tensor:
+    "A branch looks at its prefix, given as its keys and values, and causally at itself"
+    p, n = prefix[0].shape[2], query.shape[2]
+    if not p: return sdpa(query, key, value, is_causal=True, **options)
+    keys, values = (torch.cat(both, 2) for both in zip(prefix, (key, value)))
+    return sdpa(query, keys, values, attn_mask=_branch_mask(layout, p, n, query.device), **options)
+
+# %% ../nbs/api/11_attention.ipynb #8d72cd97
+def _by_tree(stretches:Iterator, branches:int, layout:Layout, **options) -> list[Tensor]:
+    "The prefix looks at itself, each branch at the prefix and itself"
+    query, *prefix = next(stretches)
+    out = [sdpa(query, *prefix, is_causal=True, **options)]
+    return out + [_by_branch(*next(stretches), prefix, layout, **options) for _ in range(branches)]
+
+# %% ../nbs/api/11_attention.ipynb #909aa464
 def by_stretches(
-    query:Tensor,  # Shape (1, heads, tokens, width)
-    key:Tensor,    # Shape (1, key heads, tokens, width); heads are a multiple of key heads
-    value:Tensor,  # As `key`
-    layout:Layout, # Of the row
+    query:Tensor,          # Shape (1, heads, tokens, width)
+    key:Tensor,            # Shape (1, key heads, tokens, width); heads are a multiple of key heads
+    value:Tensor,          # As `key`
+    layout:Layout,         # Of the row
     scale:float|None=None, # Of the products; 1/√width if None
     dropout:float=0.0,     # Of the attention's weights
 )->Tensor: # Shape (1, heads, tokens, width)
     "Attention within each prefix, and from each branch to its prefix and itself."
     # split's gradient is one concatenation; slices would each fill a row of zeros
-    queries, keys, values = (iter(x.split(layout.stretches, 2)) for x in (query, key, value))
-    options, out = dict(scale=scale, dropout_p=dropout, enable_gqa=query.shape[1] != key.shape[1]), []
-    for prefix, branches in layout.trees:
-        k, v = next(keys), next(values)
-        out.append(sdpa(next(queries), k, v, is_causal=True, **options))
-        for n in branches:
-            q, kb, vb = next(queries), next(keys), next(values)
-            if prefix: out.append(sdpa(q, torch.cat((k, kb), 2), torch.cat((v, vb), 2), attn_mask=_branch_mask(layout, prefix, n, q.device), **options))
-            else: out.append(sdpa(q, kb, vb, is_causal=True, **options))
-    return torch.cat(out, 2)
+    stretches = zip(*(x.split(layout.stretches, 2) for x in (query, key, value)))
+    options = dict(scale=scale, dropout_p=dropout, enable_gqa=query.shape[1] != key.shape[1])
+    trees = (_by_tree(stretches, len(branches), layout, **options) for _, branches in layout.trees)
+    return torch.cat([out for tree in trees for out in tree], 2)
+
+# %% ../nbs/api/11_attention.ipynb #69e59196
+def _numbers(layout:Layout, n:int, device) -> list[Tensor]: # Two, int64, shape (n,)
+    "Each token's tree, and its branch, 0 in a prefix; −1 for tokens behind the last tree"
+    tree = [i for i, (prefix, branches) in enumerate(layout.trees) for _ in range(prefix + sum(branches))]
+    branch = [i for prefix, branches in layout.trees for i, m in enumerate((prefix, *branches)) for _ in range(m)]
+    return [torch.tensor(numbers + [-1] * (n - len(numbers)), device=device) for numbers in (tree, branch)]
 
 # %% ../nbs/api/11_attention.ipynb #6f70924b
-def _block_mask(layout:Layout, n:int, device):
-    "FlexAttention's mask of a row, made once a batch; tokens behind the last tree are alone"
+def _block_mask(layout:Layout, n:int, device): # Made once for a batch, and kept with its layout
+    "FlexAttention's mask of a row; tokens behind the last tree see none of the trees"
     from torch.nn.attention.flex_attention import create_block_mask
-    if "block" not in layout.kept:
-        tree, branch, b = [], [], 0
-        for i, (prefix, branches) in enumerate(layout.trees):
-            tree += [i] * (prefix + sum(branches)); branch += [0] * prefix
-            for m in branches: b += 1; branch += [b] * m
-        tree, branch = (torch.tensor(x + [-1] * (n - len(x)), device=device) for x in (tree, branch))
-        def rule(batch, head, q, k): return (k <= q) & (tree[q] == tree[k]) & ((branch[k] == 0) | (branch[q] == branch[k]))
-        layout.kept["block"] = create_block_mask(rule, None, None, n, n, device=device)
+    if "block" in layout.kept: return layout.kept["block"]
+    tree, branch = _numbers(layout, n, device)
+    def sees(batch, head, q, k):
+        return (k <= q) & (tree[q] == tree[k]) & ((branch[k] == 0) | (branch[q] == branch[k]))
+    layout.kept["block"] = create_block_mask(sees, None, None, n, n, device=device)
     return layout.kept["block"]
 
-# %% ../nbs/api/11_attention.ipynb #df6eff5d
-_compiled = None
+# %% ../nbs/api/11_attention.ipynb #5ff91a07
+@cache
+def _flex(compiled:bool):
+    "FlexAttention, compiled where it will pay"
+    from torch.nn.attention.flex_attention import flex_attention
+    return torch.compile(flex_attention, dynamic=True) if compiled else flex_attention
 
+# %% ../nbs/api/11_attention.ipynb #df6eff5d
 def by_flex(
     query:Tensor, key:Tensor, value:Tensor, # As for `by_stretches`
-    layout:Layout, # Of the row
+    layout:Layout,         # Of the row
     scale:float|None=None, # Of the products; 1/√width if None
 )->Tensor: # Shape (1, heads, tokens, width)
     "The same by FlexAttention: compiled on a GPU, plain elsewhere."
-    from torch.nn.attention.flex_attention import flex_attention
-    global _compiled
-    if _compiled is None: _compiled = torch.compile(flex_attention, dynamic=True) if query.is_cuda else flex_attention
-    options = dict(scale=scale, enable_gqa=query.shape[1] != key.shape[1])
-    return _compiled(query, key, value, block_mask=_block_mask(layout, query.shape[2], query.device), **options)
+    block_mask = _block_mask(layout, query.shape[2], query.device)
+    options = dict(scale=scale, enable_gqa=query.shape[1] != key.shape[1], block_mask=block_mask)
+    return _flex(query.is_cuda)(query, key, value, **options)
 
 # %% ../nbs/api/11_attention.ipynb #395dc6a7
 NAME = "custom_rm_trees"
@@ -84,10 +105,14 @@ def tree_attention(
 ):
     "What a model's layers call: (attention's output of shape (rows, tokens, heads, width), None)."
     from transformers.integrations.sdpa_attention import sdpa_attention_forward
-    if layout is None: return sdpa_attention_forward(module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **kwargs)
-    out = by_flex(query, key, value, layout, scaling) if query.is_cuda and not dropout else by_stretches(query, key, value, layout, scaling, dropout)
+    if layout is None:
+        options = dict(kwargs, dropout=dropout, scaling=scaling)
+        return sdpa_attention_forward(module, query, key, value, attention_mask, **options)
+    if query.is_cuda and not dropout: out = by_flex(query, key, value, layout, scaling)
+    else: out = by_stretches(query, key, value, layout, scaling, dropout)
     return out.transpose(1, 2).contiguous(), None
 
+# %% ../nbs/api/11_attention.ipynb #5f6e3170
 def register() -> str: # The name to put into a model's configuration
     "Tell `transformers` of `tree_attention`; its masks for rectangles stay those of SDPA."
     from transformers import AttentionInterface, AttentionMaskInterface

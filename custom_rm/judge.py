@@ -6,6 +6,7 @@
 __all__ = ['PERSONS', 'judge_margins', 'judge']
 
 # %% ../nbs/api/32_judge.ipynb #a1e7df6a
+from itertools import islice
 import numpy as np
 import torch
 
@@ -15,54 +16,84 @@ from .model import RewardModel
 from .records import split_text
 
 # %% ../nbs/api/32_judge.ipynb #77a96922
-PERSONS = dict(academy="a scholar, who wants precise terms, sources and careful reasoning", business="a manager, who wants decisions, costs and results",
-               entertainment="a talk-show host, who wants wit, stories and a lively tone", literature="a poet, who wants images, rhythm and feeling")
+PERSONS = dict(academy="a scholar, who wants precise terms, sources and careful reasoning",
+               business="a manager, who wants decisions, costs and results",
+               entertainment="a talk-show host, who wants wit, stories and a lively tone",
+               literature="a poet, who wants images, rhythm and feeling")
 
+# %% ../nbs/api/32_judge.ipynb #6421da71
 def _prompts(question:str, a:str, b:str, persons:list[str], tokenizer, most:int) -> list[list[int]]:
     "The tokens of one comparison in one order, for each person"
-    ids = lambda text: tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
-    head = ids(f"Question: {question}")[-most:] + ids("\n\nAnswer A: ") + ids(a)[:most] + ids("\n\nAnswer B: ") + ids(b)[:most]
-    return [head + ids(f"\n\nThe reader is {p}. Of the two answers, the one this reader prefers is Answer") for p in persons]
+    def ids(text): return tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
+    answers = ids("\n\nAnswer A: ") + ids(a)[:most] + ids("\n\nAnswer B: ") + ids(b)[:most]
+    head = ids(f"Question: {question}")[-most:] + answers
+    asked = "\n\nThe reader is {}. Of the two answers, the one this reader prefers is Answer"
+    return [head + ids(asked.format(person)) for person in persons]
+
+# %% ../nbs/api/32_judge.ipynb #28a84e90
+def _letters(rm:RewardModel) -> torch.Tensor: # int64, shape (2,)
+    "The tokens by which A and B are named after a space; where there are several, the last of them"
+    ids = [rm.tokenizer(letter, add_special_tokens=False)["input_ids"][-1] for letter in (" A", " B")]
+    return torch.tensor(ids, device=rm.device)
+
+# %% ../nbs/api/32_judge.ipynb #0a9d152f
+def _first_over_second(rm:RewardModel, prompts:list[list[int]], letters:torch.Tensor) -> np.ndarray: # Shape (persons,)
+    "log P(A) − log P(B) after each prompt"
+    made = rm.batch([dict(input_ids=prompts)])
+    inputs = {k: made[k] for k in ("attention_mask", "layout") if k in made}
+    hidden = rm.hidden(made["input_ids"], position_ids=made.get("position_ids"), **inputs)
+    logits = rm.states(hidden, **inputs, last=made["last"]) @ rm.lm_head()[letters].float().T
+    return (logits[:, 0] - logits[:, 1]).cpu().numpy()
 
 # %% ../nbs/api/32_judge.ipynb #b933fdb7
 @torch.no_grad()
 def judge_margins(
-    rm:RewardModel,      # Without adapters: its trunk is asked
+    rm:RewardModel,    # Without adapters: its trunk is asked
     comparisons:list[tuple[str,str,str]], # (question, answer a, answer b)
-    persons:list[str],   # Descriptions
-    most:int=160,        # Tokens kept of the question and of each answer
+    persons:list[str], # Descriptions
+    most:int=160,      # Tokens kept of the question and of each answer
 )->np.ndarray: # log P(a) − log P(b), the mean of both orders, shape (comparisons, persons)
     "Ask a language model. Raises `DataError` for an encoder, which can't answer."
     if not rm.is_decoder: raise DataError(f"{rm.base.name}: is an encoder and can't be asked; name a language model")
-    letters = torch.tensor([rm.tokenizer(x, add_special_tokens=False)["input_ids"][-1] for x in (" A", " B")], device=rm.device)
-    out = np.zeros((len(comparisons), len(persons)))
+    letters, out = _letters(rm), np.zeros((len(comparisons), len(persons)))
     for i, (question, a, b) in enumerate(comparisons):
         for sign, pair in ((.5, (a, b)), (-.5, (b, a))):
-            made = rm.batch([dict(input_ids=_prompts(question, *pair, persons, rm.tokenizer, most))])
-            inputs = {k: made[k] for k in ("attention_mask", "layout") if k in made}
-            states = rm.states(rm.hidden(made["input_ids"], position_ids=made.get("position_ids"), **inputs), **inputs, last=made["last"])
-            logits = states @ rm.lm_head()[letters].float().T
-            out[i] += sign * (logits[:, 0] - logits[:, 1]).cpu().numpy()
+            prompts = _prompts(question, *pair, persons, rm.tokenizer, most)
+            out[i] += sign * _first_over_second(rm, prompts, letters)
     return out
+
+# %% ../nbs/api/32_judge.ipynb #7d65fa54
+def _pairs(record:dict) -> list[tuple[str,str,str]]: # (question, preferred answer, other answer)
+    "Every two texts of a record with different scores"
+    parts = [split_text(text) for text in record["text"]]
+    return [(parts[i][0].strip(), parts[i][1], parts[j][1])
+            for i, s in enumerate(record["score"]) for j, t in enumerate(record["score"]) if s > t]
+
+# %% ../nbs/api/32_judge.ipynb #dcf7c305
+def _comparisons(sets:dict, persons:dict, questions:int|None) -> dict[tuple,list]:
+    "What has to be asked, and for whom: (question, answer, answer) → [(domain, question's number, preferred), …]"
+    wanted = {}
+    for domain, data in sets.items():
+        if domain not in persons:
+            raise DataError(f"{domain}: nobody is described who would judge it; known are {', '.join(persons)}")
+        for number, record in enumerate(islice(data, questions)):
+            for question, liked, other in _pairs(record):
+                wanted.setdefault((question, *sorted((liked, other))), []).append((domain, number, liked))
+    return wanted
 
 # %% ../nbs/api/32_judge.ipynb #14dd9aee
 def judge(
-    rm:RewardModel,     # Its trunk is asked
-    sets:dict,          # Domain → records
+    rm:RewardModel,       # Its trunk is asked
+    sets:dict,            # Domain → records
     persons:dict=PERSONS, # Domain → description
     questions:int|None=None, # Ask about so many questions of each set; all if None
 )->dict: # Domain → (margins, shape (n,), and the question's number of each), the pairs in the records' order
-    "Preferred minus other, for every pair of every record. Raises `DataError` for a domain that nobody is described for."
-    wanted, found = {}, {}
-    for domain, data in sets.items():
-        if domain not in persons: raise DataError(f"{domain}: nobody is described who would judge it; known are {', '.join(persons)}")
-        for q, r in enumerate(data):
-            if questions is not None and q >= questions: break
-            for i, s in enumerate(r["score"]):
-                for j, t in enumerate(r["score"]):
-                    if s > t: wanted.setdefault((split_text(r["text"][i])[0].strip(), *sorted((split_text(r["text"][i])[1], split_text(r["text"][j])[1]))), []).append((domain, q, split_text(r["text"][i])[1]))
-    margins = judge_margins(rm, list(wanted), [persons[d] for d in sets])
-    column = {d: i for i, d in enumerate(sets)}
-    for (_, first, _), asked, line in zip(wanted, wanted.values(), margins):
-        for domain, q, liked in asked: found.setdefault(domain, []).append((q, line[column[domain]] * (1 if liked == first else -1)))
-    return {d: (np.array([m for _, m in f]), np.array([q for q, _ in f])) for d, f in found.items()}
+    "Preferred minus other, for every pair of every record. Raises `DataError` for a domain without a description."
+    wanted, found = _comparisons(sets, persons, questions), {}
+    margins = judge_margins(rm, list(wanted), [persons[domain] for domain in sets])
+    column = {domain: i for i, domain in enumerate(sets)}
+    for (_, first, _), who, margin in zip(wanted, wanted.values(), margins):
+        for domain, number, liked in who:
+            sign = 1 if liked == first else -1
+            found.setdefault(domain, []).append((number, sign * margin[column[domain]]))
+    return {domain: (np.array([m for _, m in f]), np.array([n for n, _ in f])) for domain, f in found.items()}

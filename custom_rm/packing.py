@@ -7,40 +7,51 @@ __all__ = ['encode', 'Tree', 'common_prefix', 'grow', 'tokenize_records', 'Layou
            'unflatten', 'to_imitate', 'deal', 'deal_rectangles', 'split_record', 'StepSampler']
 
 # %% ../nbs/api/10_packing.ipynb #e7c0e970
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import accumulate
+import random
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 # %% ../nbs/api/10_packing.ipynb #173d0903
-from .core import DataError, quietly
+from .core import DataError, patch, quietly
 from .records import split_text
+
+# %% ../nbs/api/10_packing.ipynb #31c93d68
+def _response_start(text:str, offsets:list[tuple[int,int]]) -> int:
+    "Number of the answer's first token; the number of all tokens where the answer is empty"
+    prompt = len(split_text(text)[0])
+    # special tokens have the empty span (0, 0)
+    return next((i for i, (begin, end) in enumerate(offsets) if end > prompt and end > begin), len(offsets))
+
+# %% ../nbs/api/10_packing.ipynb #623333ef
+def _cut_left(ids:list[int], max_length:int, tokenizer) -> tuple[list[int], int]: # (what stays, tokens lost)
+    "Keep the last `max_length` tokens, and a special first token (bos, cls) where there is one"
+    if len(ids) <= max_length: return ids, 0
+    special = ids[0] is not None and ids[0] in (tokenizer.bos_token_id, tokenizer.cls_token_id)
+    keep = ids[:special] + ids[len(ids) - max_length + special:]
+    return keep, len(ids) - len(keep)
 
 # %% ../nbs/api/10_packing.ipynb #a21655d6
 def encode(
     texts:list[str],       # Whole interactions
     tokenizer,             # A fast tokenizer (offsets are needed)
     max_length:int=512,    # In tokens; the paper's value
-)->dict[str,list]: # input_ids: a list of ids a text; response_start: index of the answer's first token; cut: tokens lost on the left
-    "Tokenize whole texts; too long ones lose their start, never their answer's end. Raises `DataError` for a slow tokenizer, which has no offsets."
-    if not tokenizer.is_fast: raise DataError(f"{type(tokenizer).__name__}: is not a fast tokenizer; character offsets are needed, choose a base model with a tokenizer.json")
+)->dict[str,list]: # Of each text: input_ids; response_start, number of the answer's first token; cut, tokens lost
+    "Tokenize whole texts; the start of long ones is cut off. Raises `DataError` for a slow tokenizer (no offsets)."
+    if not tokenizer.is_fast:
+        raise DataError(f"{type(tokenizer).__name__}: is not a fast tokenizer; character offsets are needed, "
+                        "choose a base model with a tokenizer.json")
     full = tokenizer(texts, return_offsets_mapping=True, verbose=False)
     out = dict(input_ids=[], response_start=[], cut=[])
     for text, ids, offsets in zip(texts, full["input_ids"], full["offset_mapping"]):
-        at = len(split_text(text)[0])
-        # the first token that ends beyond the prompt; special tokens have the empty span (0, 0)
-        start = next((i for i, (a, b) in enumerate(offsets) if b > at and b > a), len(ids))
         keep, cut = _cut_left(ids, max_length, tokenizer)
-        out["input_ids"].append(keep); out["cut"].append(cut)
-        out["response_start"].append(max(start - cut, 0) if cut else start)
+        out["input_ids"].append(keep)
+        out["response_start"].append(max(_response_start(text, offsets) - cut, 0))
+        out["cut"].append(cut)
     return out
-
-# %% ../nbs/api/10_packing.ipynb #623333ef
-def _cut_left(ids:list[int], max_length:int, tokenizer) -> tuple[list[int], int]:
-    "Keep the last `max_length` tokens, and a special first token (bos, cls) where there is one"
-    if len(ids) <= max_length: return ids, 0
-    first = [ids[0]] if ids[0] in (tokenizer.bos_token_id, tokenizer.cls_token_id) and ids[0] is not None else []
-    keep = first + ids[len(ids) - max_length + len(first):]
-    return keep, len(ids) - len(keep)
 
 # %% ../nbs/api/10_packing.ipynb #4f71bdea
 @dataclass
@@ -61,136 +72,197 @@ def common_prefix(
     if a[:n] == b[:n]: return n
     return next(i for i in range(n) if a[i] != b[i])
 
+# %% ../nbs/api/10_packing.ipynb #67d43dc8
 def grow(
     texts:list[list[int]], # The tokens of each text of a record, each at least 1
 )->Tree:
     "Share the longest common prefix; equal texts share a branch as well."
-    first, last = min(texts), max(texts) # in lexical order, what these two share all texts share
-    p = common_prefix(first, last)
-    different = {tuple(t[p:]): None for t in texts if len(t) > p}
-    number = {b: i for i, b in enumerate(different)}
-    return Tree([*first[:p], *(i for b in different for i in b)], p, list(map(len, different)), [number.get(tuple(t[p:]), -1) for t in texts])
+    prefix = common_prefix(min(texts), max(texts))
+    number = {} # of each different branch
+    for text in texts:
+        if len(text) > prefix: number.setdefault(tuple(text[prefix:]), len(number))
+    ids = [*texts[0][:prefix], *(i for branch in number for i in branch)]
+    return Tree(ids, prefix, [len(branch) for branch in number], [number.get(tuple(t[prefix:]), -1) for t in texts])
+
+# %% ../nbs/api/10_packing.ipynb #7efb722d
+def _tokenize(record:dict, tokenizer, max_length:int) -> dict:
+    "One record's tokens, and the size of its tree"
+    out = encode(record["text"], tokenizer, max_length)
+    out["input_ids"] = [ids or [tokenizer.eos_token_id] for ids in out["input_ids"]]
+    return {**out, "score": record["score"], "length": len(grow(out["input_ids"]).ids)}
+
+# %% ../nbs/api/10_packing.ipynb #916e9a96
+def _treat_long(tokens, max_length:int, too_long:str): # The records that stay
+    "Leave records that were cut as they are, drop them, or refuse them"
+    long = [i for i, cut in enumerate(tokens["cut"]) if any(cut)]
+    if long and too_long == "error":
+        raise DataError(f"record {long[0]+1} and {len(long)-1} others are longer than {max_length} tokens; "
+                        "raise max_length or set too_long to truncate or drop")
+    if long and too_long == "drop": tokens = tokens.select(sorted(set(range(len(tokens))) - set(long)))
+    if len(tokens): return tokens
+    raise DataError(f"all {len(long)} records are longer than {max_length} tokens; "
+                    "raise max_length or set too_long to truncate")
+
+# %% ../nbs/api/10_packing.ipynb #dc5f64ff
+def _counts(tokens, dropped:int) -> dict[str,int]:
+    "What a set holds, and what the limit on length did to it"
+    return dict(records=len(tokens), texts=sum(map(len, tokens["score"])), tokens=sum(tokens["length"]),
+                unshared=sum(len(ids) for texts in tokens["input_ids"] for ids in texts),
+                truncated=sum(lost > 0 for cut in tokens["cut"] for lost in cut), dropped=dropped)
 
 # %% ../nbs/api/10_packing.ipynb #a40e2aeb
 def tokenize_records(
-    data,                   # A `datasets.Dataset` of records, from `load_records`
-    tokenizer,              # Of the base model
-    max_length:int=512,     # In tokens
+    data,                    # A `datasets.Dataset` of records, from `load_records`
+    tokenizer,               # Of the base model
+    max_length:int=512,      # In tokens
     too_long:str="truncate", # "truncate" cuts on the left, "drop" leaves out the record, "error" stops
-): # (Dataset with input_ids, response_start, score and length, the tokens of a record's tree; dict of counts)
-    "Tokenize a set. Raises `DataError` for a text longer than `max_length` where `too_long` is \"error\", and where none is left."
-    if too_long not in ("truncate", "drop", "error"): raise DataError(f"too_long is {too_long!r}; choose truncate, drop or error")
-    def one(r):
-        out = encode(r["text"], tokenizer, max_length)
-        out["input_ids"] = [ids or [tokenizer.eos_token_id] for ids in out["input_ids"]]
-        return {**out, "score": r["score"], "length": len(grow(out["input_ids"]).ids)}
-    tokens = quietly(data.map, one, remove_columns=data.column_names, desc=None, keep_in_memory=len(data) < 10_000)
-    long = [i for i, cut in enumerate(tokens["cut"]) if any(cut)]
-    if long and too_long == "error": raise DataError(f"record {long[0]+1} and {len(long)-1} others are longer than {max_length} tokens; raise max_length or set too_long to truncate or drop")
-    dropped = len(long) if too_long == "drop" else 0
-    if dropped: tokens = tokens.select(sorted(set(range(len(tokens))) - set(long)))
-    if not len(tokens): raise DataError(f"all {dropped} records are longer than {max_length} tokens; raise max_length or set too_long to truncate")
-    counts = dict(records=len(tokens), texts=sum(map(len, tokens["score"])), tokens=sum(tokens["length"]), unshared=sum(len(i) for ids in tokens["input_ids"] for i in ids),
-                  truncated=sum(sum(c > 0 for c in cut) for cut in tokens["cut"]), dropped=dropped)
-    return tokens.remove_columns("cut"), counts
+): # (Dataset of input_ids, response_start, score, and length, the tokens of a record's tree; dict of counts)
+    "Tokenize a set. Raises `DataError` for a long text where `too_long` is \"error\", and where no record is left."
+    if too_long not in ("truncate", "drop", "error"):
+        raise DataError(f"too_long is {too_long!r}; choose truncate, drop or error")
+    options = dict(tokenizer=tokenizer, max_length=max_length)
+    tokens = quietly(data.map, _tokenize, fn_kwargs=options, remove_columns=data.column_names, desc=None,
+                     keep_in_memory=len(data) < 10_000)
+    kept = _treat_long(tokens, max_length, too_long)
+    return kept.remove_columns("cut"), _counts(kept, len(tokens) - len(kept))
 
 # %% ../nbs/api/10_packing.ipynb #a850c2e4
 @dataclass
 class Layout:
     "Which stretches of a row belong together"
-    trees:list[tuple[int, list[int]]]     # Of each tree the tokens of its prefix and of its branches
-    texts:list[tuple[int, int]] = field(default_factory=list) # Of each text the numbers of the two stretches it consists of; a branch of −1 is none
+    trees:list[tuple[int, list[int]]] # Of each tree the tokens of its prefix and of its branches
+    texts:list[tuple[int, int]] = field(default_factory=list) # Of each text the numbers of its two stretches, or −1
     kept:dict = field(default_factory=dict, repr=False) # Masks made once and used by every layer
     @property
     def stretches(self) -> list[int]: # Tokens of every prefix and branch, in order
         return [n for prefix, branches in self.trees for n in (prefix, *branches)]
 
-# %% ../nbs/api/10_packing.ipynb #929345b7
-def _places(tree:Tree, start:int) -> list[tuple[int, int]]:
-    "Where in the row each branch of a tree begins, and how long it is"
-    ends = [start + tree.prefix + n for n in accumulate(tree.branches)]
-    return [(e - n, n) for e, n in zip(ends, tree.branches)]
+# %% ../nbs/api/10_packing.ipynb #f5a12e39
+def _layout(trees:list[Tree]) -> Layout:
+    "What belongs together in a row of these trees"
+    first = accumulate((1 + len(tree.branches) for tree in trees), initial=0) # each prefix's number as a stretch
+    texts = [(n, n + 1 + leaf if leaf >= 0 else -1) for n, tree in zip(first, trees) for leaf in tree.leaf]
+    return Layout([(tree.prefix, tree.branches) for tree in trees], texts)
 
+# %% ../nbs/api/10_packing.ipynb #383e4728
+def _positions(tree:Tree) -> list[int]:
+    "How deep each token of a tree stands in its text"
+    return [*range(tree.prefix), *(tree.prefix + i for n in tree.branches for i in range(n))]
+
+# %% ../nbs/api/10_packing.ipynb #c62188e7
+def _last_tokens(tree:Tree) -> list[int]:
+    "Where in its tree each text ends"
+    ends = list(accumulate([tree.prefix, *tree.branches]))
+    return [ends[leaf + 1] - 1 for leaf in tree.leaf]
+
+# %% ../nbs/api/10_packing.ipynb #929345b7
 def pack(
     records:Iterable[dict], # Each with input_ids, a list of token lists, as `tokenize_records` makes them
-): # dict of input_ids and position_ids, shape (1, tokens); layout; last, where each text's reward is read, shape (texts,)
+)->dict: # input_ids, position_ids, shape (1, tokens); layout; last, each text's last token, shape (texts,)
     "Lay the trees of some records in one row."
-    import torch
-    ids, positions, last, trees, texts, stretches = [], [], [], [], [], 0
-    for r in records:
-        tree = grow(r["input_ids"]); places = _places(tree, len(ids)); start = len(ids)
-        last += [sum(places[i]) - 1 if i >= 0 else start + tree.prefix - 1 for i in tree.leaf]
-        positions += [*range(tree.prefix), *(tree.prefix + j for n in tree.branches for j in range(n))]
-        texts += [(stretches, stretches + 1 + i if i >= 0 else -1) for i in tree.leaf]
-        ids += tree.ids; trees.append((tree.prefix, tree.branches)); stretches += 1 + len(tree.branches)
-    return dict(input_ids=torch.tensor([ids]), position_ids=torch.tensor([positions]), layout=Layout(trees, texts), last=torch.tensor(last))
+    trees = [grow(r["input_ids"]) for r in records]
+    starts = accumulate((len(tree.ids) for tree in trees), initial=0)
+    last = [start + place for start, tree in zip(starts, trees) for place in _last_tokens(tree)]
+    ids = [i for tree in trees for i in tree.ids]
+    positions = [i for tree in trees for i in _positions(tree)]
+    return dict(input_ids=torch.tensor([ids]), position_ids=torch.tensor([positions]), layout=_layout(trees),
+                last=torch.tensor(last))
 
 # %% ../nbs/api/10_packing.ipynb #6aabfd73
 def allowed(
     layout:Layout, # Of a row
-): # bool, shape (tokens, tokens): may the row's token see the column's?
+)->Tensor: # bool, shape (tokens, tokens): may the row's token see the column's?
     "The whole mask of a row; for pictures and tests, since attention goes stretch by stretch."
-    import torch
-    n = sum(layout.stretches)
-    tree = torch.tensor([i for i, (p, b) in enumerate(layout.trees) for _ in range(p + sum(b))])
-    branch = torch.tensor([j for p, b in layout.trees for j, m in enumerate((p, *b)) for _ in range(m)]) # 0 is the prefix
-    before = torch.ones(n, n).tril().bool()
+    sizes = torch.tensor(layout.stretches)
+    tree, branch = zip(*((t, b) for t, (_, branches) in enumerate(layout.trees) for b in range(len(branches) + 1)))
+    tree, branch = (torch.tensor(numbers).repeat_interleave(sizes) for numbers in (tree, branch)) # branch 0: prefix
+    before = torch.ones(sizes.sum(), sizes.sum()).tril().bool()
     return before & (tree[:, None] == tree) & ((branch == 0) | (branch[:, None] == branch))
 
 # %% ../nbs/api/10_packing.ipynb #7f7844d9
 def pad_texts(
     records:Iterable[dict], # As for `pack`
     pad_id:int=0,           # Fills the rectangle; hidden by the mask, so any token serves
-): # dict of input_ids and attention_mask, shape (rows, longest), and last, each text's row, shape (texts,)
+)->dict: # input_ids and attention_mask, shape (rows, longest), and last, each text's row, shape (texts,)
     "Lay the different texts of some records in a rectangle."
-    import torch
-    unique, last = {}, []
-    for i, r in enumerate(records): last += [unique.setdefault((i, *t), len(unique)) for t in r["input_ids"]]
-    texts = [torch.tensor(t[1:]) for t in unique]
-    pad = lambda xs, value: torch.nn.utils.rnn.pad_sequence(xs, batch_first=True, padding_value=value)
-    return dict(input_ids=pad(texts, pad_id), attention_mask=pad([torch.ones_like(t) for t in texts], 0), last=torch.tensor(last))
+    row = {} # of each different text of each record
+    last = [row.setdefault((i, *ids), len(row)) for i, r in enumerate(records) for ids in r["input_ids"]]
+    texts = [torch.tensor(key[1:]) for key in row]
+    ids = pad_sequence(texts, batch_first=True, padding_value=pad_id)
+    mask = pad_sequence([torch.ones_like(text) for text in texts], batch_first=True)
+    return dict(input_ids=ids, attention_mask=mask, last=torch.tensor(last))
+
+# %% ../nbs/api/10_packing.ipynb #fdcee7d5
+def _score_lines(score:list) -> list[list[float]]:
+    "A record's scores as one line, or as one line for each head"
+    return [list(line) for line in zip(*score)] if isinstance(score[0], (list, tuple)) else [list(score)]
 
 # %% ../nbs/api/10_packing.ipynb #e9174359
 def score_table(
-    records:Iterable[dict], # Each with score: a number a text, or a list of numbers a text, one for each head
+    records:Iterable[dict], # Each with score: one number for each text, or a list of numbers, one for each head
     k:int|None=None,        # Columns; as many as the longest list has if None
-): # float32, shape (records, k), or (records · heads, k); NaN where padded
-    "Scores of a batch, one line a record."
-    import torch
-    lists = [list(line) for r in records for line in (zip(*r["score"]) if isinstance(r["score"][0], (list, tuple)) else [r["score"]])]
-    k = k or max(map(len, lists))
-    return torch.tensor([s + [float("nan")] * (k - len(s)) for s in lists])
+)->Tensor: # float32, shape (records, k), or (records · heads, k); NaN where padded
+    "Scores of a batch, one line for each record and head."
+    lines = [line for r in records for line in _score_lines(r["score"])]
+    k = k or max(map(len, lines))
+    return torch.tensor([line + [float("nan")] * (k - len(line)) for line in lines])
 
+# %% ../nbs/api/10_packing.ipynb #36a9461b
 def unflatten(
-    values,             # A tensor, one value a text, shape (texts,), or one for each head, shape (texts, heads)
+    values:Tensor,      # One value for each text, shape (texts,), or one for each head as well, shape (texts, heads)
     records:list[dict], # Each with input_ids
-): # Shape (records, k), or (records · heads, k); NaN where padded; gradients pass
+)->Tensor: # Shape (records, k), or (records · heads, k); NaN where padded; gradients pass
     "Arrange the texts of a batch by record."
-    from torch.nn.utils.rnn import pad_sequence
-    table = pad_sequence(values.split([len(r["input_ids"]) for r in records]), batch_first=True, padding_value=float("nan"))
+    parts = values.split([len(r["input_ids"]) for r in records])
+    table = pad_sequence(parts, batch_first=True, padding_value=float("nan"))
     return table if table.ndim == 2 else table.transpose(1, 2).flatten(0, 1)
+
+# %% ../nbs/api/10_packing.ipynb #aa5fa61f
+def _best(record:dict) -> int:
+    "Number of the first text with the best score"
+    return max(range(len(record["score"])), key=lambda i: record["score"][i])
+
+# %% ../nbs/api/10_packing.ipynb #aaf4c2cf
+def _to_learn(record:dict, best:int, whole:bool) -> range:
+    "Which tokens of a record's best text are learnt"
+    if not record.get("imitate", True): return range(0)
+    return range(1 if whole else max(1, record["response_start"][best]), len(record["input_ids"][best]))
+
+# %% ../nbs/api/10_packing.ipynb #ad01913f
+def _places(batch:dict, text:int) -> list[int]|range:
+    "Where the tokens of a batch's text stand among the flattened states"
+    if "layout" not in batch:
+        row, width = int(batch["last"][text]), batch["input_ids"].shape[1]
+        return range(row * width, (row + 1) * width)
+    layout = batch["layout"]
+    starts = list(accumulate(layout.stretches, initial=0))
+    return [i for s in layout.texts[text] if s >= 0 for i in range(starts[s], starts[s + 1])]
 
 # %% ../nbs/api/10_packing.ipynb #89ffefdb
 def to_imitate(
     records:list[dict], # Each with input_ids, response_start and score; imitate too, where it is not to be
     batch:dict,         # What `pack` or `pad_texts` made of them
     whole:bool=False,   # Learn the prompt too, as the paper's code does; by default the answer only
-): # int64, shape (2, tokens to learn): places in the flattened states, and the tokens to be foreseen there
+)->Tensor: # int64, shape (2, tokens to learn): places in the flattened states, and the tokens to be foreseen there
     "The tokens of every record's best text, and the states they are learnt from."
-    import torch
-    at, targets, text, start = [], [], 0, 0
+    states, targets, text = [], [], 0
     for r in records:
-        best = max(range(len(r["score"])), key=lambda i: r["score"][i])
-        ids, end = r["input_ids"][best], int(batch["last"][text + best])
-        if "layout" in batch: # the text's places: first the prefix, then one unbroken branch up to `end`
-            tree = grow(r["input_ids"]); p = tree.prefix
-            places = [start + i if i < p else end + 1 + i - len(ids) for i in range(len(ids))]
-            start += len(tree.ids)
-        else: places = [end * batch["input_ids"].shape[1] + i for i in range(len(ids))]
-        learn = () if not r.get("imitate", True) else range(1 if whole else max(1, r["response_start"][best]), len(ids)) # the first token has nothing before it
-        at += [places[i - 1] for i in learn]; targets += [ids[i] for i in learn]
+        best = _best(r)
+        places, learnt = _places(batch, text + best), _to_learn(r, best, whole)
+        states += [places[i - 1] for i in learnt]
+        targets += [r["input_ids"][best][i] for i in learnt]
         text += len(r["score"])
-    return torch.tensor([at, targets], dtype=torch.int64).view(2, -1)
+    return torch.tensor([states, targets], dtype=torch.int64).view(2, -1)
+
+# %% ../nbs/api/10_packing.ipynb #72209bfd
+def _spread(sizes:list[int], order:list[int], count:int) -> list[list[int]]:
+    "Give record after record to the batch that has least"
+    batches, load = [[] for _ in range(count)], [0] * count
+    for i in order:
+        least = load.index(min(load))
+        batches[least].append(i)
+        load[least] += sizes[i]
+    return batches
 
 # %% ../nbs/api/10_packing.ipynb #c0d23235
 def deal(
@@ -200,42 +272,55 @@ def deal(
 )->list[list[int]]: # Indices of the records of each batch; empty where there are more batches than records
     "Deal records into as few batches within the budget as can be, as even as can be."
     order = sorted(range(len(sizes)), key=lambda i: (-sizes[i], i))
-    count = -(-sum(min(s, budget) for s in sizes) // (budget * processes)) * processes
+    count = -(-sum(min(size, budget) for size in sizes) // (budget * processes)) * processes
     while True:
-        batches, load = [[] for _ in range(count)], [0] * count
-        for i in order:
-            b = load.index(min(load)); batches[b].append(i); load[b] += sizes[i]
-        if all(l <= budget or len(b) <= 1 for l, b in zip(load, batches)): return [sorted(b) for b in batches]
+        batches = _spread(sizes, order, count)
+        if all(len(batch) <= 1 or sum(sizes[i] for i in batch) <= budget for batch in batches): break
         count += processes
+    return [sorted(batch) for batch in batches]
 
 # %% ../nbs/api/10_packing.ipynb #103c5c52
 def deal_rectangles(
     records:list[dict], # With input_ids
     budget:int,         # Tokens of a batch, padding included; a larger record has a batch to itself
     processes:int=1,    # Batches come in multiples of it
-)->list[list[int]]: # Indices of the records of each batch, the longest first; empty where there are more batches than records
+)->list[list[int]]: # Indices of the records of each batch, the longest first; empty ones make up the multiple
     "Deal records into rectangles of like length."
     width = [max(map(len, r["input_ids"])) for r in records]
     height = [len(set(map(tuple, r["input_ids"]))) for r in records]
     batches, rows = [], 0
     for i in sorted(range(len(records)), key=lambda i: (-width[i], i)):
-        if not batches or (rows + height[i]) * width[batches[-1][0]] > budget: batches.append([]); rows = 0
-        batches[-1].append(i); rows += height[i]
+        if not batches or (rows + height[i]) * width[batches[-1][0]] > budget:
+            batches.append([])
+            rows = 0
+        batches[-1].append(i)
+        rows += height[i]
     return batches + [[] for _ in range(-len(batches) % processes)]
+
+# %% ../nbs/api/10_packing.ipynb #90b00888
+def _parts(sizes:list[int], budget:int, shared:int) -> list[list[int]]:
+    "Fill part after part in order; each holds `shared` tokens besides"
+    parts, load = [], 0
+    for i, size in enumerate(sizes):
+        if not parts or load + size > budget:
+            parts.append([])
+            load = shared
+        parts[-1].append(i)
+        load += size
+    return parts
 
 # %% ../nbs/api/10_packing.ipynb #42b0c86c
 def split_record(
-    record:dict, # With input_ids and score
-    budget:int,  # Tokens of a part; a larger text has a part to itself
+    record:dict,     # With input_ids, response_start and score
+    budget:int,      # Tokens of a part; a larger text has a part to itself
     trees:bool=True, # Parts share their prefix; if not, each text counts whole
 )->list[dict]: # Records of fewer texts each, in order
     "Divide a record's texts over several feedings."
-    texts, p, out = record["input_ids"], grow(record["input_ids"]).prefix if trees else 0, []
-    if not trees: texts = [max(record["input_ids"], key=len)] * len(texts) # in a rectangle all are as long as the longest
-    for i, t in enumerate(texts):
-        if not out or load + len(t) - p > budget: out.append([]); load = p
-        out[-1].append(i); load += len(t) - p
-    return [{k: [record[k][i] for i in part] for k in ("input_ids", "response_start", "score")} for part in out]
+    texts = record["input_ids"]
+    prefix, longest = grow(texts).prefix if trees else 0, max(map(len, texts))
+    sizes = [len(text) - prefix if trees else longest for text in texts] # a rectangle is as wide as its longest text
+    parts = _parts(sizes, budget, prefix)
+    return [{k: [record[k][i] for i in part] for k in ("input_ids", "response_start", "score")} for part in parts]
 
 # %% ../nbs/api/10_packing.ipynb #3148506e
 class StepSampler:
@@ -245,10 +330,25 @@ class StepSampler:
         batch_size:int, # Records of a step, on all processes together
         seed:int=0,     # Of the order; the same seed and epoch give the same order
     ): self.n, self.batch_size, self.seed, self.epoch, self.drop_last = n, batch_size, seed, 0, False
-    def set_epoch(self, epoch:int): self.epoch = int(epoch) # `Trainer` calls it before each epoch
-    def __len__(self): return -(-self.n // self.batch_size)
-    def __iter__(self):
-        import random
-        order = list(range(self.n))
-        random.Random(f"{self.seed}/{self.epoch}").shuffle(order)
-        for i in range(0, self.n, self.batch_size): yield order[i:i + self.batch_size]
+
+# %% ../nbs/api/10_packing.ipynb #45065685
+@patch
+def __len__(self:StepSampler) -> int:
+    "Steps of an epoch; the last may be smaller"
+    return -(-self.n // self.batch_size)
+
+# %% ../nbs/api/10_packing.ipynb #81044a15
+@patch
+def set_epoch(self:StepSampler,
+    epoch:int, # From 0
+)->None:
+    "Go over to another epoch's order; `Trainer` calls it before each epoch."
+    self.epoch = int(epoch)
+
+# %% ../nbs/api/10_packing.ipynb #ac7b8e1c
+@patch
+def __iter__(self:StepSampler) -> Iterator[list[int]]:
+    "The numbers of each step's records, in this epoch's order"
+    order = list(range(self.n))
+    random.Random(f"{self.seed}/{self.epoch}").shuffle(order)
+    for i in range(0, self.n, self.batch_size): yield order[i:i + self.batch_size]

@@ -13,47 +13,59 @@ import torch
 from .core import DataError
 from .fetch import fetch_model, MODELS
 from .model import LoRA, RewardModel
-from .recipes import Recipe
+from .recipes import BaseConfig, Recipe
 from .trunk import cut_layers, default_dtype, find_device
 
 # %% ../nbs/api/27_plan.ipynb #06deaff6
 def shape_of(
-    base:str, # As in a recipe: a name that `fetch_model` knows, a folder, or a hub id, of which only the configuration is fetched
+    base:str, # As in a recipe: a name that `fetch_model` knows, a folder, or a hub id (only the configuration is read)
     layers:int|None=None, # Of it, from below; all if None
 ): # A `transformers` configuration
     "A base model's configuration. Raises `DataError` where there is none."
     from transformers import AutoConfig
     where = fetch_model(base).path if base in MODELS or Path(base).is_dir() else base
     try: config = AutoConfig.from_pretrained(where)
-    except (OSError, ValueError) as e: raise DataError(f"base model {base!r}: no configuration found ({str(e).splitlines()[0][:100]}); give a folder, a hub id, or one of {', '.join(MODELS)}") from None
+    except (OSError, ValueError) as e:
+        raise DataError(f"base model {base!r}: no configuration found ({str(e).splitlines()[0][:100]}); "
+                        f"give a folder, a hub id, or one of {', '.join(MODELS)}") from None
     return cut_layers(config, layers) if layers else config
 
+# %% ../nbs/api/27_plan.ipynb #dc4a457d
 def count_weights(
-    config,     # A `transformers` configuration
-    lora:LoRA,  # Its rank counts
+    config,    # A `transformers` configuration
+    lora:LoRA, # Its rank counts
 )->dict[str,int]: # linear: quantizable weights; other: embeddings and norms; adapter: LoRA matrices and head
     "How many weights of each kind a model has."
     from transformers import AutoModelForSequenceClassification
     with torch.device("meta"): model = AutoModelForSequenceClassification.from_config(config)
-    layers = [m for n, m in model.named_modules() if isinstance(m, torch.nn.Linear) and n not in ("score", "classifier")]
+    heads, hidden = ("score", "classifier"), config.get_text_config().hidden_size
+    layers = [m for n, m in model.named_modules() if isinstance(m, torch.nn.Linear) and n not in heads]
     linear = sum(m.weight.numel() for m in layers)
-    hidden = config.get_text_config().hidden_size
-    return dict(linear=linear, other=sum(p.numel() for p in model.parameters()) - linear - hidden, adapter=sum(lora.rank * (m.in_features + m.out_features) for m in layers) + hidden)
+    adapter = sum(lora.rank * (m.in_features + m.out_features) for m in layers) + hidden
+    return dict(linear=linear, other=sum(p.numel() for p in model.parameters()) - linear - hidden, adapter=adapter)
 
-# %% ../nbs/api/27_plan.ipynb #09edd8bf
+# %% ../nbs/api/27_plan.ipynb #d65da676
+def _adapter_bytes(n:int, cuda:bool) -> dict[str,int]:
+    "What `n` weights to train take, with their gradients and AdamW's two numbers for each"
+    return dict(adapter=4 * n, gradients=4 * n, optimizer=2 * n * (1 if cuda else 4))
+
+# %% ../nbs/api/27_plan.ipynb #61669c78
 GIB = 2**30
 CHUNK = 1024 # rows of logits the imitation loss makes at a time
 
+# %% ../nbs/api/27_plan.ipynb #09edd8bf
 def kept_per_token(
-    config,          # A `transformers` configuration
-    size:int,        # Bytes of a number in the arithmetic's precision
+    config,               # A `transformers` configuration
+    size:int,             # Bytes of a number in the arithmetic's precision
     recompute:bool=False, # Activations are computed again in the backward pass
 )->float: # Bytes
     "What one token's activations take while they wait for the backward pass."
     c = config.get_text_config()
     layer = 12 * c.hidden_size + 4 * getattr(c, "intermediate_size", 4 * c.hidden_size)
-    return size * ((c.num_hidden_layers * c.hidden_size + layer) if recompute else c.num_hidden_layers * layer)
+    if recompute: return size * (c.num_hidden_layers * c.hidden_size + layer)
+    return size * c.num_hidden_layers * layer
 
+# %% ../nbs/api/27_plan.ipynb #518638cf
 def memory(
     config,               # A `transformers` configuration
     lora:LoRA,            # Its rank counts
@@ -66,10 +78,11 @@ def memory(
 )->dict[str,float]: # GiB by what takes it, and their sum as "total"
     "Estimate the peak of a training step, without the libraries' own half a gigabyte."
     n = count_weights(config, lora)
-    parts = dict(trunk=n["linear"] * (0.516 if quantize else size) + n["other"] * size, adapter=n["adapter"] * 4, gradients=n["adapter"] * 4,
-                 optimizer=n["adapter"] * 2 * (1 if cuda else 4), activations=token_budget * kept_per_token(config, size, recompute))
+    trunk = n["linear"] * (0.516 if quantize else size) + n["other"] * size
+    activations = token_budget * kept_per_token(config, size, recompute)
+    parts = dict(trunk=trunk, **_adapter_bytes(n["adapter"], cuda), activations=activations)
     if imitation: parts["logits"] = 3 * 4 * CHUNK * config.get_text_config().vocab_size
-    parts = {k: v / GIB for k, v in parts.items()}
+    parts = {part: taken / GIB for part, taken in parts.items()}
     return parts | dict(total=sum(parts.values()))
 
 # %% ../nbs/api/27_plan.ipynb #ca118fa3
@@ -82,43 +95,72 @@ def largest_budget(
     each = memory(config, lora, 1, **kwargs)["total"] - fixed
     return max(0, int((.9 * gib - .5 - fixed) / each) // 256 * 256)
 
+# %% ../nbs/api/27_plan.ipynb #b759320e
+def _fits(cards:tuple, config, lora:LoRA, **kind) -> dict[int,list[int]]:
+    "The largest budget of each card, without recomputing and with it"
+    return {gib: [largest_budget(gib, config, lora, recompute=r, **kind) for r in (False, True)] for gib in cards}
+
+# %% ../nbs/api/27_plan.ipynb #8e263739
+def _full_record(rm:RewardModel, token_budget:int) -> dict:
+    "A record of random tokens that fills the budget"
+    def draw(n): return torch.randint(len(rm.tokenizer), (n,)).tolist()
+    length = min(rm.max_length, token_budget)
+    prompt = draw(length // 4)
+    k = max(2, (token_budget - len(prompt)) // (length - len(prompt)))
+    texts = [prompt + draw(length - len(prompt)) for _ in range(k)]
+    return dict(input_ids=texts, score=[1.] + [0.] * (k - 1), response_start=[len(prompt)] * k)
+
+# %% ../nbs/api/27_plan.ipynb #6a173aef
+def _peak(device:torch.device) -> float: # GiB
+    "The most memory that this process has held so far, on its device"
+    if device.type == "cuda": return torch.cuda.max_memory_allocated(device) / GIB
+    import resource, sys
+    # macOS counts in bytes, Linux in KiB
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (GIB if sys.platform == "darwin" else 2**20)
+
 # %% ../nbs/api/27_plan.ipynb #025ff014
 def measured(
-    rm:RewardModel,    # With an adapter in use
-    token_budget:int,  # Tokens of the step
+    rm:RewardModel,       # With an adapter in use
+    token_budget:int,     # Tokens of the step
     imitation:bool=False, # With the imitation loss
 )->float: # GiB
     "The peak of one forward and backward pass over a full budget of tokens."
-    cuda = rm.device.type == "cuda"
-    draw = lambda n: torch.randint(len(rm.tokenizer), (n,)).tolist()
-    length = min(rm.max_length, token_budget); prompt = draw(length // 4); k = max(2, (token_budget - len(prompt)) // (length - len(prompt)))
-    record = dict(input_ids=[prompt + draw(length - len(prompt)) for _ in range(k)], score=[1.] + [0.] * (k - 1), response_start=[len(prompt)] * k)
-    if cuda: torch.cuda.reset_peak_memory_stats(rm.device)
+    record = _full_record(rm, token_budget)
+    if rm.device.type == "cuda": torch.cuda.reset_peak_memory_stats(rm.device)
     rm.train()
     out = rm(**rm.batch([record], imitation))
     (out["rewards"].sum() + out.get("imitation", 0)).backward()
     rm.zero_grad()
-    if cuda: return torch.cuda.max_memory_allocated(rm.device) / GIB
-    import resource, sys
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (GIB if sys.platform == "darwin" else 2**20)
+    return _peak(rm.device)
+
+# %% ../nbs/api/27_plan.ipynb #c4c8e024
+def _number_size(base:BaseConfig, device:torch.device) -> int: # Bytes
+    "Of a number in the arithmetic's precision"
+    return torch.finfo(getattr(torch, base.dtype) if base.dtype else default_dtype(device)).bits // 8
+
+# %% ../nbs/api/27_plan.ipynb #ef7bb7df
+def _measured_for(recipe:Recipe, token_budget:int, imitation:bool, device:torch.device) -> float: # GiB
+    "Load a recipe's model and take one step"
+    b = recipe.base
+    rm = RewardModel(b.name, b.quantize, recipe.lora, b.pooling, b.template, b.max_length, b.dtype, device,
+                     layers=b.layers).add_adapter("plan")
+    if b.recompute: rm.checkpoint_activations()
+    return measured(rm, token_budget, imitation)
 
 # %% ../nbs/api/27_plan.ipynb #593dde5b
 def plan(
-    recipe:Recipe,        # Checked; its larger token budget counts
-    device:str|None=None, # The best there is if None
+    recipe:Recipe,          # Checked; its larger token budget counts
+    device:str|None=None,   # The best there is if None
     cards:tuple=(8, 12, 16, 24), # Memory of graphics cards to look at, in GiB
-    measure:bool|None=None,      # Load the model and take one step; on CUDA only if None
-)->dict: # estimate: GiB by part; fits: the largest token budget by card, without and with recomputing; measured: GiB or None
+    measure:bool|None=None, # Load the model and take one step; on CUDA only if None
+)->dict: # device; token_budget; estimate: GiB by part; fits: budgets by card; measured: GiB or None
     "What a recipe's training will take. Raises `DataError` where its base model has no configuration."
-    device = find_device(device)
-    config, size = shape_of(recipe.base.name, recipe.base.layers), torch.finfo(getattr(torch, recipe.base.dtype or "", None) or default_dtype(device)).bits // 8
-    budget, imitation = max(recipe.general.token_budget, recipe.custom.token_budget), any(stage.losses["imitation"] for stage in (recipe.general, recipe.custom))
-    kind = dict(quantize=recipe.base.quantize, imitation=imitation)
-    out = dict(device=str(device), token_budget=budget, estimate=memory(config, recipe.lora, budget, recompute=recipe.base.recompute, cuda=device.type == "cuda", size=size, **kind),
-               fits={g: [largest_budget(g, config, recipe.lora, recompute=r, **kind) for r in (False, True)] for g in cards}, measured=None)
-    if measure if measure is not None else device.type == "cuda":
-        b = recipe.base
-        rm = RewardModel(b.name, b.quantize, recipe.lora, b.pooling, b.template, b.max_length, b.dtype, device, layers=b.layers).add_adapter("plan")
-        if b.recompute: rm.checkpoint_activations()
-        out["measured"] = measured(rm, budget, imitation)
-    return out
+    device, base, lora = find_device(device), recipe.base, recipe.lora
+    config, cuda = shape_of(base.name, base.layers), device.type == "cuda"
+    budget = max(recipe.general.token_budget, recipe.custom.token_budget)
+    kind = dict(quantize=base.quantize, imitation=any(stage.losses["imitation"] for stage in (recipe.general, recipe.custom)))
+    here = dict(recompute=base.recompute, cuda=cuda, size=_number_size(base, device))
+    out = dict(device=str(device), token_budget=budget, estimate=memory(config, lora, budget, **here, **kind))
+    out["fits"] = _fits(cards, config, lora, **kind)
+    wanted = cuda if measure is None else measure
+    return out | dict(measured=_measured_for(recipe, budget, kind["imitation"], device) if wanted else None)

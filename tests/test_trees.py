@@ -1,4 +1,7 @@
 "A tree gives the rewards, the loss and every adapter gradient of the plain computation: each text of each pair fed alone, in fp32."
+import random
+from itertools import accumulate
+
 import pytest
 import torch
 from datasets import Dataset, disable_progress_bars
@@ -99,3 +102,85 @@ def test_models_that_take_no_trees_are_fed_rectangles(kind, tmp_path):
     texts = CASES["five"]
     alone = [float(score_texts(rm, [t])[0]) for t in texts]
     assert abs(score_texts(rm, texts) - alone).max() < 1e-4
+
+
+def unroll(tree):
+    "The texts of a tree, again"
+    ends = list(accumulate([tree.prefix, *tree.branches]))
+    return [tree.ids[:tree.prefix] + (tree.ids[ends[leaf]:ends[leaf + 1]] if leaf >= 0 else []) for leaf in tree.leaf]
+
+
+def test_a_tree_unrolls_to_its_texts():
+    from custom_rm.packing import grow
+    draw = random.Random(0)
+    for _ in range(300):
+        texts = [[draw.randint(0, 2) for _ in range(draw.randint(1, 5))] for _ in range(draw.randint(1, 6))]
+        tree = grow(texts)
+        assert unroll(tree) == texts
+        assert len(tree.ids) <= sum(map(len, {tuple(t) for t in texts}))
+
+
+def test_dealing_keeps_every_record_within_the_budget():
+    from custom_rm.packing import deal
+    draw = random.Random(1)
+    for _ in range(50):
+        sizes = [draw.randint(1, 60) for _ in range(draw.randint(1, 40))]
+        made = deal(sizes, 64)
+        assert sorted(sum(made, [])) == list(range(len(sizes)))
+        assert all(sum(sizes[i] for i in batch) <= 64 for batch in made)
+
+
+def test_rectangles_of_like_length():
+    from custom_rm.packing import deal_rectangles, split_record
+    uneven = [dict(input_ids=[[1] * n, [2] * n]) for n in (9, 3, 8, 2, 3)]
+    assert deal_rectangles(uneven, 36) == [[0, 2], [1, 4, 3]]
+    assert deal_rectangles(uneven, 1, 2) == [[0], [2], [1], [4], [3], []]
+    wide = dict(input_ids=[[1, 2], [1, 3], [1, 4, 5]], response_start=[1] * 3, score=[1, 0, 0])
+    assert [len(part["score"]) for part in split_record(wide, 6, trees=False)] == [2, 1]
+    assert [len(part["score"]) for part in split_record(wide, 6)] == [3]
+
+
+@pytest.fixture(scope="module")
+def small():
+    "Two records, the second with an empty text, and their tokenizer"
+    from custom_rm.packing import tokenize_records
+    from custom_rm.tiny import tiny_tokenizer
+    records = [dict(text=CASES["two"], score=[1., 0.]), dict(text=[*CASES["two"], ""], score=[2., 1., 0.])]
+    tokenizer = tiny_tokenizer(CASES["two"] * 9)
+    return list(tokenize_records(Dataset.from_list(records), tokenizer)[0]), tokenizer
+
+
+def test_scores_of_several_heads(small):
+    from custom_rm.packing import score_table, unflatten
+    tokens, _ = small
+    two = [dict(r, score=[[s, -s] for s in r["score"]]) for r in tokens]
+    table = score_table(tokens).nan_to_num(9).tolist()
+    assert score_table(two)[::2].nan_to_num(9).tolist() == table
+    assert (-score_table(two)[1::2]).nan_to_num(9).tolist() == table
+    first, one = unflatten(torch.arange(10.).view(5, 2), two)[::2], unflatten(torch.arange(0., 10., 2), tokens)
+    assert first.nan_to_num(9).tolist() == one.nan_to_num(9).tolist()
+
+
+@pytest.mark.parametrize("whole", [False, True])
+def test_rows_and_rectangles_teach_the_same_tokens(small, whole):
+    from custom_rm.packing import pack, pad_texts, to_imitate
+    tokens, tokenizer = small
+    row, rectangle = pack(tokens), pad_texts(tokens)
+    (places, targets), (places2, targets2) = to_imitate(tokens, row, whole), to_imitate(tokens, rectangle, whole)
+    assert targets.tolist() == targets2.tolist()
+    assert row["input_ids"].flatten()[places].tolist() == rectangle["input_ids"].flatten()[places2].tolist()
+    if whole: assert targets.tolist() == [i for r in tokens for i in r["input_ids"][0][1:]]
+    else: assert tokenizer.decode(targets) == "This one." * 2
+
+
+def test_a_text_alone_or_without_a_template(small):
+    from custom_rm.packing import encode, tokenize_records
+    tokens, tokenizer = small
+    assert encode([""], tokenizer) == dict(input_ids=[[]], response_start=[0], cut=[0])
+    assert encode(["no template here"], tokenizer)["response_start"] == [0]
+    assert tokens[1]["input_ids"][2] == [tokenizer.eos_token_id]
+    short = encode(CASES["two"], tokenizer, 12)["input_ids"]
+    assert short == [ids[-12:] for ids in encode(CASES["two"], tokenizer)["input_ids"]]
+    records = Dataset.from_list([dict(text=CASES["five"], score=[1.] + [0.] * 4), dict(text=["a", "b"], score=[1., 0.])])
+    kept, counts = tokenize_records(records, tokenizer, 4, "drop")
+    assert (counts["dropped"], counts["records"], len(kept)) == (1, 1, 1)
