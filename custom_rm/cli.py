@@ -203,7 +203,7 @@ def score(
 ):
     "Give texts their rewards, best first within a question."
     from custom_rm.records import read_json, split_text
-    from custom_rm.scorer import score_file, Scorer, texts_of
+    from custom_rm.scoring import score_file, Scorer, texts_of
     scorer = Scorer.load([artefact, *(also or [])], device)
     if out:
         if not file: raise DataError("--out needs a FILE to read")

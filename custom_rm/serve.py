@@ -18,7 +18,8 @@ from typing import Optional
 # %% ../nbs/api/41_serve.ipynb #0e4331e0
 from .artefact import read_card
 from .core import DataError, patch
-from .scorer import score_texts, Scorer
+from .scorer import score_texts
+from .scoring import Scorer
 
 # %% ../nbs/api/41_serve.ipynb #0bef8fbe
 @dataclass

@@ -58,7 +58,7 @@ def server(folder):
 
 @pytest.fixture(scope="module")
 def offline(folder):
-    from custom_rm.scorer import Scorer
+    from custom_rm.scoring import Scorer
     table = Scorer.load([folder / n for n in NAMES]).score([text(i) for i in range(200)])
     return {(n, i): table[i, j] for j, n in enumerate(NAMES) for i in range(200)}
 
