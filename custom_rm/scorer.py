@@ -21,12 +21,12 @@ from .model import RewardModel
 from .packing import common_prefix, encode, grow
 from .records import to_template
 
-# %% ../nbs/api/21_scorer.ipynb #f0e1256e
+# %% ../nbs/api/21_scorer.ipynb #407955a3
 def _shared(tokens:list) -> list[int]:
     "How many tokens each sorted text shares with the one before it; 0 for the first"
     return [0, *(common_prefix(a, b) for a, b in zip(tokens, tokens[1:]))][:len(tokens)]
 
-# %% ../nbs/api/21_scorer.ipynb #c959c164
+# %% ../nbs/api/21_scorer.ipynb #e0245431
 def _last_groups(tokens:list, alike:list[int], end:int, budget:int, most:int) -> Iterator:
     "(where it begins, tokens it saves) of each group of sorted texts that may end at `end`, the smallest first"
     shared = total = len(tokens[end-1])
@@ -38,7 +38,7 @@ def _last_groups(tokens:list, alike:list[int], end:int, budget:int, most:int) ->
         if not shared or total - saved > budget: return
         yield begin, saved
 
-# %% ../nbs/api/21_scorer.ipynb #faa921aa
+# %% ../nbs/api/21_scorer.ipynb #41e0f3d6
 def _best_cuts(tokens:list, budget:int, most:int) -> list[int]:
     "Where the last group of the first 0, 1, 2, … sorted texts begins, so that most tokens are saved"
     alike, best = _shared(tokens), [(0, 0)] # of the first 0 texts: tokens saved, where the last group begins
@@ -62,7 +62,7 @@ def tree_groups(
         end = cuts[end]
     return groups[::-1]
 
-# %% ../nbs/api/21_scorer.ipynb #a28686a6
+# %% ../nbs/api/21_scorer.ipynb #7e666e85
 def _tree_size(tokens:list, group:Iterable[int]) -> int:
     "Tokens of the tree that some texts make together"
     return len(grow([tokens[i] for i in group]).ids)
@@ -80,13 +80,13 @@ def length_batches(
         batches[-1].append(i)
     return batches
 
-# %% ../nbs/api/21_scorer.ipynb #fd68ca02
+# %% ../nbs/api/21_scorer.ipynb #8ada8eee
 def _rectangles(tokens:list, budget:int) -> Iterator:
     "Feedings of a trunk without trees: (indices of texts, tokens, records with them in this order)"
     for batch in length_batches([len(t) for t in tokens], budget):
         yield batch, sum(len(tokens[i]) for i in batch), [dict(input_ids=[tokens[i] for i in batch])]
 
-# %% ../nbs/api/21_scorer.ipynb #8402251d
+# %% ../nbs/api/21_scorer.ipynb #d3b40822
 def _fill(sized:Iterable, budget:int) -> Iterator:
     "Rows of consecutive groups that fit the budget together, each with its tokens"
     row, filled = [], 0
@@ -106,19 +106,19 @@ def _rows_of_trees(tokens:list, budget:int) -> Iterator:
         records = [dict(input_ids=[tokens[i] for i in group]) for group in groups]
         yield [i for group in groups for i in group], n, records
 
-# %% ../nbs/api/21_scorer.ipynb #e1596c44
+# %% ../nbs/api/21_scorer.ipynb #e6d1b00f
 def _feedings(rm:RewardModel, tokens:list, budget:int) -> list:
     "All that the model will take, as (indices of texts, tokens, arguments)"
     feed = _rows_of_trees if rm.trees else _rectangles
     return [(indices, n, rm.batch(records)) for indices, n, records in feed(tokens, budget)]
 
-# %% ../nbs/api/21_scorer.ipynb #26a58f31
+# %% ../nbs/api/21_scorer.ipynb #57f48a11
 def _states(rm:RewardModel, inputs:dict) -> torch.Tensor:
     "The state that each text of a batch is read at, shape (texts, width)"
     hidden = rm.hidden(*(inputs.get(k) for k in ("input_ids", "attention_mask", "position_ids", "layout")))
     return rm.states(hidden, *(inputs.get(k) for k in ("attention_mask", "layout", "last")))
 
-# %% ../nbs/api/21_scorer.ipynb #8e4e1910
+# %% ../nbs/api/21_scorer.ipynb #8e65fa99
 def _read(rm:RewardModel, names:list[str], feedings:list, progress:Callable|None) -> Iterator:
     "(adapter, indices of texts, their rewards), for adapters that differ in their heads alone"
     rm.use(names[0])
@@ -127,7 +127,7 @@ def _read(rm:RewardModel, names:list[str], feedings:list, progress:Callable|None
         for name in names: yield name, indices, rm.read(states, name).double().cpu().numpy()
         if progress: progress(n)
 
-# %% ../nbs/api/21_scorer.ipynb #4e586f9e
+# %% ../nbs/api/21_scorer.ipynb #dc514e0d
 @torch.no_grad()
 def score_tokens(
     rm:RewardModel,           # The adapter in use scores
@@ -146,7 +146,7 @@ def score_tokens(
     rm.use(was).train(training)
     return out if adapters else out[0]
 
-# %% ../nbs/api/21_scorer.ipynb #4774fd33
+# %% ../nbs/api/21_scorer.ipynb #42eeb1ac
 def _tokens(rm:RewardModel, texts:list[str]) -> list[list[int]]:
     "The tokens of each text, cut on the left to the model's length; never none"
     if not texts: return []
@@ -177,7 +177,7 @@ def score_records(
     rewards = iter(score_texts(rm, [text for texts in lists for text in texts], **kwargs).tolist())
     return [list(islice(rewards, len(texts))) for texts in lists]
 
-# %% ../nbs/api/21_scorer.ipynb #23fd1471
+# %% ../nbs/api/21_scorer.ipynb #a22053a3
 def _most_likely(margin:np.ndarray) -> float:
     "The temperature under which the margins of preferred texts are least surprising"
     from scipy.optimize import minimize_scalar
@@ -196,7 +196,7 @@ def fit_temperature(
     if not len(margin): raise DataError("no pair of unequal scores to calibrate on; give records that prefer something")
     return _most_likely(margin), float(np.mean([reward for record in rewards for reward in record]))
 
-# %% ../nbs/api/21_scorer.ipynb #c9a61818
+# %% ../nbs/api/21_scorer.ipynb #f5c1fac5
 def _calibration(rewards:list, scores:list) -> dict:
     "A fitted scale and what it mends"
     temperature, offset = fit_temperature(rewards, scores)
