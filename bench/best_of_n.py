@@ -24,7 +24,7 @@ if __name__ == "__main__":
     from custom_rm.core import versions
     from custom_rm.trunk import default_device, device_name
     from custom_rm.records import read_json, TEMPLATES
-    from custom_rm.scorer import Scorer
+    from custom_rm.scoring import Scorer
     from custom_rm.recipes import find
     from custom_rm.plots import _axes, colour
     train = list(read_json(find("$CUSTOM_RM_DATA/domain_specific_preference.train.json")))

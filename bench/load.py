@@ -41,7 +41,7 @@ if __name__ == "__main__":
     from custom_rm.evaluate import write_report
     from custom_rm.core import versions
     from custom_rm.trunk import default_device, device_name
-    from custom_rm.scorer import Scorer
+    from custom_rm.scoring import Scorer
     from custom_rm.serve import artefacts
     there, n = artefacts([a.folder]), 200
     table = Scorer.load(list(there.values())).score([text(i) for i in range(n)])

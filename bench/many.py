@@ -22,7 +22,7 @@ def resident_mb() -> float:
 
 def worker(folders: list[str], repetitions: int) -> dict:
     import ctypes
-    from custom_rm.scorer import Scorer
+    from custom_rm.scoring import Scorer
     gc.collect(); ctypes.CDLL("libc.so.6").malloc_trim(0)
     scorer = Scorer.load(folders)
     gc.collect(); ctypes.CDLL("libc.so.6").malloc_trim(0)

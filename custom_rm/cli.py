@@ -314,7 +314,7 @@ def score_verb(artefact:Artefact, file:TextFile=None, prompt:Prompt=None, respon
     out:ScoreOut=None, json_path:Json=None, device:Device=None):
     "Give texts their rewards, best first within a question."
     from custom_rm.records import write_json
-    from custom_rm.scorer import score_file, Scorer, texts_of
+    from custom_rm.scoring import score_file, Scorer, texts_of
     scorer = Scorer.load([artefact, *(also or [])], device)
     if out:
         if not file: raise DataError("--out needs a FILE to read")

@@ -13,7 +13,7 @@ def test_mean_reward_rises(tmp_path, conversational):
     from transformers import AutoModelForCausalLM, AutoTokenizer, PrinterCallback
     from trl import GRPOConfig, GRPOTrainer
     from custom_rm.model import RewardModel
-    from custom_rm.scorer import reward_function, Scorer
+    from custom_rm.scoring import reward_function, Scorer
     from custom_rm.tiny import tiny_base
     base = tiny_base(tmp_path / "tiny", ["## Human:\nSay something.\n\n## Assistant:\nRain falls on the sea."] * 9)
     rm = RewardModel(base, quantize=False, max_length=64)

@@ -21,6 +21,7 @@ def text(i): return f"## Human:\nQuestion {i % 40}\n\n## Assistant:\nAnswer {i},
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
+    import custom_rm.artefact  # noqa: F401 (a reward model learns to save itself there)
     from custom_rm.model import RewardModel
     from custom_rm.tiny import tiny_base
     import torch
@@ -58,7 +59,7 @@ def server(folder):
 
 @pytest.fixture(scope="module")
 def offline(folder):
-    from custom_rm.scorer import Scorer
+    from custom_rm.scoring import Scorer
     table = Scorer.load([folder / n for n in NAMES]).score([text(i) for i in range(200)])
     return {(n, i): table[i, j] for j, n in enumerate(NAMES) for i in range(200)}
 
@@ -117,3 +118,69 @@ def test_kill_and_restart_and_token(folder, offline):
 def test_open_address_wants_a_token(folder, custom_rm):
     done = custom_rm("serve", folder, "--host", "0.0.0.0")
     assert done.returncode == 2 and "set a token" in done.stderr and len(done.stderr.strip().splitlines()) == 1
+
+
+@pytest.fixture(scope="module")
+def inside(folder):
+    "The application in this process, with small limits"
+    from fastapi.testclient import TestClient
+    from custom_rm.serve import create_app, Limits
+    with TestClient(create_app([folder], limits=Limits(body_bytes=20_000, texts=5, text_tokens=100))) as client: yield client
+
+
+def test_every_door_gives_the_same(inside, offline):
+    texts = [text(i) for i in range(3)]
+    post = lambda path, **body: inside.post(path, json=body).json()
+    for name in NAMES:
+        for found in (post("/get_reward", query=texts, model=name)["rewards"], post("/get_reward", query=texts, model=name)["scores"],
+                      post("/v1/score/evaluation", messages=texts, model=name)["scores"],
+                      [d["data"][0] for d in post("/pooling", input=texts, model=name)["data"]],
+                      [d["probs"][0] for d in post("/classify", input=texts, model=name)["data"]],
+                      post("/rank", prompt="Question 0", responses=[t.partition("## Assistant:\n")[2] for t in texts])[name]["rewards"][:1]):
+            assert all(abs(x - offline[name, i]) < 1e-4 for i, x in enumerate(found)) and found, (name, found)
+    assert post("/pooling", input=texts[0])["data"] == post("/pooling", input=texts[:1])["data"], "a text is a list of one"
+
+
+@pytest.mark.parametrize("status,body", [
+    (422, dict(json=dict(query=[]))), (422, dict(json=dict(query=[3]))), (422, dict(content=b"{")), (422, dict(content=b"Infinity")),
+    (413, dict(json=dict(query=["a"] * 6))), (413, dict(json=dict(query=["a " * 3000]))), (413, dict(json=dict(query=["a" * 30_000]))),
+    (404, dict(json=dict(query=["a"], model="../general"))), (422, dict(json=dict(query="a"))),
+])
+def test_each_limit_has_its_status(inside, status, body):
+    answer = inside.post("/get_reward", **body)
+    assert answer.status_code == status and isinstance(answer.json()["detail"], str), answer.text
+
+
+def test_page_and_counters(inside):
+    assert inside.get("/").text.startswith("<!doctype html>") and "custom_rm_texts_total" in inside.get("/metrics").text
+
+
+def test_a_new_artefact_is_found_and_a_strange_one_named(tmp_path):
+    from fastapi.testclient import TestClient
+    from custom_rm.core import DataError
+    from custom_rm.model import RewardModel
+    from custom_rm.serve import artefacts, create_app
+    from custom_rm.tiny import tiny_base
+    base = tiny_base(tmp_path / "tiny")
+    make = lambda name, **options: RewardModel(base, quantize=False, **options).add_adapter(name.rpartition("/")[2]).save(tmp_path / name)
+    make("run/general", max_length=32)
+    with TestClient(create_app([tmp_path / "run"])) as client:
+        ask = lambda name: client.post("/get_reward", json=dict(query=["a"], model=name)).status_code
+        assert ask("news") == 404
+        make("run/news", max_length=32); make("run/short", max_length=16)
+        assert ask("news") == 200 and ask("short") == 404
+        models = client.get("/v1/models").json()
+        assert [m["id"] for m in models["data"]] == ["general", "news"] and "another max_length" in models["left_out"]["short"]
+    with pytest.raises(DataError, match="no artefact in it"): create_app([tmp_path / "tiny"])
+    make("old/general", max_length=32)
+    with pytest.raises(DataError, match="same name"): artefacts([tmp_path / "run", tmp_path / "old"])
+
+
+def test_token_guards_all_but_health_and_page(folder):
+    from fastapi.testclient import TestClient
+    from custom_rm.serve import create_app
+    with TestClient(create_app([folder / "general"], token="secret")) as client:
+        ask = lambda **headers: client.post("/get_reward", json=dict(query=["a"]), headers=headers).status_code
+        assert [ask(), ask(Authorization="Bearer wrong"), ask(Authorization="secret"), ask(Authorization="Bearer secret")] == [401, 401, 401, 200]
+        open_to_all = [r.path for r in client.app.routes if getattr(r, "dependant", None) and "GET" in r.methods and client.get(r.path).status_code == 200]
+        assert open_to_all == ["/", "/health"]

@@ -130,7 +130,7 @@ def test_blend_chooses(home, finished, custom_rm, tmp_path):
 def test_calibrate(home, finished, custom_rm, tmp_path):
     import shutil
     from custom_rm.convert import convert
-    from custom_rm.scorer import Scorer
+    from custom_rm.scoring import Scorer
     shutil.copytree(finished[0] / "loud", tmp_path / "loud")
     convert(home / "domains.test.json", tmp_path / "data.json", domain="loud")
     done = custom_rm("calibrate", tmp_path / "loud", tmp_path / "data.json", "--device", "cpu")
