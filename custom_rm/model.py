@@ -7,7 +7,7 @@ __all__ = ['LoRA', 'RewardModel']
 
 # %% ../nbs/api/15_model.ipynb #820eef63
 import inspect, warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 import torch
@@ -26,9 +26,9 @@ from .trunk import head_name, load_trunk
 @dataclass
 class LoRA:
     "The size of an adapter"
-    rank:int = 16         # Of the two matrices beside each linear layer
-    alpha:int = 32        # Their product is scaled by alpha / rank; twice the rank is the custom
-    dropout:float = 0.0   # Before the first matrix; 0 keeps training repeatable and loses nothing on one epoch
+    rank:int = field(default=16, metadata=dict(help="width of the two matrices beside each linear layer"))
+    alpha:int = field(default=32, metadata=dict(help="their product is scaled by alpha / rank, usually 2"))
+    dropout:float = field(default=0.0, metadata=dict(help="before the first matrix; 0 keeps training repeatable"))
     def __post_init__(self):
         if self.rank < 1: raise DataError(f"lora.rank is {self.rank}; give at least 1")
         if not 0 <= self.dropout < 1: raise DataError(f"lora.dropout is {self.dropout}; give 0 or more, less than 1")
@@ -49,17 +49,92 @@ class RewardModel(nn.Module):
         layers:int|None=None,   # Keep only so many of the trunk's layers, from below; all if None
     ):
         super().__init__()
-        trunk, self.tokenizer, self.base = load_trunk(base, quantize, dtype, device, seed, layers)
-        self.layers, self.quantize, self.lora, self.template, self.max_length, self.seed = layers, quantize, lora or LoRA(), template, max_length, seed
-        self.is_decoder = not hasattr(trunk.base_model, "encoder")
+        self.trunk, self.tokenizer, self.base = load_trunk(base, quantize, dtype, device, seed, layers)
+        self.quantize, self.layers, self.lora, self.template = quantize, layers, lora or LoRA(), template
+        self.max_length, self.seed, self.dtype, self.adapters = max_length, seed, self.trunk.dtype, []
+        self.is_decoder = not hasattr(self.trunk.base_model, "encoder")
+        arguments = inspect.signature(self.trunk.base_model.forward).parameters
+        self.takes_positions = self.is_decoder and "position_ids" in arguments
         self.pooling = choose(pooling or ("last" if self.is_decoder else "mean"), POOLINGS, "pooling")
-        self.takes_positions = self.is_decoder and "position_ids" in inspect.signature(trunk.base_model.forward).parameters
-        self.dtype, self.trunk, self.adapters = trunk.dtype, trunk, []
-        self._lm_head, self.trees = None, False
+        self.trees, self._lm_head = False, None
         if trees: self._try_trees()
 
-    @property
-    def device(self): return next(self.trunk.parameters()).device
+# %% ../nbs/api/15_model.ipynb #3a9c6bfa
+def _device(self:RewardModel) -> torch.device:
+    "Where the trunk computes"
+    return next(self.trunk.parameters()).device
+
+RewardModel.device = property(_device)
+
+# %% ../nbs/api/15_model.ipynb #df411c83
+@patch
+def bare_trunk(self:RewardModel) -> nn.Module: # A `transformers` sequence classifier, adapters in its layers
+    "The trunk without PEFT's wrapping."
+    return self.trunk.base_model.model if self.adapters else self.trunk
+
+# %% ../nbs/api/15_model.ipynb #a11294c1
+@patch
+def head(self:RewardModel,
+    name:str|None=None, # Adapter whose head it is; the one in use if None
+)->nn.Linear: # Weights of shape (1, width), or (heads, width) where the adapter has several
+    "What turns a text's state into its reward."
+    head = getattr(self.bare_trunk(), head_name(self.bare_trunk()))
+    return head.modules_to_save[name or self.active] if self.adapters else head
+
+# %% ../nbs/api/15_model.ipynb #c0cc6af5
+@patch
+def _peft_config(self:RewardModel):
+    "What PEFT puts beside every linear layer, and which part it copies for each adapter: the head"
+    from peft import LoraConfig
+    size = dict(r=self.lora.rank, lora_alpha=self.lora.alpha, lora_dropout=self.lora.dropout)
+    head = head_name(self.bare_trunk())
+    return LoraConfig(**size, target_modules="all-linear", task_type="SEQ_CLS", modules_to_save=[head])
+
+# %% ../nbs/api/15_model.ipynb #96452cbf
+_MEANT = "multiple adapters|is_gradient_checkpointing|should not be contained in the prefix|fan_in_fan_out is set"
+
+@patch
+def _attach(self:RewardModel, name:str) -> None:
+    "Put fresh matrices and a copy of the first head on the trunk"
+    from peft import get_peft_model
+    with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=f".*({_MEANT}).*") # none is a user's concern
+        torch.manual_seed(self.seed)
+        if self.adapters: self.trunk.add_adapter(name, self._peft_config())
+        else: self.trunk = get_peft_model(self.trunk, self._peft_config(), adapter_name=name)
+
+# %% ../nbs/api/15_model.ipynb #b8b33382
+@patch
+def use(self:RewardModel,
+    name:str, # An adapter on this trunk
+)->RewardModel: # The same model
+    "Choose the adapter that the next calls compute with and train. Raises `DataError` where there is no such."
+    if name not in self.adapters:
+        raise DataError(f"no adapter {name!r}; there are {', '.join(self.adapters) or 'none'}")
+    self.trunk.set_adapter(name)
+    self.active = name
+    return self
+
+# %% ../nbs/api/15_model.ipynb #c06f0fc8
+@patch
+def weights(self:RewardModel,
+    name:str, # An adapter on this trunk
+)->dict[str,Tensor]: # Its matrices and its head, by PEFT's names
+    "What an adapter consists of."
+    from peft import get_peft_model_state_dict
+    return quietly(get_peft_model_state_dict, self.trunk, adapter_name=name, save_embedding_layers=False)
+
+# %% ../nbs/api/15_model.ipynb #b9596560
+@patch
+def set_weights(self:RewardModel,
+    name:str,     # An adapter on this trunk
+    weights:dict[str,Tensor], # From `weights` of this base model
+)->None:
+    "Overwrite an adapter's matrices and head. Raises `DataError` where they belong to another base."
+    from peft import set_peft_model_state_dict
+    unknown = set_peft_model_state_dict(self.trunk, weights, adapter_name=name).unexpected_keys
+    if unknown: raise DataError(f"adapter {name!r}: {len(unknown)} weights don't belong to this base model, "
+                                f"such as {unknown[0]}; was it trained on another?")
 
 # %% ../nbs/api/15_model.ipynb #dae6975f
 @patch
@@ -67,80 +142,26 @@ def add_adapter(self:RewardModel,
     name:str,            # Of the new adapter, such as "general" or "academy"
     like:str|None=None,  # An adapter to copy; a fresh one if None
 )->RewardModel: # The model, the new adapter in use
-    "Put another adapter on the trunk."
-    from peft import LoraConfig, get_peft_model, get_peft_model_state_dict
-    if name in self.adapters: raise DataError(f"adapter {name!r} is there already ({', '.join(self.adapters)}); choose another name")
-    config = LoraConfig(r=self.lora.rank, lora_alpha=self.lora.alpha, lora_dropout=self.lora.dropout, target_modules="all-linear",
-                        task_type="SEQ_CLS", modules_to_save=[head_name(self.trunk)] if not self.adapters else [self._head])
-    with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*(multiple adapters|is_gradient_checkpointing|should not be contained in the prefix|fan_in_fan_out is set).*") # none is a user's concern
-        torch.manual_seed(self.seed)
-        if not self.adapters:
-            self._head = head_name(self.trunk)
-            self.trunk = get_peft_model(self.trunk, config, adapter_name=name)
-        else: self.trunk.add_adapter(name, config)
+    "Put another adapter on the trunk. Raises `DataError` for a name that is taken."
+    if name in self.adapters:
+        raise DataError(f"adapter {name!r} is there already ({', '.join(self.adapters)}); choose another name")
+    self._attach(name)
     self.adapters.append(name)
-    if like: self.set_weights(name, quietly(get_peft_model_state_dict, self.trunk, adapter_name=like))
+    if like: self.set_weights(name, self.weights(like))
     return self.use(name)
 
-# %% ../nbs/api/15_model.ipynb #ba04c9b6
+# %% ../nbs/api/15_model.ipynb #689be522
 @patch
-def widen(self:RewardModel,
-    heads:int, # How many
-)->RewardModel: # The same model; its rewards now have shape (texts, heads)
-    "Copy the head of the adapter in use, so that each copy can learn a taste of its own."
-    kept = getattr(self.trunk.base_model.model, self._head).modules_to_save
-    old = kept[self.active].weight
-    new = nn.Linear(old.shape[1], heads, bias=False, dtype=old.dtype, device=old.device)
-    new.weight.data.copy_(old.detach().expand(heads, -1))
-    kept[self.active] = new
-    return self
+def _rectangle(self:RewardModel, attention_mask:Tensor) -> dict:
+    "What the trunk is told of a rectangle besides its tokens"
+    if not self.takes_positions: return dict(attention_mask=attention_mask)
+    return dict(attention_mask=attention_mask, position_ids=(attention_mask.cumsum(1) - 1).clamp(min=0))
 
-@patch
-def split_heads(self:RewardModel,
-    names:list[str], # Of the new adapters, one a head
-)->RewardModel: # The same model, the first of them in use
-    "An ordinary adapter for each head of the adapter in use."
-    from peft import get_peft_model_state_dict
-    weights = quietly(get_peft_model_state_dict, self.trunk, adapter_name=self.active)
-    head = next(k for k in weights if k.endswith(f"{self._head}.weight"))
-    for i, name in enumerate(names):
-        if name not in self.adapters: self.add_adapter(name)
-        self.set_weights(name, weights | {head: weights[head][i:i+1]})
-    return self.use(names[0])
-
-# %% ../nbs/api/15_model.ipynb #a8e6b4a1
-@patch
-def same_trunk(self:RewardModel,
-    names:list[str], # Of adapters
-)->list[list[str]]: # The names in groups
-    "Which adapters differ in their heads alone: one pass through the trunk serves a group."
-    matrices = [p for m in self.trunk.modules() for p in (getattr(m, "lora_A", None), getattr(m, "lora_B", None)) if p] if self.adapters else []
-    equal = lambda a, b: all(torch.equal(m[a].weight, m[b].weight) for m in matrices if a in m and b in m)
-    groups = []
-    for name in names:
-        group = next((g for g in groups if equal(g[0], name)), None)
-        if group: group.append(name)
-        else: groups.append([name])
-    return groups
-
-# %% ../nbs/api/15_model.ipynb #b8b33382
-@patch
-def use(self:RewardModel,
-    name:str, # An adapter on this trunk
-)->RewardModel: # The same model
-    "Choose the adapter that the next calls compute with and train."
-    if name not in self.adapters: raise DataError(f"no adapter {name!r}; there are {', '.join(self.adapters) or 'none'}")
-    self.trunk.set_adapter(name)
-    self.active = name
-    return self
-
-@patch
-def set_weights(self:RewardModel, name:str, weights:dict) -> None:
-    "Overwrite an adapter's matrices and head"
-    from peft import set_peft_model_state_dict
-    result = set_peft_model_state_dict(self.trunk, weights, adapter_name=name)
-    if result.unexpected_keys: raise DataError(f"adapter {name!r}: {len(result.unexpected_keys)} weights don't belong to this base model, such as {result.unexpected_keys[0]}; was it trained on another?")
+# %% ../nbs/api/15_model.ipynb #a58c12e2
+@cache
+def _no_mask(device) -> Tensor: # Shape (1, 1, 1, 1)
+    "A mask that says nothing, so that none is made"
+    return torch.ones(1, 1, 1, 1, dtype=torch.bool, device=device)
 
 # %% ../nbs/api/15_model.ipynb #90793992
 @patch
@@ -148,11 +169,11 @@ def hidden(self:RewardModel,
     input_ids:Tensor, attention_mask:Tensor|None=None, position_ids:Tensor|None=None, layout=None, # As for `forward`
 )->Tensor: # Shape (rows, tokens, width)
     "The trunk's last hidden states, with the adapter in use."
-    model = self.trunk.base_model.model if self.adapters else self.trunk
-    if layout is not None: extra = dict(position_ids=position_ids, layout=layout, attention_mask=_no_mask(input_ids.device))
-    else: extra = dict(attention_mask=attention_mask, **(dict(position_ids=(attention_mask.cumsum(1) - 1).clamp(min=0)) if self.takes_positions else {}))
-    return model.base_model(input_ids=input_ids, **extra).last_hidden_state
+    if layout is None: told = self._rectangle(attention_mask)
+    else: told = dict(attention_mask=_no_mask(input_ids.device), position_ids=position_ids, layout=layout)
+    return self.bare_trunk().base_model(input_ids=input_ids, **told).last_hidden_state
 
+# %% ../nbs/api/15_model.ipynb #6dabfa27
 @patch
 def states(self:RewardModel,
     hidden:Tensor, # From `hidden`
@@ -164,45 +185,31 @@ def states(self:RewardModel,
         of_rows = pool(hidden, attention_mask, self.pooling)
         return (of_rows if last is None else of_rows[last]).float()
 
+# %% ../nbs/api/15_model.ipynb #fc601b4d
 @patch
 def read(self:RewardModel,
     states:Tensor,       # From `states`
     name:str|None=None,  # Adapter whose head reads them; the one in use if None
 )->Tensor: # float32, shape (texts,), or (texts, heads) where the adapter has several
     "Rewards of states."
-    model = self.trunk.base_model.model if self.adapters else self.trunk
-    head = getattr(model, head_name(model))
-    with torch.autocast(states.device.type, enabled=False): return (head if name is None else head.modules_to_save[name])(states).squeeze(-1)
-
-@cache
-def _no_mask(device) -> Tensor: return torch.ones(1, 1, 1, 1, dtype=torch.bool, device=device) # of four dimensions: "prepared already", so that no mask is made
+    with torch.autocast(states.device.type, enabled=False): return self.head(name)(states).squeeze(-1)
 
 # %% ../nbs/api/15_model.ipynb #480738ef
 @patch
 def forward(self:RewardModel,
-    input_ids:Tensor,          # Shape (rows, tokens)
+    input_ids:Tensor,                # Shape (rows, tokens)
     attention_mask:Tensor|None=None, # 1 where there is a token, shape (rows, tokens); of a rectangle
     position_ids:Tensor|None=None,   # Shape (1, tokens); of a row of trees
-    layout=None,               # A `packing.Layout`; of a row of trees
-    last:Tensor|None=None,     # Where each text is read: places in the row, or rows of the rectangle; every row in turn if None
-    learn:Tensor|None=None,    # From `packing.to_imitate`
-)->dict[str,Tensor]: # rewards, float32, shape (texts,), or (texts, heads) where the adapter has several; with learn also imitation, the sum of negative log-likelihoods
+    layout=None,                     # A `packing.Layout`; of a row of trees
+    last:Tensor|None=None,  # Where each text is read: places in the row, or the rectangle's rows; every row if None
+    learn:Tensor|None=None, # From `packing.to_imitate`
+)->dict[str,Tensor]: # rewards, as `read` gives them; with learn also imitation, the sum of negative log-likelihoods
     "Score tokens with the adapter in use."
     hidden = self.hidden(input_ids, attention_mask, position_ids, layout)
     out = dict(rewards=self.read(self.states(hidden, attention_mask, layout, last)))
-    if learn is not None: out["imitation"] = imitation_loss(hidden.flatten(0, 1)[learn[0]], learn[1], self.lm_head(), reduction="sum")
-    return out
-
-# %% ../nbs/api/15_model.ipynb #fe024da8
-@patch
-def lm_head(self:RewardModel) -> Tensor: # Shape (vocabulary, width)
-    "The weights that turn hidden states into vocabulary logits. Raises `DataError` for an encoder."
-    model = self.trunk.base_model.model if self.adapters else self.trunk
-    if not self.is_decoder: raise DataError(f"{self.base.name}: is an encoder and predicts no next token; set imitation to 0")
-    if self.layers: raise DataError(f"{self.base.name}: was cut to {self.layers} layers and predicts no next token; set imitation to 0, or base.layers to null")
-    if model.config.get_text_config().tie_word_embeddings: return model.get_input_embeddings().weight
-    if self._lm_head is None: self._lm_head = _read_tensor(Path(self.base.path), "lm_head.weight").to(self.device, self.dtype)
-    return self._lm_head
+    if learn is None: return out
+    places, targets = learn
+    return out | dict(imitation=imitation_loss(hidden.flatten(0, 1)[places], targets, self.lm_head(), reduction="sum"))
 
 # %% ../nbs/api/15_model.ipynb #1dc4311c
 def _read_tensor(folder:Path, name:str) -> Tensor:
@@ -211,28 +218,28 @@ def _read_tensor(folder:Path, name:str) -> Tensor:
     for file in sorted(folder.glob("*.safetensors")):
         with safe_open(file, "pt") as f:
             if name in f.keys(): return f.get_tensor(name)
-    raise DataError(f"{folder}: no tensor {name} in its safetensors files; set imitation to 0 or choose another base model")
+    raise DataError(f"{folder}: no tensor {name} in its safetensors files; "
+                    "set imitation to 0 or choose another base model")
 
-# %% ../nbs/api/15_model.ipynb #f69ce8db
+# %% ../nbs/api/15_model.ipynb #2b44ab1e
 @patch
-@torch.no_grad()
-def _try_trees(self:RewardModel) -> None:
-    "Switch to tree attention if the trunk's rewards stay the same with it"
-    config = self.trunk.config.get_text_config()
-    window = getattr(config, "sliding_window", None) if getattr(config, "use_sliding_window", True) else None
-    if not self.is_decoder or POOLINGS[self.pooling].of_trees is None or not self.takes_positions or (window and window < self.max_length): return
-    was = self.trunk.config._attn_implementation
-    draw = lambda n: torch.randint(len(self.tokenizer), (n,), generator=torch.Generator().manual_seed(n)).tolist()
-    texts = [draw(9) + draw(n) for n in (3, 5, 4)]
-    self.trunk.eval()
-    try:
-        apart = torch.cat([self(*(torch.tensor(x, device=self.device) for x in ([t], [[1] * len(t)])))["rewards"] for t in texts])
-        self.trunk.config._attn_implementation = register()
-        tree = {k: v.to(self.device) if torch.is_tensor(v) else v for k, v in pack([dict(input_ids=texts)]).items()}
-        off = (self(**tree)["rewards"] - apart).abs().max() / apart.std()
-        self.trees = bool(off < (1e-3 if self.dtype == torch.float32 else .2))
-    except (TypeError, ValueError, RuntimeError, KeyError, IndexError): pass
-    if not self.trees: self.trunk.config._attn_implementation = was
+def _check_words(self:RewardModel) -> None:
+    "Raises `DataError` for a trunk that predicts no next token"
+    if not self.is_decoder:
+        raise DataError(f"{self.base.name}: is an encoder and predicts no next token; set imitation to 0")
+    if self.layers: raise DataError(f"{self.base.name}: was cut to {self.layers} layers and predicts no next token; "
+                                    "set imitation to 0, or base.layers to null")
+
+# %% ../nbs/api/15_model.ipynb #fe024da8
+@patch
+def lm_head(self:RewardModel) -> Tensor: # Shape (vocabulary, width)
+    "The weights that turn hidden states into vocabulary logits. Raises `DataError` for an encoder or a cut trunk."
+    self._check_words()
+    model = self.bare_trunk()
+    if model.config.get_text_config().tie_word_embeddings: return model.get_input_embeddings().weight
+    if self._lm_head is None:
+        self._lm_head = _read_tensor(Path(self.base.path), "lm_head.weight").to(self.device, self.dtype)
+    return self._lm_head
 
 # %% ../nbs/api/15_model.ipynb #f1bc841b
 @patch
@@ -246,21 +253,108 @@ def batch(self:RewardModel,
     if imitate: made["learn"] = to_imitate(records, made, whole)
     return {k: v.to(self.device) if torch.is_tensor(v) else v for k, v in made.items()}
 
+# %% ../nbs/api/15_model.ipynb #11cb4021
+@patch
+def _may_take_trees(self:RewardModel) -> bool:
+    "Does nothing that is known of the trunk speak against trees?"
+    config = self.trunk.config.get_text_config()
+    window = getattr(config, "sliding_window", None) if getattr(config, "use_sliding_window", True) else None
+    sees_all = not window or window >= self.max_length
+    return self.is_decoder and self.takes_positions and sees_all and POOLINGS[self.pooling].of_trees is not None
+
+# %% ../nbs/api/15_model.ipynb #f3d2daf8
+def _trial_record(
+    words:int, # Size of the vocabulary
+)->dict: # A record of three texts that share nine tokens and go on with 3, 5 and 4 of their own
+    "Random texts, the same every time"
+    def draw(n): return torch.randint(words, (n,), generator=torch.Generator().manual_seed(n)).tolist()
+    return dict(input_ids=[draw(9) + draw(n) for n in (3, 5, 4)])
+
+# %% ../nbs/api/15_model.ipynb #f2a5b5bf
+@patch
+def _tree_error(self:RewardModel, record:dict) -> float:
+    "Largest error of a tree's rewards, in standard deviations of the rewards; tree attention is on afterwards"
+    apart = torch.cat([self(**self.batch([dict(input_ids=[ids])]))["rewards"] for ids in record["input_ids"]])
+    self.trunk.config._attn_implementation, self.trees = register(), True
+    together = self(**self.batch([record]))["rewards"]
+    return float((together - apart).abs().max() / apart.std())
+
+# %% ../nbs/api/15_model.ipynb #f69ce8db
+@patch
+@torch.no_grad()
+def _try_trees(self:RewardModel) -> None:
+    "Switch to tree attention if the trunk's rewards stay the same with it"
+    if not self._may_take_trees(): return
+    before, allowed = self.trunk.config._attn_implementation, 1e-3 if self.dtype == torch.float32 else .2
+    self.trunk.eval()
+    try: self.trees = self._tree_error(_trial_record(len(self.tokenizer))) < allowed
+    except (TypeError, ValueError, RuntimeError, KeyError, IndexError): self.trees = False
+    if not self.trees: self.trunk.config._attn_implementation = before
+
+# %% ../nbs/api/15_model.ipynb #ba04c9b6
+@patch
+def widen(self:RewardModel,
+    heads:int, # How many
+)->RewardModel: # The same model; its rewards now have shape (texts, heads)
+    "Copy the head of the adapter in use, so that each copy can learn a taste of its own."
+    old = self.head().weight
+    new = nn.Linear(old.shape[1], heads, bias=False, dtype=old.dtype, device=old.device)
+    new.weight.data.copy_(old.detach().expand(heads, -1))
+    getattr(self.bare_trunk(), head_name(self.bare_trunk())).modules_to_save[self.active] = new
+    return self
+
+# %% ../nbs/api/15_model.ipynb #49bf1f35
+@patch
+def split_heads(self:RewardModel,
+    names:list[str], # Of the new adapters, one for each head
+)->RewardModel: # The same model, the first of them in use
+    "An ordinary adapter for each head of the adapter in use."
+    weights = self.weights(self.active)
+    head = next(k for k in weights if k.endswith(f"{head_name(self.bare_trunk())}.weight"))
+    for i, name in enumerate(names):
+        if name not in self.adapters: self.add_adapter(name)
+        self.set_weights(name, weights | {head: weights[head][i:i+1]})
+    return self.use(names[0])
+
+# %% ../nbs/api/15_model.ipynb #9f02acb4
+@patch
+def _equal_matrices(self:RewardModel, first:str, second:str) -> bool:
+    "Do two adapters bend the trunk alike?"
+    both = [matrices for layer in self.trunk.modules()
+            for matrices in (getattr(layer, "lora_A", None), getattr(layer, "lora_B", None))
+            if matrices and first in matrices and second in matrices]
+    return all(torch.equal(matrices[first].weight, matrices[second].weight) for matrices in both)
+
+# %% ../nbs/api/15_model.ipynb #a8e6b4a1
+@patch
+def same_trunk(self:RewardModel,
+    names:list[str], # Of adapters
+)->list[list[str]]: # The names in groups
+    "Which adapters differ in their heads alone: one pass through the trunk serves a group."
+    groups = []
+    for name in names:
+        group = next((g for g in groups if self._equal_matrices(g[0], name)), None)
+        if group: group.append(name)
+        else: groups.append([name])
+    return groups
+
 # %% ../nbs/api/15_model.ipynb #fbb7eb8b
 @patch
 def save_weights(self:RewardModel,
     folder:str|Path, # Made if absent
 )->None:
     "Write the adapter in use, with its head, as PEFT does."
-    from peft import get_peft_model_state_dict
     from safetensors.torch import save_file
-    folder = Path(folder); folder.mkdir(parents=True, exist_ok=True)
-    weights = quietly(get_peft_model_state_dict, self.trunk, adapter_name=self.active, save_embedding_layers=False)
-    save_file({k: v.detach().cpu().contiguous() for k, v in weights.items()}, folder/"adapter_model.safetensors", metadata={"format": "pt"})
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    weights = {k: v.detach().cpu().contiguous() for k, v in self.weights(self.active).items()}
+    save_file(weights, folder/"adapter_model.safetensors", metadata={"format": "pt"})
     config = self.trunk.peft_config[self.active]
     config.inference_mode, config.base_model_name_or_path = True, self.base.name
-    config.save_pretrained(str(folder)); config.inference_mode = False
+    config.save_pretrained(str(folder))
+    config.inference_mode = False
 
+# %% ../nbs/api/15_model.ipynb #fcea1f57
 @patch
 def load_weights(self:RewardModel,
     folder:str|Path, # Written by `save_weights`
@@ -273,11 +367,12 @@ def load_weights(self:RewardModel,
 @patch
 def trainable(self:RewardModel) -> int:
     "How many weights the adapter in use trains."
-    return sum(p.numel() for n, p in self.named_parameters() if p.requires_grad)
+    return sum(p.numel() for p in self.parameters() if p.requires_grad)
 
+# %% ../nbs/api/15_model.ipynb #7f72bd93
 @patch
 def checkpoint_activations(self:RewardModel) -> None:
-    "Keep only each layer's input for the backward pass and compute the rest again: half the speed lost is a third, most of the memory is saved."
-    model = self.trunk.base_model.model
-    model.gradient_checkpointing_enable({"use_reentrant": False})
+    "Keep only each layer's input for the backward pass: much less memory, about a third slower."
+    model = self.bare_trunk()
+    quietly(model.gradient_checkpointing_enable, {"use_reentrant": False})
     model.enable_input_require_grads()

@@ -16,12 +16,12 @@ from .core import choose
 
 # %% ../nbs/api/13_pooling.ipynb #46d5bac3
 def last_token(
-    hidden:Tensor,         # States, shape (rows, tokens, width)
-    mask:Tensor, # True where there is a token, shape (rows, tokens); padding may be on either side
+    hidden:Tensor, # States, shape (rows, tokens, width)
+    mask:Tensor,   # True where there is a token, shape (rows, tokens); padding may be on either side
 )->Tensor: # Shape (rows, width)
     "The state of each row's last token."
-    at = mask.shape[1] - 1 - mask.flip(1).int().argmax(1)
-    return hidden[torch.arange(len(hidden), device=hidden.device), at]
+    last = mask.shape[1] - 1 - mask.flip(1).int().argmax(1)
+    return hidden[torch.arange(len(hidden), device=hidden.device), last]
 
 # %% ../nbs/api/13_pooling.ipynb #0c939f32
 def mean_of_rows(
@@ -48,6 +48,16 @@ def last_of_texts(
     "The state of each text's last token."
     return hidden if last is None else hidden[last]
 
+# %% ../nbs/api/13_pooling.ipynb #7c95e298
+def _stretch_sums(
+    hidden:Tensor, # States of a row of trees, shape (tokens, width)
+    sizes:Tensor,  # Tokens of each stretch, shape (stretches,)
+)->Tensor: # float32, shape (stretches + 1, width); the last line is the branch that is none
+    "The states of each stretch, summed"
+    number = torch.arange(len(sizes), device=hidden.device).repeat_interleave(sizes)
+    sums = hidden.new_zeros(len(sizes) + 1, hidden.shape[1], dtype=torch.float32)
+    return sums.index_add(0, number, hidden[:len(number)].float())
+
 # %% ../nbs/api/13_pooling.ipynb #274a4ed4
 def mean_of_texts(
     hidden:Tensor, # States of a row of trees, shape (tokens, width)
@@ -55,19 +65,17 @@ def mean_of_texts(
     last:Tensor|None=None, # Not needed: every token counts
 )->Tensor: # float32, shape (texts, width)
     "The mean state of each text's tokens."
-    n = torch.tensor(layout.stretches, device=hidden.device)
-    number = torch.arange(len(n), device=hidden.device).repeat_interleave(n)
-    sums = hidden.new_zeros(len(n) + 1, hidden.shape[1], dtype=torch.float32) # the last line is the branch that is none
-    sums = sums.index_add(0, number, hidden[:len(number)].float())
-    n, (prefix, branch) = torch.cat((n, n.new_zeros(1))), torch.tensor(layout.texts, device=hidden.device).T
-    return (sums[prefix] + sums[branch]) / (n[prefix] + n[branch])[:, None]
+    sizes = torch.tensor([*layout.stretches, 0], device=hidden.device)
+    sums = _stretch_sums(hidden, sizes[:-1])
+    prefix, branch = torch.tensor(layout.texts, device=hidden.device).T
+    return (sums[prefix] + sums[branch]) / (sizes[prefix] + sizes[branch])[:, None]
 
 # %% ../nbs/api/13_pooling.ipynb #daec0f99
 @dataclass
 class Pooling:
     "A way to read one state out of a text's tokens"
     of_rows:Callable       # (hidden, mask) of a rectangle to shape (rows, width)
-    of_trees:Callable|None # (hidden, layout, last) of a row of trees to shape (texts, width); None: such models are fed rectangles
+    of_trees:Callable|None # (hidden, layout, last) of trees to shape (texts, width); None: such models get rectangles
     help:str               # One line for people
 
 # %% ../nbs/api/13_pooling.ipynb #6e96d009

@@ -184,3 +184,26 @@ def test_a_text_alone_or_without_a_template(small):
     records = Dataset.from_list([dict(text=CASES["five"], score=[1.] + [0.] * 4), dict(text=["a", "b"], score=[1., 0.])])
     kept, counts = tokenize_records(records, tokenizer, 4, "drop")
     assert (counts["dropped"], counts["records"], len(kept)) == (1, 1, 1)
+@pytest.mark.parametrize("kind", ["qwen2", "mistral", "gpt2", "bert"])
+def test_padding_side_and_company(kind, tmp_path):
+    "Whatever the architecture: the rewards of a batch are those of its texts alone, and of rows padded on the left."
+    from custom_rm.core import DataError
+    from custom_rm.model import RewardModel
+    from custom_rm.packing import encode, pad_texts
+    from custom_rm.tiny import tiny_base
+    texts = CASES["three"]
+    rm = RewardModel(tiny_base(tmp_path / kind, texts * 9, kind), quantize=kind != "gpt2").add_adapter("other")
+    assert rm.trees == (kind != "bert") and rm.pooling == ("mean" if kind == "bert" else "last")
+    record = dict(encode(texts, rm.tokenizer), score=[1., 0., 0.])
+    rows = [torch.tensor([ids]) for ids in record["input_ids"]]
+    padded = pad_texts([record], rm.tokenizer.pad_token_id)
+    shifts = [row.numel() - int(row.sum()) for row in padded["attention_mask"]]
+    left = [torch.stack([row.roll(k) for row, k in zip(padded[key], shifts)]) for key in ("input_ids", "attention_mask")]
+    with torch.no_grad():
+        together = rm(**rm.batch([record]))["rewards"]
+        alone = torch.cat([rm(row, torch.ones_like(row))["rewards"] for row in rows])
+        assert torch.allclose(alone, together, rtol=0, atol=1e-5)
+        if kind != "bert": assert torch.allclose(rm(*left)["rewards"], together, rtol=0, atol=1e-5)
+    if kind == "mistral": assert tuple(rm.lm_head().shape) == (len(rm.tokenizer), 32)  # of the files: it is not tied
+    if kind == "bert":
+        with pytest.raises(DataError, match="is an encoder"): rm.lm_head()
