@@ -6,9 +6,12 @@
 __all__ = ['domain_records', 'joint_records', 'Run']
 
 # %% ../nbs/api/26_stages.ipynb #bfc117f7
-import json, random, shutil, time
+import json, random, shutil, sys, time
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from datasets import concatenate_datasets, Dataset
+from transformers import PrinterCallback, TrainerCallback
 
 # %% ../nbs/api/26_stages.ipynb #e6cb6148
 from .artefact import read_card
@@ -17,7 +20,7 @@ from .convert import from_dsp
 from .core import atomic_write, DataError, file_sha256, patch
 from .model import RewardModel
 from .packing import tokenize_records
-from .recipes import CustomConfig, find, flat, read_recipe, Recipe, settings, StageConfig, to_yaml
+from .recipes import find, flat, read_recipe, Recipe, settings, StageConfig, to_yaml
 from .records import load_records, read_json, to_one_template, write_json
 from .scorer import score_tokens
 from .split import split_validation
@@ -33,22 +36,53 @@ def domain_records(
     "Records in which one domain's responses are preferred."
     if "{domain}" in path: return load_records(find(path.replace("{domain}", domain)), rows)
     source = find(path)
-    made = work/f"{domain}-{file_sha256(source)[:12]}.jsonl"
-    if not made.exists(): write_json(made, from_dsp(read_json(source), domain))
-    return load_records(made, rows)
+    converted = work/f"{domain}-{file_sha256(source)[:12]}.jsonl"
+    if not converted.exists(): write_json(converted, from_dsp(read_json(source), domain))
+    return load_records(converted, rows)
+
+# %% ../nbs/api/26_stages.ipynb #59ba3fcb
+def _better(score:float, other:float) -> float:
+    "The higher of two scores; NaN is none"
+    return score if other != other else max(score, other)
+
+# %% ../nbs/api/26_stages.ipynb #325a4e64
+def _add_opinions(
+    questions:dict, # (prompt, *sorted texts) → text → one score per head; grows
+    record:dict,    # Of one domain
+    head:int,       # The domain's number
+    heads:int,      # How many domains there are
+)->None:
+    "Note what one domain thinks of a record's texts"
+    key = record["prompt"], *sorted(set(record["text"]))
+    scores = questions.setdefault(key, {text: [float("nan")] * heads for text in record["text"]})
+    for text, score in zip(record["text"], record["score"]): scores[text][head] = _better(score, scores[text][head])
 
 # %% ../nbs/api/26_stages.ipynb #a0d7a56a
 def joint_records(
     sets:dict, # Domain → its records
-): # A `datasets.Dataset`; score is a list a text, one number for each domain, NaN where a domain does not judge the text
+): # A `datasets.Dataset`; score is one list per text: one number per domain, NaN where a domain does not judge the text
     "Put the domains' records of the same texts together."
-    from datasets import Dataset
-    sets, found = list(sets.values()), {}
-    for head, data in enumerate(sets):
-        for r in data:
-            _, table = found.setdefault((r["prompt"], *sorted(set(r["text"]))), (r["prompt"], {t: [float("nan")] * len(sets) for t in r["text"]}))
-            for t, s in zip(r["text"], r["score"]): table[t][head] = s if table[t][head] != table[t][head] else max(s, table[t][head]) # equal answers: the better opinion
-    return Dataset.from_list([dict(text=list(table), score=list(table.values()), prompt=prompt) for prompt, table in found.values()])
+    questions = {}
+    for head, data in enumerate(sets.values()):
+        for record in data: _add_opinions(questions, record, head, len(sets))
+    return Dataset.from_list([dict(text=list(scores), score=list(scores.values()), prompt=key[0])
+                              for key, scores in questions.items()])
+
+# %% ../nbs/api/26_stages.ipynb #97545f90
+def _differences(recipe:Recipe, other:Recipe) -> list[str]:
+    "The settings, by dotted name, that a recipe has and another has not, or has with another value"
+    theirs = flat(settings(other))
+    return [name for name, value in flat(settings(recipe)).items() if theirs.get(name) != value]
+
+# %% ../nbs/api/26_stages.ipynb #d84a9972
+def _claim(folder:Path, recipe:Recipe) -> None:
+    "Write a recipe into a run's folder. Raises `DataError` where another one is"
+    path = folder/"recipe.yaml"
+    if path.exists() and (other := read_recipe(path)) != recipe:
+        differing = ", ".join(_differences(recipe, other)[:3]) or "fewer settings"
+        raise DataError(f"{folder}: holds a run of another recipe ({differing} differs); "
+            "choose another folder with --out, or remove it")
+    with atomic_write(path) as file: file.write(to_yaml(recipe))
 
 # %% ../nbs/api/26_stages.ipynb #ae5efb0d
 class Run:
@@ -60,75 +94,321 @@ class Run:
         report:Callable=print,     # Gets a line of text at every step worth telling
         seed:int|None=None,        # The recipe's first if None
     ):
-        self.recipe, self.folder, self.device, self.report = recipe, Path(folder or f"runs/{recipe.name}"), device, report
+        self.recipe, self.device, self.report = recipe, device, report
+        self.folder = Path(folder or f"runs/{recipe.name}")
+        self.work = self.folder/".work"
         self.seed = recipe.seeds[0] if seed is None else seed
-        self.rm, self.work = None, self.folder/".work"
-        kept = self.folder/"recipe.yaml"
-        if kept.exists() and (old := read_recipe(kept)) != recipe:
-            differs = [k for k, v in flat(settings(recipe)).items() if flat(settings(old)).get(k) != v]
-            raise DataError(f"{self.folder}: holds a run of another recipe ({', '.join(differs[:3]) or 'fewer settings'} differs); choose another folder with --out, or remove it")
-        with atomic_write(kept) as f: f.write(to_yaml(recipe))
+        self.rm = None
+        _claim(self.folder, recipe)
 
-    def stages(self) -> list[str]:
-        "The names of the reward models, in the order they are trained."
-        return ["base", *(["general"] if self.recipe.general.train else []), *self.recipe.custom.domains]
+# %% ../nbs/api/26_stages.ipynb #347d1c4a
+@patch
+def stages(self:Run) -> list[str]:
+    "The names of the reward models, in the order they are trained."
+    return ["base", *(["general"] if self.recipe.general.train else []), *self.recipe.custom.domains]
+
+# %% ../nbs/api/26_stages.ipynb #586177c5
+@patch
+def _note(self:Run, **entry) -> None:
+    "Add a line to the run's log"
+    line = json.dumps(dict(time=time.strftime("%F %T"), **entry))
+    with open(self.folder/"log.jsonl", "a", encoding="utf-8") as file: file.write(line + "\n")
 
 # %% ../nbs/api/26_stages.ipynb #74e2bed0
 @patch
-def _note(self:Run, **line) -> None:
-    "Add a line to the run's log"
-    with open(self.folder/"log.jsonl", "a", encoding="utf-8") as f: f.write(json.dumps(dict(time=time.strftime("%F %T"), **line)) + "\n")
+def _new_model(self:Run) -> RewardModel:
+    "The trunk that the recipe names, with the adapter that nothing was taught"
+    base = self.recipe.base
+    rm = RewardModel(base.name, base.quantize, self.recipe.lora, base.pooling, base.template, base.max_length,
+        base.dtype, self.device, self.seed, layers=base.layers).add_adapter("base")
+    if base.recompute: rm.checkpoint_activations()
+    return rm
 
+# %% ../nbs/api/26_stages.ipynb #0e5defe7
+@patch
+def _tell_model(self:Run) -> None:
+    "Report which model was loaded, and how"
+    rm, reason = self.rm, "its rewards would change" if self.rm.is_decoder else "an encoder"
+    if not rm.trees: self.report(f"base      takes no tree attention ({reason}); texts are fed whole, "
+        "each different one once, in batches of like length")
+    bits, precision = "4-bit NF4" if self.recipe.base.quantize else "unquantized", str(rm.dtype).removeprefix("torch.")
+    self.report(f"base      {rm.base.name} from {rm.base.source}, {bits} on {rm.device.type}, {precision}; "
+        f"{rm.trainable():,} trained weights per adapter")
+
+# %% ../nbs/api/26_stages.ipynb #9445afba
 @patch
 def model(self:Run) -> RewardModel:
     "The trunk of this run, loaded when it is first needed."
     if self.rm is None:
-        b = self.recipe.base
-        self.rm = RewardModel(b.name, b.quantize, self.recipe.lora, b.pooling, b.template, b.max_length, b.dtype, self.device, self.seed, layers=b.layers).add_adapter("base")
-        if b.recompute: self.rm.checkpoint_activations()
-        if not self.rm.trees: self.report(f"base      takes no tree attention ({'an encoder' if not self.rm.is_decoder else 'its rewards would change'}); texts are fed whole, each different one once, in batches of like length")
-        self.report(f"base      {self.rm.base.name} from {self.rm.base.source}, {'4-bit NF4' if b.quantize else 'unquantized'} on {self.rm.device.type}, {str(self.rm.dtype).removeprefix('torch.')}; {self.rm.trainable():,} trained weights an adapter")
+        self.rm = self._new_model()
+        self._tell_model()
     return self.rm
+
+# %% ../nbs/api/26_stages.ipynb #2c0cbf40
+@patch
+def _general_sets(self:Run) -> dict:
+    "The general training records by name"
+    general = self.recipe.general
+    return {name: load_records(find(path), general.rows) for name, path in general.train.items()}
+
+# %% ../nbs/api/26_stages.ipynb #c7997079
+@patch
+def _domain_sets(self:Run, stage:str) -> dict:
+    "The training records of a domain, or of all domains that are trained together"
+    custom = self.recipe.custom
+    domains = custom.domains if stage == "together" else [stage]
+    sets = {domain: domain_records(custom.train, domain, self.work, custom.rows) for domain in domains}
+    return {"all domains": joint_records(sets)} if self._is_joint(stage) else sets
+
+@patch
+def _is_joint(self:Run, stage:str) -> bool: return stage == "together" and self.recipe.custom.sharing == "joint"
+
+# %% ../nbs/api/26_stages.ipynb #728f519f
+def _judged_alike(data, heads:int):
+    "General records with their score for every head"
+    return Dataset.from_list([dict(text=record["text"], prompt=record["prompt"],
+                                   score=[[score] * heads for score in record["score"]]) for record in data])
+
+# %% ../nbs/api/26_stages.ipynb #1d802683
+_REPLAYED = " (replayed)" # at the end of a set's name
+
+@patch
+def _replayed_sets(self:Run, stage:str) -> dict:
+    "The share of each general set that a customized stage sees again"
+    custom, sets = self.recipe.custom, {}
+    for name, data in self.training_sets("general").items() if custom.replay else ():
+        chosen = random.Random(self.seed).sample(range(len(data)), round(custom.replay * len(data)))
+        again = data.select(sorted(chosen))
+        sets[name + _REPLAYED] = _judged_alike(again, len(custom.domains)) if self._is_joint(stage) else again
+    return sets
+
+# %% ../nbs/api/26_stages.ipynb #5162eaaf
+@patch
+def _in_template(self:Run, stage:str, sets:dict) -> dict:
+    "The same sets in the recipe's template"
+    template, rewritten = self.recipe.base.template, {}
+    for name, data in sets.items():
+        rewritten[name], count = to_one_template(data, template)
+        if count: self.report(f"{stage:9} {count} records of {name} rewritten into the {template} template")
+    return rewritten
 
 # %% ../nbs/api/26_stages.ipynb #eaa73d46
 @patch
 def training_sets(self:Run, stage:str) -> dict:
     "The records of a stage by name, in one template."
-    r = self.recipe
-    if stage == "general": sets = {name: load_records(find(p), r.general.rows) for name, p in r.general.train.items()}
-    else: sets = {d: domain_records(r.custom.train, d, self.work, r.custom.rows) for d in (r.custom.domains if stage == "together" else [stage])}
-    joint = stage == "together" and r.custom.sharing == "joint"
-    if joint: sets = {"all domains": joint_records(sets)}
-    if stage != "general" and r.custom.replay:
-        for name, data in self.training_sets("general").items():
-            chosen = random.Random(self.seed).sample(range(len(data)), round(r.custom.replay * len(data)))
-            sets[f"{name} (replayed)"] = data.select(sorted(chosen))
-            if joint: sets[f"{name} (replayed)"] = _for_heads(sets[f"{name} (replayed)"], len(r.custom.domains))
-    for name, data in sets.items():
-        sets[name], n = to_one_template(data, r.base.template)
-        if n: self.report(f"{stage:9} {n} records of {name} rewritten into the {r.base.template} template")
-    return sets
+    general = stage == "general"
+    sets = self._general_sets() if general else self._domain_sets(stage) | self._replayed_sets(stage)
+    return self._in_template(stage, sets)
 
-def _for_heads(data, heads:int):
-    "General records judged alike by every head"
-    from datasets import Dataset
-    return Dataset.from_list([dict(text=r["text"], prompt=r["prompt"], score=[[s] * heads for s in r["score"]]) for r in data])
-
+# %% ../nbs/api/26_stages.ipynb #615924d4
 @patch
 def test_sets(self:Run) -> dict:
     "The records to measure on by name: each general set, each domain."
-    r = self.recipe
-    sets = {name: load_records(find(p), r.general.test_rows) for name, p in r.general.test.items()}
-    if r.custom.test: sets |= {d: domain_records(r.custom.test, d, self.work, r.custom.test_rows) for d in r.custom.domains}
-    return {name: to_one_template(data, r.base.template)[0] for name, data in sets.items()}
+    general, custom = self.recipe.general, self.recipe.custom
+    sets = {name: load_records(find(path), general.test_rows) for name, path in general.test.items()}
+    for domain in custom.domains if custom.test else ():
+        sets[domain] = domain_records(custom.test, domain, self.work, custom.test_rows)
+    return {name: to_one_template(data, self.recipe.base.template)[0] for name, data in sets.items()}
 
+# %% ../nbs/api/26_stages.ipynb #eedb322a
 @patch
 def files(self:Run, stage:str) -> dict:
     "SHA-256 of every file a stage learns from."
-    r = self.recipe
-    paths = list(r.general.train.values()) if stage == "general" or r.custom.replay else []
-    if stage != "general": paths.append(r.custom.train.replace("{domain}", stage))
-    return {p: file_sha256(find(p)) for p in paths}
+    general, custom = self.recipe.general, self.recipe.custom
+    paths = list(general.train.values()) if stage == "general" or custom.replay else []
+    if stage != "general": paths.append(custom.train.replace("{domain}", stage))
+    return {path: file_sha256(find(path)) for path in paths}
+
+# %% ../nbs/api/26_stages.ipynb #813e2cde
+@patch
+def _config(self:Run, stage:str) -> StageConfig:
+    "How a stage is trained"
+    return self.recipe.general if stage == "general" else self.recipe.custom
+
+# %% ../nbs/api/26_stages.ipynb #3eb0ab1b
+@patch
+def _tokens(self:Run, stage:str) -> tuple:
+    "What a stage learns from and what it watches, as tokens, and counts of the former"
+    rm, learned, watched, counts = self.rm, [], {}, Counter()
+    for name, data in self.training_sets(stage).items():
+        replayed = name.endswith(_REPLAYED)
+        learn, watch = split_validation(data, self.recipe.validation)
+        tokens, count = tokenize_records(learn, rm.tokenizer, rm.max_length, self.recipe.base.too_long)
+        learned.append(tokens if stage == "general" else self._marked(tokens, replayed))
+        counts.update(count)
+        if watch is not None and not replayed: watched[name] = tokenize_records(watch, rm.tokenizer, rm.max_length)[0]
+    return concatenate_datasets(learned), watched, dict(counts)
+
+# %% ../nbs/api/26_stages.ipynb #f8720387
+def _counts_line(
+    counts:dict, # Of what is learned from
+    trees:bool,  # Are prefixes shared?
+    watched:int, # Records for validation
+)->str:
+    "Tell people how much a stage has to learn from"
+    line = f"{counts['records']} records, {counts['texts']} texts, {counts['tokens']:,} tokens"
+    if trees: line += f" instead of {counts['unshared']:,}, prefixes shared"
+    if counts["truncated"] and not counts["dropped"]:
+        line += f", {counts['truncated']} texts too long and cut on the left"
+    if counts["dropped"]: line += f", {counts['dropped']} records too long and left out"
+    return line + (f"; {watched} records for validation" if watched else "")
+
+# %% ../nbs/api/26_stages.ipynb #44ddd451
+def _progress_line(
+    stage:str,
+    step:int, steps:int,    # Done, and in all
+    logs:dict,              # The trainer's, with loss and accuracy
+    seconds_per_step:float,
+)->str:
+    "How far a stage is"
+    minutes, seconds = divmod(int(seconds_per_step * (steps - step)), 60)
+    end = f"{minutes} min {seconds:02} s left" if step < steps else "done"
+    return f"{stage:9} step {step}/{steps}  loss {logs['loss']:.3f}  accuracy {logs['accuracy']:.2f}  {end}"
+
+# %% ../nbs/api/26_stages.ipynb #20e0ea30
+class _Progress(TrainerCallback):
+    "Tells how far a stage is: every log line to the run's log, some to the screen"
+    def __init__(self, run:Run, stage:str): self.run, self.stage = run, stage
+
+    def on_train_begin(self, args, state, control, **kwargs):
+        self.start, self.first_step, self.told_step = time.time(), state.global_step, state.global_step
+
+# %% ../nbs/api/26_stages.ipynb #d8de16d8
+@patch
+def _is_due(self:_Progress, state) -> bool:
+    "Is there something to tell now?"
+    step = state.global_step
+    if step == self.first_step: return False
+    return sys.stdout.isatty() or step >= state.max_steps or step - self.told_step >= state.max_steps / 10
+
+# %% ../nbs/api/26_stages.ipynb #00b26ec1
+@patch
+def _tell(self:_Progress, state, logs:dict) -> None:
+    "Print the line"
+    step, steps, live = state.global_step, state.max_steps, sys.stdout.isatty()
+    self.told_step = step
+    line = _progress_line(self.stage, step, steps, logs, (time.time() - self.start) / (step - self.first_step))
+    print(("\r\033[K" if live else "") + line, end="\n" if not live or step >= steps else "", flush=True)
+
+# %% ../nbs/api/26_stages.ipynb #5be5d6bc
+def _numbers(logs:dict) -> dict:
+    "The entries of a log line that are numbers"
+    return {name: value for name, value in logs.items() if isinstance(value, (int, float))}
+
+# %% ../nbs/api/26_stages.ipynb #cd5350c0
+@patch
+def on_log(self:_Progress, args, state, control, logs:dict|None=None, **kwargs) -> None:
+    "What the trainer calls at each log line"
+    if not state.is_world_process_zero or not logs: return
+    rounded = {name: round(value, 6) for name, value in _numbers(logs).items()}
+    self.run._note(stage=self.stage, step=state.global_step, **rounded)
+    if "accuracy" in logs and self._is_due(state): self._tell(state, logs)
+
+# %% ../nbs/api/26_stages.ipynb #0601e002
+@patch
+def _parent(self:Run, stage:str) -> str:
+    "The adapter that a stage starts from"
+    start = "base" if stage == "general" else self.recipe.custom.start
+    return start if start in self.rm.adapters else "base"
+
+# %% ../nbs/api/26_stages.ipynb #b74d32cd
+@patch
+def _begin(self:Run, stage:str, parent:str) -> None:
+    "Put the adapter on the trunk that is to be trained, with one head per domain where they share it"
+    if stage in self.rm.adapters: return
+    self.rm.add_adapter(stage, like=parent)
+    if self._is_joint(stage): self.rm.widen(len(self.recipe.custom.domains))
+
+# %% ../nbs/api/26_stages.ipynb #eae6d120
+@patch
+def _trainer(self:Run, stage:str) -> tuple:
+    "The trainer of a stage, and counts of what it learns from"
+    config, (learned, watched, counts) = self._config(stage), self._tokens(stage)
+    steps = -(-counts["records"] // config.batch_size)
+    args = training_arguments(self.work/f"{stage}-checkpoints", self.rm, steps, config.epochs, config.learning_rate,
+        config.batch_size, config.warmup, evaluations=4 if watched else 0, seed=self.seed)
+    trainer = RewardTrainer(self.rm.use(stage), args, learned, watched or None, config.token_budget, **config.losses)
+    trainer.remove_callback(PrinterCallback)
+    trainer.add_callback(_Progress(self, stage))
+    return trainer, counts
+
+# %% ../nbs/api/26_stages.ipynb #8672699a
+@patch
+def _fit(self:Run, trainer:RewardTrainer, stage:str) -> None:
+    "Train, from the last checkpoint on where there is one"
+    checkpoint = last_checkpoint(trainer.args.output_dir)
+    if checkpoint: self.report(f"{stage:9} goes on at {Path(checkpoint).name.replace('-', ' ')}")
+    trainer.train(resume_from_checkpoint=checkpoint)
+
+# %% ../nbs/api/26_stages.ipynb #9d32f8ea
+@patch
+def _parent_card(self:Run, parent:str) -> dict:
+    "What an artefact says of the model it started from"
+    if not (self.folder/parent).is_dir(): return dict(name=parent)
+    return dict(name=parent, weights_sha256=read_card(self.folder/parent)["weights_sha256"])
+
+# %% ../nbs/api/26_stages.ipynb #15c2c894
+@patch
+def _keep(self:Run, stage:str, trainer:RewardTrainer, parent:str, counts:dict, seconds:float) -> None:
+    "Write the artefact of a stage that is trained, with its lineage, and remove its checkpoints"
+    lineage = self._parent_card(parent)
+    if trainer.is_world_process_zero():
+        history = [_numbers(logs) for logs in trainer.state.log_history]
+        self.rm.use(stage).save(self.folder/stage, recipe=settings(self.recipe), data=self.files(stage), parent=lineage,
+            seed=self.seed, counts=counts, seconds=round(seconds, 1), history=history)
+        shutil.rmtree(trainer.args.output_dir, ignore_errors=True)
+    trainer.accelerator.wait_for_everyone()
+
+# %% ../nbs/api/26_stages.ipynb #34ea6c82
+@patch
+def _anchors(self:Run, ids:list, replayed:bool) -> list[list[float]]:
+    "The general model's rewards of replayed records' texts; NaN for those of the domain"
+    texts = [text for record in ids for text in record] if replayed else []
+    rewards = iter(score_tokens(self.rm.use("general"), texts).tolist() if replayed else [])
+    return [[next(rewards, float("nan")) for _ in record] for record in ids]
+
+# %% ../nbs/api/26_stages.ipynb #3ecad516
+@patch
+def _marked(self:Run, tokens, replayed:bool):
+    "A set's tokens with what the customized stage's losses ask of each record: is it imitated, and its anchors"
+    custom = self.recipe.custom
+    if custom.losses["imitation"]:
+        imitated = custom.imitate in ("both", "general" if replayed else "custom")
+        tokens = tokens.add_column("imitate", [imitated] * len(tokens))
+    if custom.losses["anchoring"]: tokens = tokens.add_column("anchor", self._anchors(tokens["input_ids"], replayed))
+    return tokens
+
+# %% ../nbs/api/26_stages.ipynb #f357395e
+@patch
+def _training_of(self:Run, stage:str) -> str:
+    "The name of the training that makes a stage's model: its own, or the one that domains share"
+    shared = stage in self.recipe.custom.domains and self.recipe.custom.sharing != "apart"
+    return "together" if shared else stage
+
+# %% ../nbs/api/26_stages.ipynb #55c53369
+@patch
+def _models_of(self:Run, training:str) -> list[str]:
+    "The reward models that come out of a training"
+    return self.recipe.custom.domains if training == "together" else [training]
+
+# %% ../nbs/api/26_stages.ipynb #b80dda9e
+@patch
+def _settle(self:Run, training:str, parent:str) -> None:
+    "From the adapter that was trained to those that are kept"
+    models, alpha = self._models_of(training), self.recipe.custom.blend
+    if self._is_joint(training): self.rm.use(training).split_heads(models)
+    elif training == "together":
+        for domain in models: self.rm.add_adapter(domain, like=training)
+    if training == "general" or alpha == 1: return
+    for domain in models: set_blend(self.rm, parent, domain, alpha, domain)
+
+# %% ../nbs/api/26_stages.ipynb #a7d7330e
+@patch
+def _take(self:Run, stage:str) -> Path:
+    "Put a finished stage's adapter on the trunk"
+    if stage not in self.rm.adapters: self.rm.add_adapter(stage).load_weights(self.folder/stage)
+    self.report(f"{stage:9} is there already")
+    return self.folder/stage
 
 # %% ../nbs/api/26_stages.ipynb #797c7dfd
 @patch
@@ -136,100 +416,18 @@ def train_stage(self:Run,
     stage:str, # "general" or a domain
 )->Path: # The artefact
     "Train a stage, or take it as it was left."
-    artefact, rm = self.folder/stage, self.model()
-    if (artefact/"reward_model.json").exists():
-        if stage not in rm.adapters: rm.add_adapter(stage).load_weights(artefact)
-        self.report(f"{stage:9} is there already")
-        return artefact
-    config, parent = (self.recipe.general, "base") if stage == "general" else (self.recipe.custom, self.recipe.custom.start)
-    parent = parent if parent in rm.adapters else "base"
-    domains = self.recipe.custom.domains
-    shared = stage in domains and self.recipe.custom.sharing != "apart"
-    name, kept = ("together", domains) if shared else (stage, [stage])
-    if name not in rm.adapters:
-        rm.add_adapter(name, like=parent)
-        if shared and self.recipe.custom.sharing == "joint": rm.widen(len(domains))
-    trainer, counts, n_valid = self._trainer(name, config)
-    self.report(f"{stage:9} {counts['records']} records, {counts['texts']} texts, {counts['tokens']:,} tokens" + (f" instead of {counts['unshared']:,}, prefixes shared" if rm.trees else "") + (f", {counts['truncated']} texts too long and cut on the left" if counts["truncated"] and not counts["dropped"] else "") + (f", {counts['dropped']} records too long and left out" if counts["dropped"] else "") + (f"; {n_valid} records for validation" if n_valid else ""))
+    rm, training = self.model(), self._training_of(stage)
+    if (self.folder/stage/"reward_model.json").exists(): return self._take(stage)
+    parent = self._parent(stage)
+    self._begin(training, parent)
+    trainer, counts = self._trainer(training)
+    watched = sum(map(len, (trainer.eval_dataset or {}).values()))
+    self.report(f"{stage:9} {_counts_line(counts, rm.trees, watched)}")
     start = time.time()
-    if resume := last_checkpoint(trainer.args.output_dir): self.report(f"{stage:9} goes on at {Path(resume).name.replace('-', ' ')}")
-    trainer.train(resume_from_checkpoint=resume)
-    self._settle(name, kept, parent)
-    for d in kept: self._keep(d, trainer, parent, counts, time.time() - start)
-    return artefact
-
-@patch
-def _settle(self:Run, name:str, kept:list[str], parent:str) -> None:
-    "From the adapter that was trained to those that are kept: a head each, and as far from the parent as the recipe says"
-    if name == "together":
-        if self.recipe.custom.sharing == "joint": self.rm.use(name).split_heads(kept)
-        else:
-            for d in kept: self.rm.add_adapter(d, like=name)
-    if kept != ["general"] and self.recipe.custom.blend < 1:
-        for d in kept: set_blend(self.rm, parent, d, self.recipe.custom.blend, d)
-
-# %% ../nbs/api/26_stages.ipynb #3eb0ab1b
-@patch
-def _trainer(self:Run, stage:str, config:StageConfig):
-    "The trainer of a stage, its counts, and how many validation records it watches"
-    from datasets import concatenate_datasets
-    from transformers import PrinterCallback
-    rm, parts, valid, counts = self.rm.use(stage), [], {}, {}
-    for name, data in self.training_sets(stage).items():
-        learn, watch = split_validation(data, self.recipe.validation)
-        tokens, n = tokenize_records(learn, rm.tokenizer, rm.max_length, self.recipe.base.too_long)
-        if isinstance(config, CustomConfig): tokens = self._mark(tokens, "(replayed)" in name, config)
-        parts.append(tokens); counts = {k: counts.get(k, 0) + v for k, v in n.items()}
-        if watch is not None and "(replayed)" not in name: valid[name] = tokenize_records(watch, rm.tokenizer, rm.max_length)[0]
-    steps = -(-counts["records"] // config.batch_size)
-    args = training_arguments(self.work/f"{stage}-checkpoints", rm, steps, config.epochs, config.learning_rate, config.batch_size,
-                              config.warmup, evaluations=4 if valid else 0, seed=self.seed)
-    trainer = RewardTrainer(rm.use(stage), args, concatenate_datasets(parts), valid or None, config.token_budget, **config.losses)
-    trainer.remove_callback(PrinterCallback); trainer.add_callback(self._progress(stage))
-    return trainer, counts, sum(map(len, valid.values()))
-
-@patch
-def _mark(self:Run, tokens, replayed:bool, config:CustomConfig):
-    "Say of each record whether it is imitated, and what the general model thinks of it where that is to be held on to"
-    if config.losses["imitation"]: tokens = tokens.add_column("imitate", [config.imitate in ("both", "general" if replayed else "custom")] * len(tokens))
-    if config.losses["anchoring"]:
-        ids = tokens["input_ids"]
-        rewards = iter(score_tokens(self.rm.use("general"), [t for texts in ids for t in texts]).tolist() if replayed else [])
-        tokens = tokens.add_column("anchor", [[next(rewards, float("nan")) for _ in texts] for texts in ids])
-    return tokens
-
-@patch
-def _keep(self:Run, stage:str, trainer, parent:str, counts:dict, seconds:float) -> Path:
-    "Write the artefact of a stage that is trained, with its lineage, and remove its checkpoints"
-    parent_card = dict(name=parent, weights_sha256=read_card(self.folder/parent)["weights_sha256"]) if (self.folder/parent).is_dir() else dict(name=parent)
-    if trainer.is_world_process_zero():
-        history = [{k: v for k, v in line.items() if isinstance(v, (int, float))} for line in trainer.state.log_history]
-        self.rm.use(stage).save(self.folder/stage, recipe=settings(self.recipe), data=self.files(stage), parent=parent_card, seed=self.seed, counts=counts, seconds=round(seconds, 1), history=history)
-        shutil.rmtree(trainer.args.output_dir, ignore_errors=True)
-    trainer.accelerator.wait_for_everyone()
+    self._fit(trainer, stage)
+    self._settle(training, parent)
+    for model in self._models_of(training): self._keep(model, trainer, parent, counts, time.time() - start)
     return self.folder/stage
-
-# %% ../nbs/api/26_stages.ipynb #20e0ea30
-@patch
-def _progress(self:Run, stage:str):
-    "A callback that tells how far a stage is"
-    import sys
-    from transformers import TrainerCallback
-    run, begin = self, {}
-    class Progress(TrainerCallback):
-        def on_train_begin(self, args, state, control, **kw): begin.update(time=time.time(), step=state.global_step, told=state.global_step)
-        def on_log(self, args, state, control, logs=None, **kw):
-            if not state.is_world_process_zero or not logs: return
-            run._note(stage=stage, step=state.global_step, **{k: round(v, 6) for k, v in logs.items() if isinstance(v, (int, float))})
-            done, last = state.global_step - begin["step"], state.global_step >= state.max_steps
-            if "accuracy" not in logs or not done: return
-            live = sys.stdout.isatty()
-            if not live and not last and state.global_step - begin["told"] < state.max_steps / 10: return
-            begin["told"] = state.global_step
-            left = (time.time() - begin["time"]) / done * (state.max_steps - state.global_step)
-            text = f"{stage:9} step {state.global_step}/{state.max_steps}  loss {logs['loss']:.3f}  accuracy {logs['accuracy']:.2f}  " + (f"{int(left // 60)} min {int(left % 60):02} s left" if not last else "done")
-            print(("\r\033[K" if live else "") + text, end="" if live and not last else "\n", flush=True)
-    return Progress()
 
 # %% ../nbs/api/26_stages.ipynb #7244cc8f
 @patch
