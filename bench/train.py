@@ -58,7 +58,7 @@ def trl(a, grouped: bool):
 def trees(a, advise: bool = True, imitation: float = 0.0):
     import tempfile
     import custom_rm.model
-    if not advise: custom_rm.model.keep_freed_memory = lambda: False
+    if not advise: custom_rm.trunk.keep_freed_memory = lambda: False
     from datasets import Dataset, disable_progress_bars
     from transformers import PrinterCallback
     from custom_rm.packing import tokenize_records

@@ -6,60 +6,15 @@
 __all__ = ['read_card', 'load']
 
 # %% ../nbs/api/16_artefact.ipynb #cdf57dc8
-import json, shutil
-from dataclasses import asdict
-from datetime import date
+import json
 from pathlib import Path
 import torch
 
 # %% ../nbs/api/16_artefact.ipynb #23dc1a4f
-from .core import atomic_write, DataError, file_sha256, patch, quietly, versions
+from .core import DataError
 from .fetch import Base, fetch_model
 from .model import LoRA, RewardModel
-from .trunk import device_name, find_device
-
-# %% ../nbs/api/16_artefact.ipynb #5c3f1341
-def _base_card(rm:RewardModel) -> dict:
-    "Which base, and how it was loaded"
-    base = {k: v for k, v in asdict(rm.base).items() if k != "path"}
-    base.update(quantize=rm.quantize, dtype=str(rm.dtype).removeprefix("torch."))
-    return base | (dict(layers=rm.layers) if rm.layers else {})
-
-# %% ../nbs/api/16_artefact.ipynb #8800df98
-def _card(rm:RewardModel, name:str, weights:Path, info:dict) -> dict:
-    "What an artefact says of itself"
-    return dict(format=1, name=name, base=_base_card(rm), template=rm.template, pooling=rm.pooling,
-                max_length=rm.max_length, lora=asdict(rm.lora), **info, weights_sha256=file_sha256(weights),
-                device=device_name(rm.device), versions=versions(), date=str(date.today()))
-
-# %% ../nbs/api/16_artefact.ipynb #1fdb97b9
-def _write(rm:RewardModel, partial:Path, name:str, info:dict) -> None:
-    "The adapter in use with its head, the tokenizer and the card, into a folder"
-    rm.save_weights(partial)
-    quietly(rm.tokenizer.save_pretrained, partial)
-    card = _card(rm, name, partial/"adapter_model.safetensors", info)
-    with atomic_write(partial/"reward_model.json") as f: json.dump(card, f, indent=1, ensure_ascii=False)
-
-# %% ../nbs/api/16_artefact.ipynb #5bd69b44
-@patch
-def save(self:RewardModel,
-    folder:str|Path, # Appears only when complete; an older artefact there is replaced
-    **info,          # More for reward_model.json: recipe, data, parent, metrics …
-)->Path: # The folder
-    "Write the adapter in use as an artefact. Raises `DataError` where the disk is full or can't be written."
-    folder = Path(folder)
-    partial = folder.with_name(f".{folder.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    try:
-        _write(self, partial, folder.name, info)
-        shutil.rmtree(folder, ignore_errors=True)
-        partial.rename(folder)
-    except Exception as e: # safetensors has an exception of its own for a full disk
-        shutil.rmtree(partial, ignore_errors=True)
-        if not isinstance(e, OSError) and "No space left" not in str(e): raise
-        said = getattr(e, "strerror", None) or e
-        raise DataError(f"{folder}: can't be written ({said}); free some space or choose another place") from None
-    return folder
+from .trunk import find_device
 
 # %% ../nbs/api/16_artefact.ipynb #aa6b0231
 def read_card(

@@ -6,8 +6,9 @@
 __all__ = ['LoRA', 'RewardModel']
 
 # %% ../nbs/api/15_model.ipynb #820eef63
-import inspect, warnings
-from dataclasses import dataclass, field
+import inspect, json, shutil, warnings
+from dataclasses import asdict, dataclass, field
+from datetime import date
 from functools import cache
 from pathlib import Path
 import torch
@@ -15,12 +16,12 @@ from torch import nn, Tensor
 
 # %% ../nbs/api/15_model.ipynb #0fe9a932
 from .attention import register
-from .core import choose, DataError, patch, quietly
+from .core import atomic_write, choose, DataError, file_sha256, patch, quietly, versions
 from .fetch import Base
 from .losses import imitation_loss
 from .packing import pack, pad_texts, to_imitate
 from .pooling import pool, POOLINGS
-from .trunk import head_name, load_trunk
+from .trunk import device_name, head_name, load_trunk
 
 # %% ../nbs/api/15_model.ipynb #720f0572
 @dataclass
@@ -376,3 +377,46 @@ def checkpoint_activations(self:RewardModel) -> None:
     model = self.bare_trunk()
     quietly(model.gradient_checkpointing_enable, {"use_reentrant": False})
     model.enable_input_require_grads()
+
+# %% ../nbs/api/15_model.ipynb #5c3f1341
+def _base_card(rm:RewardModel) -> dict:
+    "Which base, and how it was loaded"
+    base = {k: v for k, v in asdict(rm.base).items() if k != "path"}
+    base.update(quantize=rm.quantize, dtype=str(rm.dtype).removeprefix("torch."))
+    return base | (dict(layers=rm.layers) if rm.layers else {})
+
+# %% ../nbs/api/15_model.ipynb #8800df98
+def _card(rm:RewardModel, name:str, weights:Path, info:dict) -> dict:
+    "What an artefact says of itself"
+    return dict(format=1, name=name, base=_base_card(rm), template=rm.template, pooling=rm.pooling,
+                max_length=rm.max_length, lora=asdict(rm.lora), **info, weights_sha256=file_sha256(weights),
+                device=device_name(rm.device), versions=versions(), date=str(date.today()))
+
+# %% ../nbs/api/15_model.ipynb #1fdb97b9
+def _write(rm:RewardModel, partial:Path, name:str, info:dict) -> None:
+    "The adapter in use with its head, the tokenizer and the card, into a folder"
+    rm.save_weights(partial)
+    quietly(rm.tokenizer.save_pretrained, partial)
+    card = _card(rm, name, partial/"adapter_model.safetensors", info)
+    with atomic_write(partial/"reward_model.json") as f: json.dump(card, f, indent=1, ensure_ascii=False)
+
+# %% ../nbs/api/15_model.ipynb #5bd69b44
+@patch
+def save(self:RewardModel,
+    folder:str|Path, # Appears only when complete; an older artefact there is replaced
+    **info,          # More for reward_model.json: recipe, data, parent, metrics …
+)->Path: # The folder
+    "Write the adapter in use as an artefact. Raises `DataError` where the disk is full or can't be written."
+    folder = Path(folder)
+    partial = folder.with_name(f".{folder.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    try:
+        _write(self, partial, folder.name, info)
+        shutil.rmtree(folder, ignore_errors=True)
+        partial.rename(folder)
+    except Exception as e: # safetensors has an exception of its own for a full disk
+        shutil.rmtree(partial, ignore_errors=True)
+        if not isinstance(e, OSError) and "No space left" not in str(e): raise
+        said = getattr(e, "strerror", None) or e
+        raise DataError(f"{folder}: can't be written ({said}); free some space or choose another place") from None
+    return folder
