@@ -5,13 +5,13 @@
 # %% auto #0
 __all__ = ['Scorer', 'texts_of', 'score_file', 'reward_function']
 
-# %% ../nbs/api/28_scoring.ipynb #cea62abd
+# %% ../nbs/api/28_scoring.ipynb #5903e0f7
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, islice
 from pathlib import Path
 import numpy as np
 
-# %% ../nbs/api/28_scoring.ipynb #1514e100
+# %% ../nbs/api/28_scoring.ipynb #d177ebf5
 from .artefact import load, read_card
 from .convert import chat_text
 from .core import DataError, patch
@@ -19,13 +19,13 @@ from .model import RewardModel
 from .records import read_json, TEMPLATES, to_template, write_json
 from .scorer import score_texts
 
-# %% ../nbs/api/28_scoring.ipynb #b5ad5ebe
+# %% ../nbs/api/28_scoring.ipynb #e5fb3752
 def _scales(folders:list, names:list[str]) -> dict:
     "(temperature, offset) of each artefact that was calibrated"
     kept = [read_card(f).get("calibration") for f in folders]
     return {n: (c["temperature"], c["offset"]) for n, c in zip(names, kept) if c}
 
-# %% ../nbs/api/28_scoring.ipynb #0e3f611c
+# %% ../nbs/api/28_scoring.ipynb #2a625864
 class Scorer:
     "One base model, one reward model or many on it, and the ways to ask them"
     def __init__(self,
@@ -46,7 +46,7 @@ class Scorer:
         rm = load(*folders, device=device, quantize=quantize)
         return cls(rm, _scales(folders, rm.adapters))
 
-# %% ../nbs/api/28_scoring.ipynb #d6f2fe3e
+# %% ../nbs/api/28_scoring.ipynb #ab2bcbb4
 def _items(prompt:str|list, responses:list) -> list:
     "A prompt with each of its responses. Raises `DataError` for a response that is no text"
     if wrong := [r for r in responses if not isinstance(r, str)]:
@@ -54,14 +54,14 @@ def _items(prompt:str|list, responses:list) -> list:
     if isinstance(prompt, str): return [TEMPLATES["dsp"].format(prompt=prompt, response=r) for r in responses]
     return [[*prompt, dict(role="assistant", content=r)] for r in responses]
 
-# %% ../nbs/api/28_scoring.ipynb #1328145d
+# %% ../nbs/api/28_scoring.ipynb #34aaad5a
 def _item_text(item, where:str, template:str) -> str:
     "An item as a text in the template. Raises `DataError` for anything that is none"
     if isinstance(item, list): item = chat_text(item, where)
     if not isinstance(item, str): raise DataError(f"{where}: is {item!r:.60}; give a text or a list of messages")
     return to_template(item, template)
 
-# %% ../nbs/api/28_scoring.ipynb #20bd4067
+# %% ../nbs/api/28_scoring.ipynb #44f6ea00
 @patch
 def as_texts(self:Scorer,
     items:list|None=None, # Texts in any known template, or lists of chat messages
@@ -74,7 +74,7 @@ def as_texts(self:Scorer,
     if items is None: items = _items(prompt, responses)
     return [_item_text(item, f"item {i}", self.rm.template) for i, item in enumerate(items, 1)]
 
-# %% ../nbs/api/28_scoring.ipynb #687b34ed
+# %% ../nbs/api/28_scoring.ipynb #d70fafbb
 @patch
 def score(self:Scorer,
     items:list|None=None,      # Texts or lists of messages, as for `as_texts`
@@ -89,7 +89,7 @@ def score(self:Scorer,
     table = score_texts(self.rm, self.as_texts(items, prompt, responses), names, budget, progress).T
     return table[:, 0] if len(names) == 1 else table
 
-# %% ../nbs/api/28_scoring.ipynb #851f1b04
+# %% ../nbs/api/28_scoring.ipynb #cbfd0521
 @patch
 def _only(self:Scorer) -> str:
     "The name of the only reward model"
@@ -97,7 +97,7 @@ def _only(self:Scorer) -> str:
         raise DataError(f"there are several reward models ({', '.join(self.names)}); say which by name")
     return self.names[0]
 
-# %% ../nbs/api/28_scoring.ipynb #739acf9e
+# %% ../nbs/api/28_scoring.ipynb #eaf58267
 @patch
 def probability(self:Scorer,
     rewards:np.ndarray,   # From `score`, of one reward model
@@ -107,7 +107,7 @@ def probability(self:Scorer,
     t, offset = self.scale[name or self._only()]
     return 1 / (1 + np.exp(-(np.asarray(rewards) - offset) / t))
 
-# %% ../nbs/api/28_scoring.ipynb #509d7d9a
+# %% ../nbs/api/28_scoring.ipynb #b29167ce
 @patch
 def rank(self:Scorer,
     prompt:str|list,    # A question, or chat messages before the answer
@@ -118,7 +118,7 @@ def rank(self:Scorer,
     rewards = self.score(prompt=prompt, responses=responses, names=[name or self._only()])
     return np.argsort(-rewards, kind="stable").tolist()
 
-# %% ../nbs/api/28_scoring.ipynb #9ed0f9bf
+# %% ../nbs/api/28_scoring.ipynb #b8bf97fb
 @patch
 def best_of_n(self:Scorer,
     prompt:str|list,    # A question, or chat messages before the answer
@@ -129,7 +129,7 @@ def best_of_n(self:Scorer,
     if not responses: raise DataError("no responses to choose from")
     return responses[self.rank(prompt, responses, name)[0]]
 
-# %% ../nbs/api/28_scoring.ipynb #82cadb0c
+# %% ../nbs/api/28_scoring.ipynb #c77fa708
 @patch
 def compare(self:Scorer,
     prompt:str|list,    # A question, or chat messages before the answer
@@ -142,13 +142,13 @@ def compare(self:Scorer,
     reward_a, reward_b = self.score(prompt=prompt, responses=[a, b], names=[name])
     return float(1 / (1 + np.exp(-(reward_a - reward_b) / self.scale[name][0])))
 
-# %% ../nbs/api/28_scoring.ipynb #c08c1ff0
+# %% ../nbs/api/28_scoring.ipynb #b9c7f9b1
 def _blocks(items:Iterable, size:int) -> Iterator[list]:
     "Consecutive items, so many together"
     items = iter(items)
     while block := list(islice(items, size)): yield block
 
-# %% ../nbs/api/28_scoring.ipynb #ad88b193
+# %% ../nbs/api/28_scoring.ipynb #afae8246
 @patch
 def stream(self:Scorer,
     items:Iterable,   # Texts or lists of messages, any number
@@ -158,19 +158,19 @@ def stream(self:Scorer,
     "Score without holding everything."
     for held in _blocks(items, block): yield from self.score(held, names=names)
 
-# %% ../nbs/api/28_scoring.ipynb #93d001c4
+# %% ../nbs/api/28_scoring.ipynb #119416ac
 def _are_texts(value) -> bool:
     "Whether this is a list of texts and nothing else"
     return isinstance(value, list) and all(isinstance(x, str) for x in value)
 
-# %% ../nbs/api/28_scoring.ipynb #3f99cafa
+# %% ../nbs/api/28_scoring.ipynb #66bd102a
 def _answers(row:dict):
     "The answers of a row in a list, unless they are something else altogether"
     answers = row.get("responses", row.get("response"))
     if isinstance(answers, dict): return list(answers.values())
     return [answers] if isinstance(answers, str) else answers
 
-# %% ../nbs/api/28_scoring.ipynb #df04251a
+# %% ../nbs/api/28_scoring.ipynb #06e9a2c4
 def texts_of(
     where:str,    # For messages, such as "answers.jsonl, line 3"
     value,        # A row
@@ -187,7 +187,7 @@ def texts_of(
     raise DataError(f"{where}: is not something to score; give a text, {{\"text\": …}}, "
                     "or {\"prompt\": …, \"response\" or \"responses\": …}")
 
-# %% ../nbs/api/28_scoring.ipynb #eca8365e
+# %% ../nbs/api/28_scoring.ipynb #0692fc77
 def _row(texts:list[str], table:np.ndarray, names:list[str]) -> dict:
     "A row as it is written; the table has shape (texts, reward models)"
     rewards = table[:, 0].tolist()
@@ -195,7 +195,7 @@ def _row(texts:list[str], table:np.ndarray, names:list[str]) -> dict:
     if len(names) > 1: row["by_model"] = {name: table[:, i].tolist() for i, name in enumerate(names)}
     return row | dict(text=texts)
 
-# %% ../nbs/api/28_scoring.ipynb #10805612
+# %% ../nbs/api/28_scoring.ipynb #d2578e0a
 @patch
 def rows(self:Scorer,
     groups:list[list[str]], # Of each row its texts
@@ -205,7 +205,7 @@ def rows(self:Scorer,
     ends = np.cumsum([len(group) for group in groups])
     return [_row(group, part, self.names) for group, part in zip(groups, np.split(table, ends[:-1]))]
 
-# %% ../nbs/api/28_scoring.ipynb #8237d8a4
+# %% ../nbs/api/28_scoring.ipynb #6e581968
 def _record_batches(path:Path) -> Iterable:
     "The record batches of an Arrow stream, an Arrow file or a Parquet file"
     import pyarrow as pa, pyarrow.parquet as pq
@@ -214,7 +214,7 @@ def _record_batches(path:Path) -> Iterable:
     except pa.ArrowInvalid: file = pa.ipc.open_file(pa.memory_map(str(path)))
     return (file.get_batch(i) for i in range(file.num_record_batches))
 
-# %% ../nbs/api/28_scoring.ipynb #c2358c72
+# %% ../nbs/api/28_scoring.ipynb #1eea7e68
 def _read_columns(path:Path) -> Iterator:
     "(where, value) of each row of an Arrow or Parquet file"
     import pyarrow as pa
@@ -224,12 +224,12 @@ def _read_columns(path:Path) -> Iterator:
     except (pa.ArrowInvalid, OSError) as e:
         raise DataError(f"{path}: can't be read ({str(e).splitlines()[0][:120]})") from None
 
-# %% ../nbs/api/28_scoring.ipynb #d82d6c4e
+# %% ../nbs/api/28_scoring.ipynb #d30690e4
 def _read_rows(path:Path) -> Iterator:
     "(where, value) of each row of a file"
     return (_read_columns if path.suffix in (".arrow", ".parquet") else read_json)(path)
 
-# %% ../nbs/api/28_scoring.ipynb #3540e5f7
+# %% ../nbs/api/28_scoring.ipynb #298a39a3
 def _write_columns(target:Path, items:Iterable[dict], block:int=512) -> int:
     "Stream rows into an Arrow or Parquet file that appears only when complete; the first block says the columns"
     import pyarrow as pa, pyarrow.parquet as pq
@@ -245,7 +245,7 @@ def _write_columns(target:Path, items:Iterable[dict], block:int=512) -> int:
     finally: partial.unlink(missing_ok=True)
     return n
 
-# %% ../nbs/api/28_scoring.ipynb #d454488e
+# %% ../nbs/api/28_scoring.ipynb #b519c0ac
 def _scored(scorer:Scorer, rows:Iterable, block:int) -> Iterator[dict]:
     "Rows with their numbers and rewards, so many scored together"
     n = 0
@@ -253,7 +253,7 @@ def _scored(scorer:Scorer, rows:Iterable, block:int) -> Iterator[dict]:
         groups = [texts_of(where, value, scorer.rm.template) for where, value in held]
         for n, row in enumerate(scorer.rows(groups), n + 1): yield {"record": n, **row}
 
-# %% ../nbs/api/28_scoring.ipynb #ebba9916
+# %% ../nbs/api/28_scoring.ipynb #6d35d4ca
 def score_file(
     scorer:Scorer,   # All its reward models are asked
     source:str|Path, # .json, .jsonl, .gz of these, .arrow or .parquet
@@ -267,7 +267,7 @@ def score_file(
     write = write_json if target.suffix == ".jsonl" else _write_columns
     return write(target, _scored(scorer, _read_rows(source), block))
 
-# %% ../nbs/api/28_scoring.ipynb #60c79108
+# %% ../nbs/api/28_scoring.ipynb #8adaac30
 def _judge_rows(scorer:Scorer, names:list, prompts:list, completions:list) -> list:
     "The reward of each row by the reward model it names; None where none has that name"
     answers = [c if isinstance(c, str) else c[-1]["content"] for c in completions]
@@ -278,7 +278,7 @@ def _judge_rows(scorer:Scorer, names:list, prompts:list, completions:list) -> li
         for i, reward in zip(rows, score_texts(scorer.rm, texts, [name])[0]): rewards[i] = float(reward)
     return rewards
 
-# %% ../nbs/api/28_scoring.ipynb #b0a23eff
+# %% ../nbs/api/28_scoring.ipynb #09f1df8b
 def reward_function(
     folders:str|Path|list|Scorer, # Artefacts, or a `Scorer`
     domain_column:str|None=None,  # Column that names the reward model of each row
