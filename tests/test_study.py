@@ -167,6 +167,12 @@ def stored(tmp_path, monkeypatch):
     return read_study(here / "study.yaml"), tmp_path / "out", json.loads((here / "summary.json").read_text())
 
 
+def without_intervals(summary):
+    "Intervals of accuracies that are all right are wider today (Wilson's) than version 0.1.0 gave them"
+    if not isinstance(summary, dict): return summary
+    return {k: without_intervals(v) for k, v in summary.items() if k not in ("low", "high")}
+
+
 def test_stored_cells_are_still_read(stored):
     from custom_rm.study import run_study
     from custom_rm.summary import summarize
@@ -174,7 +180,7 @@ def test_stored_cells_are_still_read(stored):
     said = []
     assert len(run_study(study, folder, device="cpu", report=said.append)) == 28 and not said, said[:1]
     new = json.loads(json.dumps(summarize(study, folder)))
-    assert {k: new[k] for k in summary} == summary
+    assert without_intervals({k: new[k] for k in summary}) == without_intervals(summary)
 
 
 def test_a_loss_that_is_added_makes_no_cell_stale(stored, monkeypatch):
