@@ -12,8 +12,8 @@ from pathlib import Path
 from .core import quietly
 from .records import write_json
 
-# %% ../nbs/api/90_tiny.ipynb #b6f8ce9a
-_SPECIAL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"] # unknown, begins a text, ends and pads
+# %% ../nbs/api/90_tiny.ipynb #96f888cc
+_SPECIAL = dict(unk_token="<|endoftext|>", bos_token="<|im_start|>", eos_token="<|im_end|>")
 
 def _byte_bpe(texts:list[str], vocab_size:int):
     "A byte-level BPE of the `tokenizers` library"
@@ -21,7 +21,8 @@ def _byte_bpe(texts:list[str], vocab_size:int):
     bpe, byte_level = Tokenizer(models.BPE()), pre_tokenizers.ByteLevel
     bpe.pre_tokenizer, bpe.decoder = byte_level(add_prefix_space=False), decoders.ByteLevel()
     bpe.train_from_iterator(texts, trainers.BpeTrainer(
-        vocab_size=vocab_size, special_tokens=_SPECIAL, show_progress=False, initial_alphabet=byte_level.alphabet()))
+        vocab_size=vocab_size, special_tokens=list(_SPECIAL.values()), show_progress=False,
+        initial_alphabet=byte_level.alphabet()))
     return bpe
 
 # %% ../nbs/api/90_tiny.ipynb #2ec5f77c
@@ -31,11 +32,10 @@ def tiny_tokenizer(
 ): # A `transformers` fast tokenizer whose pad token is its eos token
     "Make a byte-level BPE tokenizer on the spot."
     from transformers import PreTrainedTokenizerFast
-    unknown, start, end = _SPECIAL
-    return PreTrainedTokenizerFast(tokenizer_object=_byte_bpe(texts, vocab_size), unk_token=unknown,
-                                   bos_token=start, eos_token=end, pad_token=end)
+    bpe = _byte_bpe(texts, vocab_size)
+    return PreTrainedTokenizerFast(tokenizer_object=bpe, **_SPECIAL, pad_token=_SPECIAL["eos_token"])
 
-# %% ../nbs/api/90_tiny.ipynb #ef48f1a5
+# %% ../nbs/api/90_tiny.ipynb #c5437877
 def _config(kind:str, hidden_size:int, **ids:int):
     "The configuration of two layers with four heads"
     import transformers as tf
@@ -46,7 +46,7 @@ def _config(kind:str, hidden_size:int, **ids:int):
     return dict(llama=tf.LlamaConfig, qwen2=tf.Qwen2Config, mistral=tf.MistralConfig)[kind](
         **ids, **size, num_key_value_heads=2, initializer_range=0.2, tie_word_embeddings=kind != "mistral")
 
-# %% ../nbs/api/90_tiny.ipynb #bcda4ddf
+# %% ../nbs/api/90_tiny.ipynb #293184bb
 def _random_model(config):
     "A model whose weights come from torch's random numbers"
     import transformers as tf
@@ -54,7 +54,7 @@ def _random_model(config):
     if config.model_type == "gpt2": return tf.GPT2LMHeadModel(config)
     return tf.AutoModelForCausalLM.from_config(config)
 
-# %% ../nbs/api/90_tiny.ipynb #d195c27e
+# %% ../nbs/api/90_tiny.ipynb #096b8ba2
 def _ids(tokenizer) -> dict[str,int]:
     "What a configuration has to know of a tokenizer"
     special = (f"{name}_token_id" for name in ("pad", "eos", "bos"))
@@ -86,7 +86,7 @@ def sum_text(
     "A text about a small sum."
     return f"## Human:\nWhat is {i} plus one?\n\n## Assistant:\n{answer}"
 
-# %% ../nbs/api/90_tiny.ipynb #3a018314
+# %% ../nbs/api/90_tiny.ipynb #bcdcc1f9
 def _sum_answers(i:int) -> dict:
     "One small sum as a row of DSP's raw form"
     return {"query": f"What is {i} plus one?",
