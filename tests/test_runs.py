@@ -38,6 +38,22 @@ def test_lineage(finished):
     assert card["base"]["sha256"] == file_sha256(next((folder.parent / "tiny").glob("*.safetensors")))
     assert all(len(sha) == 64 for sha in card["data"].values()) and card["recipe"]["custom"]["replay"] == .25
     assert abs(card["history"][0]["ranking_loss"] / .6931 - 1) < 1 and card["metrics"]["loud"]["accuracy"] > .9
+    assert {"ranking_loss", "imitation_loss", "accuracy", "margin"} <= set(card["history"][0])
+    metrics = json.loads((folder / "metrics.json").read_text())
+    figures = {"accuracy", "low", "high", "n", "ties", "ece", "margin"}
+    for cells in [*metrics["rms"].values(), *metrics["floors"].values()]:
+        for measured in cells.values(): assert figures <= set(measured)
+    assert card["metrics"]["loud"]["accuracy"] == metrics["rms"]["loud"]["loud"]["accuracy"] and "calibration" not in card["metrics"]["loud"]
+
+
+def test_joint_records_hold_every_opinion_once():
+    "Texts in another order are the same question; of a doubled text the better opinion counts; what a domain doesn't judge is NaN."
+    from custom_rm.stages import joint_records
+    loud = [dict(text=["a", "b", "b"], score=[0., 1., 2.], prompt="p"), dict(text=["c", "d"], score=[1., 0.], prompt="q")]
+    quiet = [dict(text=["b", "a", "b"], score=[0., 1., 0.], prompt="p")]
+    first, second = joint_records(dict(loud=loud, quiet=quiet))
+    assert (first["text"], first["score"], first["prompt"]) == (["a", "b"], [[0., 1.], [2., 0.]], "p")
+    assert [scores[0] for scores in second["score"]] == [1., 0.] and all(scores[1] != scores[1] for scores in second["score"])
 
 
 @pytest.mark.parametrize("stage", ["general", "loud", "quiet"])
@@ -104,3 +120,12 @@ def test_recipes_load(name):
     recipe = read_recipe(recipe_path(name))
     assert recipe.name == name
     assert yaml.safe_load(to_yaml(recipe))["custom"]["domains"] == recipe.custom.domains
+
+
+def test_written_recipe_says_what_the_code_says():
+    "dsp-cpu-full.yaml was written by `to_yaml`: below its head every line, help and all, is what would be written now."
+    from custom_rm.core import recipe_path
+    from custom_rm.recipes import read_recipe, to_yaml
+    path = recipe_path("dsp-cpu-full")
+    body = [line for line in path.read_text().splitlines() if not line.startswith("#")]
+    assert body == to_yaml(read_recipe(path)).splitlines()[1:]
