@@ -13,65 +13,102 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import blake2b
-from itertools import chain, groupby
+from itertools import chain, groupby, starmap
 from pathlib import Path
+from typing import NamedTuple
 
 # %% ../nbs/api/03_convert.ipynb #31c8b08f
 from .core import DataError
 from .records import check_record, open_text, read_json, split_text, template_of, TEMPLATES, write_json
 
 # %% ../nbs/api/03_convert.ipynb #b0f1b6cb
-def _text(prompt:str, response:str) -> str: return TEMPLATES["dsp"].format(prompt=prompt, response=response)
+def _text(prompt:str, response:str) -> str:
+    "A whole interaction in the template of DSP"
+    return TEMPLATES["dsp"].format(prompt=prompt, response=response)
+
+# %% ../nbs/api/03_convert.ipynb #7bb8f356
+def _shown(value) -> str:
+    "A value as JSON spells it, cut after 40 characters"
+    return f"{json.dumps(value):.40}"
+
+# %% ../nbs/api/03_convert.ipynb #d9dc701a
+_KINDS = {"a string": str, "a list": list, "an object": dict, "a number": (int, float),
+          "a string or a list": (str, list), "a string or an object": (str, dict)}
+
+def _is_a(value, kind:str) -> bool: return isinstance(value, _KINDS[kind]) and not isinstance(value, bool)
 
 # %% ../nbs/api/03_convert.ipynb #42f7a027
-_KINDS = {"a string": str, "a list": list, "an object": dict, "a number": (int, float), "a string or a list": (str, list), "a string or an object": (str, dict)}
-
 def _get(row, key:str, where:str, kind:str="a string"):
     "A value that must be there, of its kind"
     if not isinstance(row, dict): raise DataError(f"{where}: is {_shown(row)}, not an object; mend or remove that row")
-    if key not in row: raise DataError(f"{where}: key \"{key}\" is missing (it has {', '.join(map(repr, row)) or 'no keys'}); add it, or name the right form with --from")
-    if not isinstance(value := row[key], _KINDS[kind]) or isinstance(value, bool): raise DataError(f"{where}: \"{key}\" is {_shown(value)}, not {kind}; mend or remove that row")
-    return value
-
-def _shown(value) -> str: return f"{json.dumps(value):.40}"
+    if key not in row:
+        keys = ", ".join(map(repr, row)) or "no keys"
+        raise DataError(f'{where}: key "{key}" is missing (it has {keys}); add it, or name the right form with --from')
+    if not _is_a(row[key], kind):
+        raise DataError(f'{where}: "{key}" is {_shown(row[key])}, not {kind}; mend or remove that row')
+    return row[key]
 
 # %% ../nbs/api/03_convert.ipynb #536c9225
 def _checked(record, where:str) -> dict:
     "A valid record that a file can hold"
-    try: record = check_record(record, where); "".join(record["text"]).encode()
-    except OverflowError: raise DataError(f"{where}: a score is too large; scores must be finite numbers") from None
-    except UnicodeEncodeError: raise DataError(f"{where}: a text holds half a surrogate pair, which UTF-8 can't write; mend or remove that row") from None
+    try:
+        record = check_record(record, where)
+        "".join(record["text"]).encode()
+    except UnicodeEncodeError:
+        problem = "a text holds half a surrogate pair, which UTF-8 can't write"
+        raise DataError(f"{where}: {problem}; mend or remove that row") from None
     return record
 
-def _record(answers:Iterable, where:str) -> dict: # answers: (text, score) pairs
-    texts, scores = zip(*answers) if (answers := list(answers)) else ((), ())
-    return _checked({"text": list(texts), "score": list(scores)}, where)
+# %% ../nbs/api/03_convert.ipynb #58570403
+def _record(answers:Iterable, where:str) -> dict:
+    "The record of (text, score) pairs"
+    answers = list(answers)
+    return _checked({"text": [text for text, _ in answers], "score": [score for _, score in answers]}, where)
+
+# %% ../nbs/api/03_convert.ipynb #bf14450d
+def _dsp_row(row, where:str) -> tuple[str, dict]:
+    "A row's query and its responses by domain"
+    return _get(row, "query", where), _get(row, "responses", where, "an object")
 
 # %% ../nbs/api/03_convert.ipynb #d3b344fe
-def _best(row, where:str, domain:str|None, known:list) -> str:
-    "The response of the domain; a complaint if there is none"
-    responses = _get(row, "responses", where, "an object")
-    names = lambda domains: ", ".join(domains) or "none"
-    if domain is None: raise DataError(f"{where}: has a response a domain; say with --domain whose are preferred: {names(known)}")
-    if domain not in known: raise DataError(f"{where}: unknown domain {domain!r}; known are {names(known)}; choose one of these")
-    if domain not in responses: raise DataError(f"{where}: has no response of domain {domain!r}, only of {names(responses)}; add it or remove that query")
+def _check_domain(domain:str|None, known:list, where:str) -> None:
+    "A complaint where no domain is named, or one that the file does not know"
+    names = ", ".join(known) or "none"
+    if domain is None:
+        raise DataError(f"{where}: has one response per domain; say with --domain whose are preferred: {names}")
+    if domain not in known:
+        raise DataError(f"{where}: unknown domain {domain!r}; known are {names}; choose one of these")
+
+# %% ../nbs/api/03_convert.ipynb #54ee2587
+def _best(responses:dict, domain:str, where:str) -> str:
+    "The response of the domain; a complaint where the query has none"
+    if domain not in responses:
+        there = ", ".join(responses) or "none"
+        raise DataError(f"{where}: has no response of domain {domain!r}, only of {there}; add it or remove that query")
     return _get(responses, domain, f"{where}, responses")
+
+# %% ../nbs/api/03_convert.ipynb #6ee5983c
+def _dsp_answers(query:str, responses:dict, domain:str, where:str) -> list[tuple]:
+    "(text, score) of the domain's response, then of the others"
+    others = [name for name in responses if name != domain]
+    best = _text(query, _best(responses, domain, where)), 1.
+    return [best, *((_text(query, _get(responses, name, f"{where}, responses")), 0.) for name in others)]
 
 # %% ../nbs/api/03_convert.ipynb #1d02e67b
 def from_dsp(
-    rows:Iterable,      # (place, {"query", "responses": {domain: text}})
-    domain:str|None,    # The domain whose responses are preferred
-    pairs:bool=False,   # Pairs in the order of the file; by default a list, the others in reversed order, as the paper's converter writes them
+    rows:Iterable,    # (place, {"query", "responses": {domain: text}})
+    domain:str|None,  # The domain whose responses are preferred
+    pairs:bool=False, # Pairs in the order of the file; by default a list, the others in reversed order, as the paper's
 )->Iterator[dict]: # Records, the domain's response first, scores 1 and 0
     "DSP's raw form. Raises `DataError` for a domain that is unknown or absent from a query, listing the known ones."
     known = None
     for where, row in rows:
-        query, responses = _get(row, "query", where), _get(row, "responses", where, "an object")
+        query, responses = _dsp_row(row, where)
         known = known or list(responses)
-        best = _text(query, _best(row, where, domain, known)), 1.
-        others = [(_text(query, _get(responses, d, f"{where}, responses")), 0.) for d in responses if d != domain]
+        _check_domain(domain, known, where)
+        best, *others = _dsp_answers(query, responses, domain, where)
         whole = _record([best, *others[::-1]], where)
-        if pairs: yield from (_record([best, o], where) for o in others)
+        if pairs: yield from (_record([best, other], where) for other in others)
         else: yield whole
 
 # %% ../nbs/api/03_convert.ipynb #90825342
@@ -79,61 +116,100 @@ def from_hh(
     rows:Iterable, # (place, {"chosen", "rejected"})
 )->Iterator[dict]: # Records of two texts, scores 1 and 0
     "Anthropic's helpful and harmless comparisons (arXiv 2204.05862). Raises `DataError` for a row that is not one."
-    for where, row in rows: yield _record([(_get(row, "chosen", where), 1.), (_get(row, "rejected", where), 0.)], where)
+    for where, row in rows:
+        yield _record([(_get(row, "chosen", where), 1.), (_get(row, "rejected", where), 0.)], where)
+
+# %% ../nbs/api/03_convert.ipynb #7ba77306
+def _hub_answer(row, i:int, where:str) -> dict:
+    "Answer 0 or 1 of a flat row, in the published shape"
+    return dict(question=_get(row, "question", where, "a string or an object"),
+                answer=_get(row, f"answer_{i}", where), score=_get(row, f"score_{i}", where, "a number"))
 
 # %% ../nbs/api/03_convert.ipynb #ebc7b4b0
 def _answers(row, where:str) -> list[dict]:
     "Both ways of writing a comparison as a list of {question, answer, score}"
-    if isinstance(row, list): return row
-    return [dict(question=_get(row, "question", where, "a string or an object"), answer=_get(row, f"answer_{i}", where), score=_get(row, f"score_{i}", where, "a number")) for i in (0, 1)]
+    return row if isinstance(row, list) else [_hub_answer(row, i, where) for i in (0, 1)]
 
+# %% ../nbs/api/03_convert.ipynb #9d188a9a
 def _question(answer, where:str) -> str:
+    "The question's text, whether it stands alone or in an object"
     question = _get(answer, "question", where, "a string or an object")
     return question if isinstance(question, str) else _get(question, "full_text", f"{where}, question")
 
 # %% ../nbs/api/03_convert.ipynb #0643161f
 def from_webgpt(
-    rows:Iterable, # (place, a list of two answers) as published, or (place, {"question", "answer_0", "score_0", …}) as on the hub
+    rows:Iterable, # (place, a list of two answers) as published, or (place, {"question", "answer_0", …}) as on the hub
 )->Iterator[dict]: # Records of two texts, scores 1 above the published
     "WebGPT comparisons (arXiv 2112.09332). Raises `DataError` for a row that is not one."
     for where, row in rows:
-        yield _record([(_text(_question(a, where), _get(a, "answer", where)), 1 + _get(a, "score", where, "a number")) for a in _answers(row, where)], where)
+        yield _record([(_text(_question(answer, where), _get(answer, "answer", where)),
+                        1 + _get(answer, "score", where, "a number")) for answer in _answers(row, where)], where)
 
 # %% ../nbs/api/03_convert.ipynb #8563c227
+_ALPACA = re.compile(r"### Instruction:\n(.*?)(?:\n+### Input:\n(.*?))?\n+### Response:\s*$", re.S)
+
 def _alpaca(prompt:str) -> str:
     "Instruction and input out of an Alpaca prompt; any other prompt as it is"
-    m = re.search(r"### Instruction:\n(.*?)(?:\n+### Input:\n(.*?))?\n+### Response:\s*$", prompt, re.S)
-    return prompt if not m else m[1].strip() + (f"\n{m[2].strip()}" if m[2] and m[2].strip() else "")
+    if not (parts := _ALPACA.search(prompt)): return prompt
+    instruction, given = parts[1].strip(), (parts[2] or "").strip()
+    return f"{instruction}\n{given}" if given else instruction
+
+# %% ../nbs/api/03_convert.ipynb #c3eca66b
+def _judged(row:dict, where:str) -> list[tuple]:
+    "(response, score) pairs of a row of either version"
+    if "completion_a" in row: return [(_get(row, "completion_a", where), 1.), (_get(row, "completion_b", where), 0.)]
+    answers = _get(row, "responses_and_scores", where, "a list")
+    return [(_get(answer, "response", where), _get(answer, "score", where, "a number")) for answer in answers]
 
 # %% ../nbs/api/03_convert.ipynb #c40f5ded
 def from_gpt4llm(
-    rows:Iterable, # (place, {"user_input", "completion_a" (better), "completion_b"}) or (place, {"user_input", "responses_and_scores"})
+    rows:Iterable, # (place, {"user_input", and "completion_a" (better), "completion_b", or "responses_and_scores"})
 )->Iterator[dict]: # Records; scores 1 and 0, or those given
     "GPT-4-LLM's comparisons (arXiv 2304.03277), versions 1 and 2. Raises `DataError` for a row that is neither."
     for where, row in rows:
         prompt = _alpaca(_get(row, "user_input", where))
-        if "completion_a" in row: answers = [(_get(row, "completion_a", where), 1.), (_get(row, "completion_b", where), 0.)]
-        else: answers = [(_get(a, "response", where), _get(a, "score", where, "a number")) for a in _get(row, "responses_and_scores", where, "a list")]
-        yield _record([(_text(prompt, a), s) for a, s in answers], where)
+        yield _record([(_text(prompt, answer), score) for answer, score in _judged(row, where)], where)
+
+# %% ../nbs/api/03_convert.ipynb #b8f25bd7
+def _turns(messages:list, where:str) -> Iterator[tuple[str, str]]:
+    "(role, text) of each turn, system messages put in front of the next human turn; what is left of them comes last"
+    system = ""
+    for message in messages:
+        role, content = _get(message, "role", where), _get(message, "content", where)
+        if role not in ("system", "user", "assistant"):
+            known = "known are system, user and assistant"
+            raise DataError(f"{where}: a message has role {role!r}; {known}; mend or remove that row")
+        if role == "system":
+            system += content + "\n\n"
+            continue
+        yield role, system + content if role == "user" else content
+        if role == "user": system = ""
+    if system: yield "system", system
 
 # %% ../nbs/api/03_convert.ipynb #508f3f49
-def chat_text(messages:list, where:str) -> str:
-    "Messages in the template; a system message opens the next human turn"
-    out, system = [], ""
-    for m in messages:
-        role, content = _get(m, "role", where), _get(m, "content", where)
-        if role == "system": system += content + "\n\n"
-        elif role == "user": out.append(f"## Human:\n{system}{content}"); system = ""
-        elif role == "assistant": out.append(f"## Assistant:\n{content}")
-        else: raise DataError(f"{where}: a message has role {role!r}; known are system, user and assistant; mend or remove that row")
-    if system or not messages or role != "assistant": raise DataError(f"{where}: its messages don't end with an answer of the assistant; add it or remove that row")
-    return "\n\n".join(out)
+_OPENS = {"user": TEMPLATES["dsp"].human, "assistant": TEMPLATES["dsp"].assistant.lstrip()}
+
+def chat_text(
+    messages:list, # {"role": system, user or assistant, "content": text}, in order
+    where:str,     # Their place, for complaints
+)->str: # The whole interaction
+    "Messages in the template; a system message opens the next human turn. Raises `DataError` without a last answer."
+    turns = list(_turns(messages, where))
+    if not turns or turns[-1][0] != "assistant":
+        raise DataError(f"{where}: its messages don't end with an answer of the assistant; add it or remove that row")
+    return "\n\n".join(_OPENS[role] + text for role, text in turns)
+
+# %% ../nbs/api/03_convert.ipynb #bb4500f9
+def _messages(value:str|list, role:str) -> list:
+    "A string as one message of the role, none if it is empty; messages as they are"
+    if isinstance(value, list): return value
+    return [{"role": role, "content": value}] if value else []
 
 # %% ../nbs/api/03_convert.ipynb #dd818c0e
-def _join(prompt, answer, where:str) -> str:
+def _join(prompt:str|list|None, answer:str|list, where:str) -> str:
     "A whole interaction out of TRL's prompt and completion"
-    messages = lambda x, role: x if isinstance(x, list) else [{"role": role, "content": x}] if x else []
-    if isinstance(prompt, list) or isinstance(answer, list): return chat_text(messages(prompt, "user") + messages(answer, "assistant"), where)
+    if isinstance(prompt, list) or isinstance(answer, list):
+        return chat_text(_messages(prompt, "user") + _messages(answer, "assistant"), where)
     if not prompt: return answer
     return prompt + answer if template_of(prompt) else _text(prompt, answer)
 
@@ -141,20 +217,22 @@ def _join(prompt, answer, where:str) -> str:
 def from_trl(
     rows:Iterable, # (place, {"chosen", "rejected"} and mostly "prompt"), strings or lists of {"role", "content"}
 )->Iterator[dict]: # Records of two texts, scores 1 and 0
-    "TRL's preference formats: explicit or implicit prompt, standard or conversational. Raises `DataError` for a row that is none of them."
+    "TRL's preference formats: explicit or implicit prompt, standard or conversational. Raises `DataError` for others."
     for where, row in rows:
-        answers = [_get(row, key, where, "a string or a list") for key in ("chosen", "rejected")]
+        chosen, rejected = (_get(row, key, where, "a string or a list") for key in ("chosen", "rejected"))
         prompt = _get(row, "prompt", where, "a string or a list") if row.get("prompt") is not None else None
-        yield _record([(_join(prompt, a, where), s) for a, s in zip(answers, (1., 0.))], where)
+        yield _record([(_join(prompt, chosen, where), 1.), (_join(prompt, rejected, where), 0.)], where)
 
 # %% ../nbs/api/03_convert.ipynb #3f4fb67b
 def pair_records(
     records:Iterable[dict], # With any number of texts
 )->Iterator[dict]: # Records of two texts, the preferred first
     "Every comparison of every list."
-    for r in records:
-        answers = list(zip(r["text"], r["score"]))
-        yield from ({**r, "text": [a, b], "score": [s, t]} for a, s in answers for b, t in answers if s > t)
+    for record in records:
+        answers = list(zip(record["text"], record["score"]))
+        better = ((a, b) for a in answers for b in answers if a[1] > b[1])
+        for (chosen, high), (rejected, low) in better:
+            yield {**record, "text": [chosen, rejected], "score": [high, low]}
 
 # %% ../nbs/api/03_convert.ipynb #56c47060
 def to_trl(
@@ -165,28 +243,38 @@ def to_trl(
         (p, a), (q, b) = map(split_text, pair["text"])
         yield dict(prompt=p, chosen=a, rejected=b) if p == q else dict(prompt="", chosen=p + a, rejected=q + b)
 
+# %% ../nbs/api/03_convert.ipynb #33506f47
+def _number(value, where:str) -> float:
+    "A cell as a number"
+    try:
+        if not isinstance(value, bool): return float(value)
+    except (TypeError, ValueError, OverflowError): pass
+    raise DataError(f"{where}: score is {_shown(value)}, not a number; mend that cell")
+
+# %% ../nbs/api/03_convert.ipynb #968fdc4b
+def _score(value, where:str) -> float|None:
+    "A finite number; None for an empty cell"
+    if value in (None, ""): return None
+    score = _number(value, where)
+    if not math.isfinite(score): raise DataError(f"{where}: score is {score}; scores must be finite numbers")
+    return score
+
+# %% ../nbs/api/03_convert.ipynb #406ff6d3
+def _domain(value, where:str) -> str|None:
+    "A domain's name; None for an empty cell"
+    if not isinstance(value, str|None):
+        raise DataError(f'{where}: "domain" is {_shown(value)}, not a string; mend that row')
+    return value or None
+
 # %% ../nbs/api/03_convert.ipynb #6f3b1a4e
 def _cells(row, where:str) -> tuple:
     "Prompt's hash, prompt, place, response, score, domain of one line"
-    prompt, response, score, domain = _get(row, "prompt", where), _get(row, "response", where), row.get("score"), row.get("domain")
-    if score in (None, "") and domain in (None, ""): raise DataError(f"{where}: has neither score nor domain; fill in one of these columns")
-    if isinstance(score, bool): raise DataError(f"{where}: score is {_shown(score)}, not a number; mend that cell")
-    if not isinstance(domain, str|None): raise DataError(f"{where}: \"domain\" is {_shown(domain)}, not a string; mend that row")
-    try: score = None if score in (None, "") else float(score)
-    except (TypeError, ValueError, OverflowError): raise DataError(f"{where}: score is {_shown(score)}, not a number; mend that cell") from None
-    if score is not None and not math.isfinite(score): raise DataError(f"{where}: score is {score}; scores must be finite numbers")
+    prompt, response = _get(row, "prompt", where), _get(row, "response", where)
+    score, domain = _score(row.get("score"), where), _domain(row.get("domain"), where)
+    if score is None and domain is None:
+        raise DataError(f"{where}: has neither score nor domain; fill in one of these columns")
     _record([(prompt, 0), (response, 0)], where) # texts that a file can't hold
-    return blake2b(prompt.encode(), digest_size=16).digest(), prompt, where, response, score, domain or None
-
-# %% ../nbs/api/03_convert.ipynb #677b393f
-def _group(lines:list, domain:str|None, known:list) -> dict:
-    "The record of one prompt; lines: (prompt's number, prompt, place, response, score, domain)"
-    where = lines[0][2]
-    if domain is not None and not any(d == domain for *_, d in lines): raise DataError(f"{where}: its prompt has no response of domain {domain!r}; add one or remove the prompt")
-    for _, _, place, _, score, _ in lines:
-        if domain is None and score is None: raise DataError(f"{place}: has no score; fill it in, or say with --domain whose responses are preferred: {', '.join(known)}")
-    if len(lines) < 2: raise DataError(f"{where}: its prompt has 1 response; a comparison needs at least 2")
-    return _record([(_text(prompt, response), float(d == domain) if domain is not None else score) for _, prompt, _, response, score, d in lines], where)
+    return blake2b(prompt.encode(), digest_size=16).digest(), prompt, where, response, score, domain
 
 # %% ../nbs/api/03_convert.ipynb #8d8c89ac
 _SCHEMA = """pragma journal_mode = off; pragma synchronous = off;
@@ -194,42 +282,100 @@ create table prompts (id integer primary key, hash blob unique, prompt text);
 create table lines (n integer primary key, id integer, place text, response text, score real, domain text);
 create index of_prompt on lines (id, n);"""
 
-def _gather(base, rows:Iterable) -> list:
-    "Put all lines into the database; the domains in order of appearance"
-    base.executescript(_SCHEMA)
-    known = {}
-    for where, row in rows:
-        key, prompt, *line = _cells(row, where)
-        known.setdefault(line[-1], where)
-        base.execute("insert or ignore into prompts (hash, prompt) values (?, ?)", (key, prompt))
-        base.execute("insert into lines (id, place, response, score, domain) values ((select id from prompts where hash = ?), ?, ?, ?, ?)", (key, *line))
-    return [d for d in known if d is not None]
+def _add_line(base, key:bytes, prompt:str, *line) -> None:
+    "Put one line into the database; line: place, response, score, domain"
+    base.execute("insert or ignore into prompts (hash, prompt) values (?, ?)", (key, prompt))
+    base.execute("insert into lines (id, place, response, score, domain) "
+                 "values ((select id from prompts where hash = ?), ?, ?, ?, ?)", (key, *line))
+
+# %% ../nbs/api/03_convert.ipynb #4397edff
+@contextmanager
+def _database():
+    "An empty database on disk, gone at the end; a full disk in one line"
+    with tempfile.TemporaryDirectory() as folder:
+        base = sqlite3.connect(f"{folder}/lines")
+        try:
+            base.executescript(_SCHEMA)
+            yield base
+        except sqlite3.OperationalError as e:
+            problem = f"can't hold the table while it is sorted ({e})"
+            remedy = "free some space there or set TMPDIR to another folder"
+            raise DataError(f"{tempfile.gettempdir()}: {problem}; {remedy}") from None
+        finally: base.close()
 
 # %% ../nbs/api/03_convert.ipynb #7cbba4f4
+def _gather(base, rows:Iterable) -> list:
+    "Put all lines into the database; the domains in order of appearance"
+    known = {}
+    for where, row in rows:
+        cells = _cells(row, where)
+        known.setdefault(cells[-1], where)
+        _add_line(base, *cells)
+    return [domain for domain in known if domain is not None]
+
+# %% ../nbs/api/03_convert.ipynb #f18ea466
+class _Line(NamedTuple):
+    "A line of a table, as the database gives it back"
+    number:int # of the prompt
+    prompt:str
+    place:str
+    response:str
+    score:float|None
+    domain:str|None
+
+# %% ../nbs/api/03_convert.ipynb #64c6d81e
+def _groups(base) -> Iterator[list]:
+    "The lines of each prompt, prompts in order of first appearance"
+    lines = base.execute("select id, prompt, place, response, score, domain from prompts "
+                         "cross join lines using (id) order by prompts.id, n")
+    for _, group in groupby(starmap(_Line, lines), key=lambda line: line.number): yield list(group)
+
+# %% ../nbs/api/03_convert.ipynb #b950d8e1
+def _line_score(line:_Line, domain:str|None, known:list) -> float:
+    "Whether the line is the domain's, or its own score where no domain is named"
+    if domain is not None: return float(line.domain == domain)
+    if line.score is None:
+        remedy = f"fill it in, or say with --domain whose responses are preferred: {', '.join(known)}"
+        raise DataError(f"{line.place}: has no score; {remedy}")
+    return line.score
+
+# %% ../nbs/api/03_convert.ipynb #821a07ab
+def _check_lines(lines:list, domain:str, known:list) -> None:
+    "Complaints about a domain that the table does not know, or that a prompt lacks"
+    where = lines[0].place
+    if domain not in known:
+        names = ", ".join(known) or "none, there is no domain column"
+        raise DataError(f"{where}: unknown domain {domain!r}; known are {names}; choose one of these")
+    if all(line.domain != domain for line in lines):
+        raise DataError(f"{where}: its prompt has no response of domain {domain!r}; add one or remove the prompt")
+
+# %% ../nbs/api/03_convert.ipynb #677b393f
+def _group(lines:list, domain:str|None, known:list) -> dict:
+    "The record of one prompt"
+    where = lines[0].place
+    if domain is not None: _check_lines(lines, domain, known)
+    scores = [_line_score(line, domain, known) for line in lines]
+    if len(lines) < 2: raise DataError(f"{where}: its prompt has 1 response; a comparison needs at least 2")
+    return _record(((_text(line.prompt, line.response), score) for line, score in zip(lines, scores)), where)
+
+# %% ../nbs/api/03_convert.ipynb #c5f5b9bd
 def from_table(
     rows:Iterable, # (place, {"prompt", "response", and "score" or "domain"})
     domain:str|None=None, # Prefer this domain's responses; needed where there is no score
 )->Iterator[dict]: # A record for each prompt, in order of first appearance
-    "A user's table. Raises `DataError` for a prompt with one response, a score that is missing or no number, and a domain that is unknown, absent or not given."
-    with tempfile.TemporaryDirectory() as folder:
-        base = sqlite3.connect(f"{folder}/lines")
-        try:
-            known = _gather(base, rows)
-            lines = base.execute("select id, prompt, place, response, score, domain from prompts cross join lines using (id) order by prompts.id, n")
-            for _, group in groupby(lines, key=lambda line: line[0]):
-                group = list(group)
-                if domain is not None and domain not in known: raise DataError(f"{group[0][2]}: unknown domain {domain!r}; known are {', '.join(known) or 'none, there is no domain column'}; choose one of these")
-                yield _group(group, domain, known)
-        except sqlite3.OperationalError as e: raise DataError(f"{tempfile.gettempdir()}: can't hold the table while it is sorted ({e}); free some space there or set TMPDIR to another folder") from None
-        finally: base.close()
+    """A user's table. Raises `DataError` for a prompt with one response, a score that is missing or no number, and a
+    domain that is unknown, absent or not given."""
+    with _database() as base:
+        known = _gather(base, rows)
+        for lines in _groups(base): yield _group(lines, domain, known)
 
 # %% ../nbs/api/03_convert.ipynb #cf690179
 @dataclass
 class Form:
     "A shape that preference data come in"
-    read:Callable   # (rows) to records; (rows, domain) where it has domains, (rows, domain, pairs) where it makes pairs too
-    looks:Callable  # Does the first row of a file look like it?
-    help:str        # One line for people
+    read:Callable  # (rows) to records; (rows, domain) where it has domains, (rows, domain, pairs) where it makes pairs
+    looks:Callable # Does the first row of a file look like it?
+    help:str       # One line for people
     domains:bool = False # Whether it has one response per domain, so that `domain` says whose is preferred
     pairs:bool = False   # Whether `read` makes pairs itself
 
@@ -271,13 +417,15 @@ def checked_records(
 
 # %% ../nbs/api/03_convert.ipynb #4557c869
 FORMS = {
-    "dsp": Form(from_dsp, has_keys("query", "responses"), "one question, one response per domain", domains=True, pairs=True),
+    "dsp": Form(from_dsp, has_keys("query", "responses"), "one question, one response per domain",
+                domains=True, pairs=True),
     "records": Form(checked_records, looks_like_records, "records as they are, checked"),
     "webgpt": Form(from_webgpt, looks_like_webgpt, "WebGPT's comparisons, as published or as on the hub"),
     "gpt4llm": Form(from_gpt4llm, has_keys("user_input"), "GPT-4-LLM's comparisons, versions 1 and 2"),
     "hh": Form(from_hh, looks_like_hh, "Anthropic's helpful and harmless comparisons"),
     "trl": Form(from_trl, has_keys("chosen", "rejected"), "TRL's preference formats"),
-    "table": Form(from_table, has_keys("prompt", "response"), "rows of prompt, response, and score or domain", domains=True),
+    "table": Form(from_table, has_keys("prompt", "response"), "rows of prompt, response, and score or domain",
+                  domains=True),
 }
 
 # %% ../nbs/api/03_convert.ipynb #2cd2f5e2
@@ -291,37 +439,50 @@ def form_of(
     has = f"keys {', '.join(map(repr, row))}" if isinstance(row, dict) and row else _shown(row)
     raise DataError(f"{where}: has no known form ({has}); say which with --from: {', '.join(FORMS)}")
 
+# %% ../nbs/api/03_convert.ipynb #4ce23665
+def _suffix(path:Path) -> str:
+    "What a file is, whether gzipped or not"
+    return next((s for s in reversed(path.suffixes) if s != ".gz"), "").lower()
+
 # %% ../nbs/api/03_convert.ipynb #5408ca92
 @contextmanager
 def _reading(path:Path):
     "Faults of a file as one line"
     try: yield
     except FileNotFoundError: raise DataError(f"{path}: no such file") from None
-    except UnicodeDecodeError as e: raise DataError(f"{path}: is not UTF-8 (byte {e.object[e.start]:#04x}); save it as UTF-8") from None
-    except (gzip.BadGzipFile, EOFError, zlib.error) as e: raise DataError(f"{path}: is not a whole gzip file ({e}); get it anew") from None
+    except UnicodeDecodeError as e:
+        raise DataError(f"{path}: is not UTF-8 (byte {e.object[e.start]:#04x}); save it as UTF-8") from None
+    except (gzip.BadGzipFile, EOFError, zlib.error) as e:
+        raise DataError(f"{path}: is not a whole gzip file ({e}); get it anew") from None
     except (IsADirectoryError, PermissionError) as e: raise DataError(f"{path}: can't be read ({e.strerror})") from None
+
+# %% ../nbs/api/03_convert.ipynb #f19da7ea
+def _placed(lines, path:Path) -> Iterator[tuple[str, list]]:
+    "(place, cells) of the rows of a `csv.reader`; blank lines are skipped"
+    where = f"{path}, line 1"
+    try:
+        for cells in lines:
+            if cells: yield where, cells
+            where = f"{path}, line {lines.line_num + 1}"
+    except csv.Error as e:
+        raise DataError(f"{where}: is not CSV ({e}); mend that row, or close its quote") from None
+
+# %% ../nbs/api/03_convert.ipynb #fabda5e5
+def _named(names:list, cells:list, where:str) -> dict:
+    "The cells of a row by the names of the columns"
+    if len(cells) == len(names): return dict(zip(names, cells))
+    count = f"{len(cells)} cells, the first line names {len(names)}"
+    raise DataError(f"{where}: has {count}; quote cells that hold the separator")
 
 # %% ../nbs/api/03_convert.ipynb #25125408
 def _table_rows(path:Path) -> Iterator[tuple[str, dict]]:
     "Rows of a CSV or TSV file"
     csv.field_size_limit(1 << 24) # the default, 128 KiB, is less than a long answer
     with _reading(path), open_text(path) as file:
-        lines = csv.reader(file, delimiter="\t" if _suffix(path) == ".tsv" else ",", strict=True)
-        names, where = None, f"{path}, line 1"
-        try:
-            for cells in lines:
-                if not cells: pass # a blank line
-                elif names is None: names = cells
-                elif len(cells) != len(names): raise DataError(f"{where}: has {len(cells)} cells, the first line names {len(names)}; quote cells that hold the separator")
-                else: yield where, dict(zip(names, cells))
-                where = f"{path}, line {lines.line_num + 1}"
-        except csv.Error as e: raise DataError(f"{where}: is not CSV ({e}); mend that row, or close its quote") from None
+        rows = _placed(csv.reader(file, delimiter="\t" if _suffix(path) == ".tsv" else ",", strict=True), path)
+        _, names = next(rows, (None, None))
         if names is None: raise DataError(f"{path}: is empty; nothing to read")
-
-# %% ../nbs/api/03_convert.ipynb #4ce23665
-def _suffix(path:Path) -> str:
-    "What a file is, whether gzipped or not"
-    return next((s for s in reversed(path.suffixes) if s != ".gz"), "").lower()
+        for where, cells in rows: yield where, _named(names, cells, where)
 
 # %% ../nbs/api/03_convert.ipynb #60c7d904
 def file_rows(
@@ -333,6 +494,13 @@ def file_rows(
     if first is None: raise DataError(f"{path}: has no rows; nothing to convert")
     return first, chain([first], rows)
 
+# %% ../nbs/api/03_convert.ipynb #56a68fc5
+def _read(form:Form, rows:Iterable, domain:str|None, pairs:bool) -> Iterator[dict]:
+    "The records of a form's rows"
+    if form.pairs: return form.read(rows, domain, pairs)
+    records = form.read(rows, domain) if form.domains else form.read(rows)
+    return pair_records(records) if pairs else records
+
 # %% ../nbs/api/03_convert.ipynb #0f4e4cf0
 def file_records(
     path:Path,       # Of a kind that `convert` reads
@@ -341,15 +509,19 @@ def file_records(
     pairs:bool,      # Every comparison as a record of two texts
 )->Iterator[dict]:
     "The records of a file of any form. Raises `DataError` for an unknown form, and for a domain where there are none."
-    first, rows = file_rows(path)
-    name = form or form_of(first[1], first[0])
+    (where, first), rows = file_rows(path)
+    name = form or form_of(first, where)
     if name not in FORMS: raise DataError(f"{name!r} is not a form; choose one of {', '.join(FORMS)}")
-    form = FORMS[name]
-    if domain is not None and not form.domains:
+    if domain is not None and not FORMS[name].domains:
         raise DataError(f"{path}: is of the form {name}, which knows no domains; leave --domain out")
-    if form.pairs: return form.read(rows, domain, pairs)
-    records = form.read(rows, domain) if form.domains else form.read(rows)
-    return pair_records(records) if pairs else records
+    return _read(FORMS[name], rows, domain, pairs)
+
+# %% ../nbs/api/03_convert.ipynb #5a57bd77
+def _check_places(input:Path, output:Path) -> None:
+    "Complaints about where the output is to go"
+    if _suffix(output) not in (".json", ".jsonl"):
+        raise DataError(f"{output}: is neither .json nor .jsonl; name it so, also with .gz")
+    if input.resolve() == output.resolve(): raise DataError(f"{output}: is the input; choose another place")
 
 # %% ../nbs/api/03_convert.ipynb #9fbdf43b
 def convert(
@@ -360,10 +532,9 @@ def convert(
     pairs:bool=False,     # Every comparison as a record of two texts
     to:str="records",     # "records", or "trl" for prompt, chosen and rejected
 )->int: # How many were written
-    "Turn a file of any known form into records, streaming. Raises `DataError` in one line for whatever is wrong with it."
+    "Turn a file of any known form into records, streaming. Raises `DataError` in one line for whatever is wrong."
     input, output = Path(input), Path(output)
     if to not in ("records", "trl"): raise DataError(f"{to!r} is not an output form; choose records or trl")
-    if _suffix(output) not in (".json", ".jsonl"): raise DataError(f"{output}: is neither .json nor .jsonl; name it so, also with .gz")
-    if input.resolve() == output.resolve(): raise DataError(f"{output}: is the input; choose another place")
-    made = file_records(input, form, domain, pairs)
-    return write_json(output, to_trl(made) if to == "trl" else made)
+    _check_places(input, output)
+    records = file_records(input, form, domain, pairs)
+    return write_json(output, to_trl(records) if to == "trl" else records)
