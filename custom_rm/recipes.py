@@ -53,7 +53,7 @@ def optional(
     "May a setting be null?"
     return str(setting.type).endswith("| None")
 
-# %% ../nbs/api/25_recipes.ipynb #c2341450
+# %% ../nbs/api/25_recipes.ipynb #8ab95639
 def _check_setting(setting, value, name:str) -> None:
     "Raises `DataError` for a value that the setting does not allow"
     names, rule, open_too = setting.metadata.get("choices"), setting.metadata.get("rule"), optional(setting)
@@ -163,7 +163,7 @@ class CustomConfig(StageConfig):
         super().__post_init__()
         check_custom(self)
 
-# %% ../nbs/api/25_recipes.ipynb #ead09725
+# %% ../nbs/api/25_recipes.ipynb #b0e64d83
 def _check_domains(domains:list[str]) -> None:
     "Raises `DataError` for a name that means another reward model"
     if taken := {"base", "general", "together"} & set(domains):
@@ -200,7 +200,7 @@ class Recipe:
         if not self.seeds: raise DataError("seeds is empty; give at least one number")
         check_data(self)
 
-# %% ../nbs/api/25_recipes.ipynb #9576de7a
+# %% ../nbs/api/25_recipes.ipynb #3d160559
 def _check_names(recipe:Recipe) -> None:
     "Raises `DataError` where a general set and a domain have one name"
     if clash := set(recipe.general.test) & set(recipe.custom.domains):
@@ -285,7 +285,7 @@ def to_yaml(
     "Write a recipe for people."
     return "# A recipe of custom_rm: `custom-rm train` takes it\n" + "\n".join(group_lines(recipe)) + "\n"
 
-# %% ../nbs/api/25_recipes.ipynb #d61847d5
+# %% ../nbs/api/25_recipes.ipynb #4d792f24
 def _kind_of(kind:str) -> tuple[str, bool]:
     "The name of a field's type, such as int of `int | None`, and whether it may be null"
     name, null = re.sub(r"<class '(\w+)'>", r"\1", kind).partition(" | ")[::2]
@@ -316,7 +316,7 @@ def known_settings(
     losses = stage_losses(cls.stage) if hasattr(cls, "stage") else {}
     return {f.name: str(f.type) for f in fields(cls) if "table" not in f.metadata} | dict.fromkeys(losses, "float")
 
-# %% ../nbs/api/25_recipes.ipynb #fc917708
+# %% ../nbs/api/25_recipes.ipynb #0966be49
 def _check_known(given, known:dict, where:str) -> None:
     "Raises `DataError` for what is no group of settings, and for a name that is not one of them"
     if not isinstance(given, dict): raise DataError(f"{where}: is {given!r}, not a group of settings")
@@ -374,7 +374,7 @@ def added_settings(
         added |= {prefix + name: loss.before for name, loss in table.items() if loss.before is not None}
     return added
 
-# %% ../nbs/api/25_recipes.ipynb #61a4371f
+# %% ../nbs/api/25_recipes.ipynb #03988c29
 def _counting_settings(recipe:Recipe) -> dict:
     "A recipe's settings without those that have the value that runs had before them"
     added, counting = added_settings(recipe), settings(recipe)

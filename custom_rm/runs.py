@@ -21,7 +21,7 @@ from .records import read_json, TEMPLATES
 from .scorer import score_texts
 from .stages import Run
 
-# %% ../nbs/api/31_runs.ipynb #886a13e3
+# %% ../nbs/api/31_runs.ipynb #057edd0f
 def _check_domains(path:str, domains:list[str]) -> None:
     "Raises `DataError` for a file that is not in DSP's form, and for a domain that its first row doesn't have"
     where, first = next(read_json(find(path)))
@@ -43,7 +43,7 @@ def check_files(
         else:
             for domain in custom.domains: find(path.replace("{domain}", domain))
 
-# %% ../nbs/api/31_runs.ipynb #bd2bbf6c
+# %% ../nbs/api/31_runs.ipynb #97db0b2d
 def _test_paths(recipe:Recipe) -> list[str]:
     "The test files that a recipe names, each once"
     general, custom = recipe.general.test.values(), recipe.custom
@@ -56,14 +56,14 @@ def _fingerprint(run:Run) -> dict:
     weights = {stage: read_card(run.folder/stage)["weights_sha256"] for stage in run.stages()[1:]}
     return dict(weights=weights, tests={path: file_sha256(find(path)) for path in _test_paths(run.recipe)})
 
-# %% ../nbs/api/31_runs.ipynb #f3300396
+# %% ../nbs/api/31_runs.ipynb #31f374e5
 def _note_metrics(artefact:Path, cells:dict) -> None:
     "Put a reward model's own figures into its artefact"
     metrics = {name: {figure: value for figure, value in measured.items() if figure != "calibration"}
                for name, measured in cells.items()}
     write_report(artefact/"reward_model.json", read_card(artefact) | dict(metrics=metrics))
 
-# %% ../nbs/api/31_runs.ipynb #4ec38c5d
+# %% ../nbs/api/31_runs.ipynb #4e073ebc
 def _evaluate(run:Run, sets:dict) -> dict:
     "The figures of every reward model on every set; each artefact gets its own ones"
     rms, tokens = {}, Counter()
@@ -77,13 +77,13 @@ def _evaluate(run:Run, sets:dict) -> dict:
             if (run.folder/name).is_dir(): _note_metrics(run.folder/name, rms[name])
     return rms
 
-# %% ../nbs/api/31_runs.ipynb #2fdbe627
+# %% ../nbs/api/31_runs.ipynb #ce981347
 def _training_records(run:Run, names) -> dict:
     "The training records of those sets that are learned from, by name"
     by_stage = (run.training_sets(stage) for stage in run.stages()[1:])
     return {name: data for sets in by_stage for name, data in sets.items() if name in names}
 
-# %% ../nbs/api/31_runs.ipynb #d3153960
+# %% ../nbs/api/31_runs.ipynb #a5e9d370
 def _measure(run:Run) -> dict:
     "All figures of one trained run"
     start, sets = time.time(), run.test_sets()
@@ -92,12 +92,12 @@ def _measure(run:Run) -> dict:
     seconds = round(time.time() - start, 1)
     return report(rms, lowest, run.rm.device, seconds=seconds, **_fingerprint(run), base=base)
 
-# %% ../nbs/api/31_runs.ipynb #ba58180e
+# %% ../nbs/api/31_runs.ipynb #f1123076
 def _metrics(folder:Path) -> dict:
     "The figures in a run's folder"
     return json.loads((folder/"metrics.json").read_text(encoding="utf-8"))
 
-# %% ../nbs/api/31_runs.ipynb #70384769
+# %% ../nbs/api/31_runs.ipynb #5fd81cc8
 def _is_done(run:Run) -> bool:
     "Is all of a run there, and do its figures still hold?"
     artefacts = [run.folder/stage/"reward_model.json" for stage in run.stages()[1:]]
@@ -105,20 +105,20 @@ def _is_done(run:Run) -> bool:
     figures = _metrics(run.folder)
     return all(figures.get(name) == value for name, value in _fingerprint(run).items())
 
-# %% ../nbs/api/31_runs.ipynb #a29cf4e5
+# %% ../nbs/api/31_runs.ipynb #4021af2c
 def _run_seed(run:Run) -> None:
     "Train and measure one seed, unless that is done"
     if _is_done(run): return run.report(f"{run.folder} is trained and measured already")
     run.train()
     if run.rm is not None: write_report(run.folder/"metrics.json", _measure(run))
 
-# %% ../nbs/api/31_runs.ipynb #ab10f496
+# %% ../nbs/api/31_runs.ipynb #bcfc8a4a
 def _runs_of(recipe:Recipe, folder:Path, device:str|None, report:Callable) -> list[Run]:
     "One run per seed of a recipe"
     if len(recipe.seeds) == 1: return [Run(recipe, folder, device, report, recipe.seeds[0])]
     return [Run(recipe, folder/f"seed-{seed}", device, report, seed) for seed in recipe.seeds]
 
-# %% ../nbs/api/31_runs.ipynb #239d1c84
+# %% ../nbs/api/31_runs.ipynb #b532ca2a
 def _of_all_seeds(figures:list[dict], seeds:list[int]) -> dict:
     "Figures of several seeds in one object: the first under plain names, the others marked"
     rms = dict(figures[0]["rms"])
@@ -126,7 +126,7 @@ def _of_all_seeds(figures:list[dict], seeds:list[int]) -> dict:
         rms |= {f"{name} (seed {seed})": cells for name, cells in more["rms"].items() if name != "base"}
     return {**figures[0], "rms": rms, "seeds": seeds}
 
-# %% ../nbs/api/31_runs.ipynb #ccb58b05
+# %% ../nbs/api/31_runs.ipynb #72a19d33
 def _draw(run:Run, metrics:dict, folder:Path) -> list[Path]:
     "Draw what was measured and how training went; nothing where no test set is named"
     if not metrics["rms"]["base"]: return []
@@ -151,7 +151,7 @@ def run_recipe(
     report("figures   " + "  ".join(map(str, paths)))
     return _metrics(folder)
 
-# %% ../nbs/api/31_runs.ipynb #30cfc819
+# %% ../nbs/api/31_runs.ipynb #5eb2c1ba
 def _example_line(name:str, domains:list[str], answers:list[str], rewards) -> str:
     "Which answer to one question a reward model likes best, and which next"
     best, next_best = rewards.argsort()[::-1][:2]

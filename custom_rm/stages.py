@@ -40,12 +40,12 @@ def domain_records(
     if not converted.exists(): write_json(converted, from_dsp(read_json(source), domain))
     return load_records(converted, rows)
 
-# %% ../nbs/api/26_stages.ipynb #6d24348e
+# %% ../nbs/api/26_stages.ipynb #59ba3fcb
 def _better(score:float, other:float) -> float:
     "The higher of two scores; NaN is none"
     return score if other != other else max(score, other)
 
-# %% ../nbs/api/26_stages.ipynb #ace48824
+# %% ../nbs/api/26_stages.ipynb #325a4e64
 def _add_opinions(
     questions:dict, # (prompt, *sorted texts) → text → one score per head; grows
     record:dict,    # Of one domain
@@ -68,13 +68,13 @@ def joint_records(
     return Dataset.from_list([dict(text=list(scores), score=list(scores.values()), prompt=key[0])
                               for key, scores in questions.items()])
 
-# %% ../nbs/api/26_stages.ipynb #3ea6aa34
+# %% ../nbs/api/26_stages.ipynb #97545f90
 def _differences(recipe:Recipe, other:Recipe) -> list[str]:
     "The settings, by dotted name, that a recipe has and another has not, or has with another value"
     theirs = flat(settings(other))
     return [name for name, value in flat(settings(recipe)).items() if theirs.get(name) != value]
 
-# %% ../nbs/api/26_stages.ipynb #45f14971
+# %% ../nbs/api/26_stages.ipynb #d84a9972
 def _claim(folder:Path, recipe:Recipe) -> None:
     "Write a recipe into a run's folder. Raises `DataError` where another one is"
     path = folder/"recipe.yaml"
@@ -101,13 +101,13 @@ class Run:
         self.rm = None
         _claim(self.folder, recipe)
 
-# %% ../nbs/api/26_stages.ipynb #0358a0a7
+# %% ../nbs/api/26_stages.ipynb #347d1c4a
 @patch
 def stages(self:Run) -> list[str]:
     "The names of the reward models, in the order they are trained."
     return ["base", *(["general"] if self.recipe.general.train else []), *self.recipe.custom.domains]
 
-# %% ../nbs/api/26_stages.ipynb #ba93ba07
+# %% ../nbs/api/26_stages.ipynb #586177c5
 @patch
 def _note(self:Run, **entry) -> None:
     "Add a line to the run's log"
@@ -124,7 +124,7 @@ def _new_model(self:Run) -> RewardModel:
     if base.recompute: rm.checkpoint_activations()
     return rm
 
-# %% ../nbs/api/26_stages.ipynb #679333bb
+# %% ../nbs/api/26_stages.ipynb #0e5defe7
 @patch
 def _tell_model(self:Run) -> None:
     "Report which model was loaded, and how"
@@ -135,7 +135,7 @@ def _tell_model(self:Run) -> None:
     self.report(f"base      {rm.base.name} from {rm.base.source}, {bits} on {rm.device.type}, {precision}; "
         f"{rm.trainable():,} trained weights per adapter")
 
-# %% ../nbs/api/26_stages.ipynb #52a0d3bf
+# %% ../nbs/api/26_stages.ipynb #9445afba
 @patch
 def model(self:Run) -> RewardModel:
     "The trunk of this run, loaded when it is first needed."
@@ -144,14 +144,14 @@ def model(self:Run) -> RewardModel:
         self._tell_model()
     return self.rm
 
-# %% ../nbs/api/26_stages.ipynb #194e54fd
+# %% ../nbs/api/26_stages.ipynb #2c0cbf40
 @patch
 def _general_sets(self:Run) -> dict:
     "The general training records by name"
     general = self.recipe.general
     return {name: load_records(find(path), general.rows) for name, path in general.train.items()}
 
-# %% ../nbs/api/26_stages.ipynb #39e94b89
+# %% ../nbs/api/26_stages.ipynb #c7997079
 @patch
 def _domain_sets(self:Run, stage:str) -> dict:
     "The training records of a domain, or of all domains that are trained together"
@@ -163,13 +163,13 @@ def _domain_sets(self:Run, stage:str) -> dict:
 @patch
 def _is_joint(self:Run, stage:str) -> bool: return stage == "together" and self.recipe.custom.sharing == "joint"
 
-# %% ../nbs/api/26_stages.ipynb #212299ca
+# %% ../nbs/api/26_stages.ipynb #728f519f
 def _judged_alike(data, heads:int):
     "General records with their score for every head"
     return Dataset.from_list([dict(text=record["text"], prompt=record["prompt"],
                                    score=[[score] * heads for score in record["score"]]) for record in data])
 
-# %% ../nbs/api/26_stages.ipynb #7b9ca7b4
+# %% ../nbs/api/26_stages.ipynb #1d802683
 _REPLAYED = " (replayed)" # at the end of a set's name
 
 @patch
@@ -182,7 +182,7 @@ def _replayed_sets(self:Run, stage:str) -> dict:
         sets[name + _REPLAYED] = _judged_alike(again, len(custom.domains)) if self._is_joint(stage) else again
     return sets
 
-# %% ../nbs/api/26_stages.ipynb #24ecb7be
+# %% ../nbs/api/26_stages.ipynb #5162eaaf
 @patch
 def _in_template(self:Run, stage:str, sets:dict) -> dict:
     "The same sets in the recipe's template"
@@ -200,7 +200,7 @@ def training_sets(self:Run, stage:str) -> dict:
     sets = self._general_sets() if general else self._domain_sets(stage) | self._replayed_sets(stage)
     return self._in_template(stage, sets)
 
-# %% ../nbs/api/26_stages.ipynb #9acddeb7
+# %% ../nbs/api/26_stages.ipynb #615924d4
 @patch
 def test_sets(self:Run) -> dict:
     "The records to measure on by name: each general set, each domain."
@@ -210,7 +210,7 @@ def test_sets(self:Run) -> dict:
         sets[domain] = domain_records(custom.test, domain, self.work, custom.test_rows)
     return {name: to_one_template(data, self.recipe.base.template)[0] for name, data in sets.items()}
 
-# %% ../nbs/api/26_stages.ipynb #074dd976
+# %% ../nbs/api/26_stages.ipynb #eedb322a
 @patch
 def files(self:Run, stage:str) -> dict:
     "SHA-256 of every file a stage learns from."
@@ -219,7 +219,7 @@ def files(self:Run, stage:str) -> dict:
     if stage != "general": paths.append(custom.train.replace("{domain}", stage))
     return {path: file_sha256(find(path)) for path in paths}
 
-# %% ../nbs/api/26_stages.ipynb #56e70280
+# %% ../nbs/api/26_stages.ipynb #813e2cde
 @patch
 def _config(self:Run, stage:str) -> StageConfig:
     "How a stage is trained"
@@ -239,7 +239,7 @@ def _tokens(self:Run, stage:str) -> tuple:
         if watch is not None and not replayed: watched[name] = tokenize_records(watch, rm.tokenizer, rm.max_length)[0]
     return concatenate_datasets(learned), watched, dict(counts)
 
-# %% ../nbs/api/26_stages.ipynb #f894bf74
+# %% ../nbs/api/26_stages.ipynb #f8720387
 def _counts_line(
     counts:dict, # Of what is learned from
     trees:bool,  # Are prefixes shared?
@@ -253,7 +253,7 @@ def _counts_line(
     if counts["dropped"]: line += f", {counts['dropped']} records too long and left out"
     return line + (f"; {watched} records for validation" if watched else "")
 
-# %% ../nbs/api/26_stages.ipynb #602a100b
+# %% ../nbs/api/26_stages.ipynb #44ddd451
 def _progress_line(
     stage:str,
     step:int, steps:int,    # Done, and in all
@@ -273,7 +273,7 @@ class _Progress(TrainerCallback):
     def on_train_begin(self, args, state, control, **kwargs):
         self.start, self.first_step, self.told_step = time.time(), state.global_step, state.global_step
 
-# %% ../nbs/api/26_stages.ipynb #3563c70a
+# %% ../nbs/api/26_stages.ipynb #d8de16d8
 @patch
 def _is_due(self:_Progress, state) -> bool:
     "Is there something to tell now?"
@@ -281,7 +281,7 @@ def _is_due(self:_Progress, state) -> bool:
     if step == self.first_step: return False
     return sys.stdout.isatty() or step >= state.max_steps or step - self.told_step >= state.max_steps / 10
 
-# %% ../nbs/api/26_stages.ipynb #18650d14
+# %% ../nbs/api/26_stages.ipynb #00b26ec1
 @patch
 def _tell(self:_Progress, state, logs:dict) -> None:
     "Print the line"
@@ -290,12 +290,12 @@ def _tell(self:_Progress, state, logs:dict) -> None:
     line = _progress_line(self.stage, step, steps, logs, (time.time() - self.start) / (step - self.first_step))
     print(("\r\033[K" if live else "") + line, end="\n" if not live or step >= steps else "", flush=True)
 
-# %% ../nbs/api/26_stages.ipynb #1ff3af31
+# %% ../nbs/api/26_stages.ipynb #5be5d6bc
 def _numbers(logs:dict) -> dict:
     "The entries of a log line that are numbers"
     return {name: value for name, value in logs.items() if isinstance(value, (int, float))}
 
-# %% ../nbs/api/26_stages.ipynb #cb5987f5
+# %% ../nbs/api/26_stages.ipynb #cd5350c0
 @patch
 def on_log(self:_Progress, args, state, control, logs:dict|None=None, **kwargs) -> None:
     "What the trainer calls at each log line"
@@ -304,14 +304,14 @@ def on_log(self:_Progress, args, state, control, logs:dict|None=None, **kwargs) 
     self.run._note(stage=self.stage, step=state.global_step, **rounded)
     if "accuracy" in logs and self._is_due(state): self._tell(state, logs)
 
-# %% ../nbs/api/26_stages.ipynb #fe2a4fc3
+# %% ../nbs/api/26_stages.ipynb #0601e002
 @patch
 def _parent(self:Run, stage:str) -> str:
     "The adapter that a stage starts from"
     start = "base" if stage == "general" else self.recipe.custom.start
     return start if start in self.rm.adapters else "base"
 
-# %% ../nbs/api/26_stages.ipynb #f35ef33e
+# %% ../nbs/api/26_stages.ipynb #b74d32cd
 @patch
 def _begin(self:Run, stage:str, parent:str) -> None:
     "Put the adapter on the trunk that is to be trained, with one head per domain where they share it"
@@ -319,7 +319,7 @@ def _begin(self:Run, stage:str, parent:str) -> None:
     self.rm.add_adapter(stage, like=parent)
     if self._is_joint(stage): self.rm.widen(len(self.recipe.custom.domains))
 
-# %% ../nbs/api/26_stages.ipynb #85c39fcf
+# %% ../nbs/api/26_stages.ipynb #eae6d120
 @patch
 def _trainer(self:Run, stage:str) -> tuple:
     "The trainer of a stage, and counts of what it learns from"
@@ -332,7 +332,7 @@ def _trainer(self:Run, stage:str) -> tuple:
     trainer.add_callback(_Progress(self, stage))
     return trainer, counts
 
-# %% ../nbs/api/26_stages.ipynb #4d133b3c
+# %% ../nbs/api/26_stages.ipynb #8672699a
 @patch
 def _fit(self:Run, trainer:RewardTrainer, stage:str) -> None:
     "Train, from the last checkpoint on where there is one"
@@ -340,14 +340,14 @@ def _fit(self:Run, trainer:RewardTrainer, stage:str) -> None:
     if checkpoint: self.report(f"{stage:9} goes on at {Path(checkpoint).name.replace('-', ' ')}")
     trainer.train(resume_from_checkpoint=checkpoint)
 
-# %% ../nbs/api/26_stages.ipynb #ac587e56
+# %% ../nbs/api/26_stages.ipynb #9d32f8ea
 @patch
 def _parent_card(self:Run, parent:str) -> dict:
     "What an artefact says of the model it started from"
     if not (self.folder/parent).is_dir(): return dict(name=parent)
     return dict(name=parent, weights_sha256=read_card(self.folder/parent)["weights_sha256"])
 
-# %% ../nbs/api/26_stages.ipynb #0a1e0d39
+# %% ../nbs/api/26_stages.ipynb #15c2c894
 @patch
 def _keep(self:Run, stage:str, trainer:RewardTrainer, parent:str, counts:dict, seconds:float) -> None:
     "Write the artefact of a stage that is trained, with its lineage, and remove its checkpoints"
@@ -359,7 +359,7 @@ def _keep(self:Run, stage:str, trainer:RewardTrainer, parent:str, counts:dict, s
         shutil.rmtree(trainer.args.output_dir, ignore_errors=True)
     trainer.accelerator.wait_for_everyone()
 
-# %% ../nbs/api/26_stages.ipynb #e65c784c
+# %% ../nbs/api/26_stages.ipynb #34ea6c82
 @patch
 def _anchors(self:Run, ids:list, replayed:bool) -> list[list[float]]:
     "The general model's rewards of replayed records' texts; NaN for those of the domain"
@@ -367,7 +367,7 @@ def _anchors(self:Run, ids:list, replayed:bool) -> list[list[float]]:
     rewards = iter(score_tokens(self.rm.use("general"), texts).tolist() if replayed else [])
     return [[next(rewards, float("nan")) for _ in record] for record in ids]
 
-# %% ../nbs/api/26_stages.ipynb #6ce0189f
+# %% ../nbs/api/26_stages.ipynb #3ecad516
 @patch
 def _marked(self:Run, tokens, replayed:bool):
     "A set's tokens with what the customized stage's losses ask of each record: is it imitated, and its anchors"
@@ -378,20 +378,20 @@ def _marked(self:Run, tokens, replayed:bool):
     if custom.losses["anchoring"]: tokens = tokens.add_column("anchor", self._anchors(tokens["input_ids"], replayed))
     return tokens
 
-# %% ../nbs/api/26_stages.ipynb #776d1ee0
+# %% ../nbs/api/26_stages.ipynb #f357395e
 @patch
 def _training_of(self:Run, stage:str) -> str:
     "The name of the training that makes a stage's model: its own, or the one that domains share"
     shared = stage in self.recipe.custom.domains and self.recipe.custom.sharing != "apart"
     return "together" if shared else stage
 
-# %% ../nbs/api/26_stages.ipynb #7e5f30f9
+# %% ../nbs/api/26_stages.ipynb #55c53369
 @patch
 def _models_of(self:Run, training:str) -> list[str]:
     "The reward models that come out of a training"
     return self.recipe.custom.domains if training == "together" else [training]
 
-# %% ../nbs/api/26_stages.ipynb #a3115ebe
+# %% ../nbs/api/26_stages.ipynb #b80dda9e
 @patch
 def _settle(self:Run, training:str, parent:str) -> None:
     "From the adapter that was trained to those that are kept"
@@ -402,7 +402,7 @@ def _settle(self:Run, training:str, parent:str) -> None:
     if training == "general" or alpha == 1: return
     for domain in models: set_blend(self.rm, parent, domain, alpha, domain)
 
-# %% ../nbs/api/26_stages.ipynb #3e6fe4ce
+# %% ../nbs/api/26_stages.ipynb #a7d7330e
 @patch
 def _take(self:Run, stage:str) -> Path:
     "Put a finished stage's adapter on the trunk"
