@@ -6,8 +6,8 @@
 __all__ = ['pair_questions', 'study_questions', 'finished', 'is_own_set', 'is_general_set', 'rights_by_set', 'pair_means',
            'accuracy_point', 'whole_seeds', 'seed_means', 'strategy_point', 'points', 'paired', 'accuracy_at',
            'least_general', 'allowed', 'recommend', 'is_beaten', 'on_front', 'set_accuracies', 'like_length',
-           'compared', 'details', 'cross_domain', 'read_cells', 'Findings', 'find_out', 'summarize', 'show_interval',
-           'show_seeds', 'table_line', 'study_table']
+           'compared', 'details', 'cross_domain', 'read_cells', 'Findings', 'find_out', 'cell_title', 'summarize',
+           'show_interval', 'show_seeds', 'table_line', 'study_table']
 
 # %% ../nbs/api/34_summary.ipynb #c980b3d5
 import json
@@ -369,6 +369,13 @@ def origin(self:Findings) -> dict: # device, versions, commit, date, seeds, base
     seeds = sorted({cell["seed"] for cell in cells})
     return last | dict(seeds=seeds, base=self.study.recipe_of(self.best).base.name)
 
+# %% ../nbs/api/34_summary.ipynb #34d00001
+def cell_title(
+    cell:dict, # From a cell's file
+)->str: # Such as "plain · loud · 0"
+    "A cell's name for people."
+    return f"{cell['strategy']} · {cell['domain']} · {cell['seed']}"
+
 # %% ../nbs/api/34_summary.ipynb #34b00088
 @patch
 def gaps(self:Findings,
@@ -376,9 +383,7 @@ def gaps(self:Findings,
 )->dict: # missing: cells not run yet; failed: cell → why
     "What a summary can't know."
     missing = [list(cell) for cell in self.study.cells() if not cell_file(folder, cell).exists()]
-    failed = [cell for cell in self.cells if "failed" in cell]
-    return dict(missing=missing, failed={
-        f"{cell['strategy']} · {cell['domain']} · {cell['seed']}": cell["failed"] for cell in failed})
+    return dict(missing=missing, failed={cell_title(cell): cell["failed"] for cell in self.cells if "failed" in cell})
 
 # %% ../nbs/api/34_summary.ipynb #c59c4a65
 def summarize(
