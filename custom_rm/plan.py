@@ -158,7 +158,8 @@ def plan(
     device, base, lora = find_device(device), recipe.base, recipe.lora
     config, cuda = shape_of(base.name, base.layers), device.type == "cuda"
     budget = max(recipe.general.token_budget, recipe.custom.token_budget)
-    kind = dict(quantize=base.quantize, imitation=any(stage.losses["imitation"] for stage in (recipe.general, recipe.custom)))
+    imitation = any(stage.losses["imitation"] for stage in (recipe.general, recipe.custom))
+    kind = dict(quantize=base.quantize, imitation=imitation)
     here = dict(recompute=base.recompute, cuda=cuda, size=_number_size(base, device))
     out = dict(device=str(device), token_budget=budget, estimate=memory(config, lora, budget, **here, **kind))
     out["fits"] = _fits(cards, config, lora, **kind)

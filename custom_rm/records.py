@@ -175,14 +175,14 @@ def _json_list(file, path:Path, chunk:int=1<<20) -> Iterator[tuple[str, object]]
         if fault:
             if not (more := file.read(max(chunk, len(window)))):
                 raise DataError(f"{where}: broken JSON ({fault}); "
-                                "mend the file, or name it .jsonl if it has one value a line")
+                                "mend the file, or name it .jsonl if it has one value per line")
             window += more
         else:
             n, window = n + 1, window[end:]
             yield where, value
         window = window.lstrip(" \t\r\n," if n else None)
     if (window[1:] + file.read(chunk)).strip():
-        raise DataError(f"{path}: more text after the list's end; name a file with one value a line .jsonl")
+        raise DataError(f"{path}: more text after the list's end; name a file with one value per line .jsonl")
 
 # %% ../nbs/api/01_records.ipynb #a02ac193
 @contextmanager

@@ -29,7 +29,7 @@ from .core import DataError, patch, quietly, versions
 from .evaluate import write_report
 from .judge import judge, PERSONS
 from .metrics import (
-    BagOfWords, bootstrap_interval, calibration_bins, correctness, expected_calibration_error, key_figures,
+    accuracy_interval, BagOfWords, calibration_bins, correctness, expected_calibration_error, key_figures,
     longer_wins, measure, to_pairs)
 from .model import RewardModel
 from .recipes import fill_settings, find, read_yaml, Recipe, recipe_key
@@ -716,7 +716,7 @@ def judged_figures(
 )->dict: # accuracy, low, high, n
     "The figures of a judge on one set."
     right = correctness(margins)
-    low, high = bootstrap_interval(right, group)
+    low, high = accuracy_interval(right, group)
     return dict(accuracy=float(right.mean()), low=low, high=high, n=len(right))
 
 # %% ../nbs/api/33_study.ipynb #e0f43396

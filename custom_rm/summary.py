@@ -18,7 +18,7 @@ import numpy as np
 
 # %% ../nbs/api/34_summary.ipynb #a467cf44
 from .core import DataError, patch
-from .metrics import bootstrap_interval, to_pairs
+from .metrics import accuracy_interval, bootstrap_interval, to_pairs
 from .records import prompt_of
 from .stages import Run
 from .study import cell_file, right_of, Study, study_floors, study_sets
@@ -104,7 +104,7 @@ def accuracy_point(
 )->dict: # accuracy (None where there is no pair), low, high, n
     "Accuracy over all wanted sets, with its interval."
     right, group = pair_means(cells, questions, wanted, part)
-    low, high = bootstrap_interval(right, group)
+    low, high = accuracy_interval(right, group)
     return dict(accuracy=float(right.mean()) if len(right) else None, low=low, high=high, n=len(right))
 
 # %% ../nbs/api/34_summary.ipynb #34b00027
