@@ -9,7 +9,7 @@ __all__ = ['COLOURS', 'SPARE', 'SHAPES', 'STYLE', 'MARKS', 'colour', 'shape', 's
            'custom_against_general', 'concerning', 'merge_bins', 'draw_reliability', 'reliability', 'count_words',
            'log_odds', 'typical_words', 'word_cloud', 'domain_clouds', 'draw_boxes', 'draw_collection', 'draw_stages',
            'split_sweep', 'strategy_colour', 'label_places', 'covered', 'label_points', 'pareto', 'sweep_values',
-           'draw_sweep', 'sweep_curve', 'draw_marks', 'domain_bars', 'save_figures']
+           'draw_sweep', 'sweep_curve', 'draw_marks', 'draw_bar', 'domain_bars', 'run_figures', 'save_figures']
 
 # %% ../nbs/api/30_plots.ipynb #81454009
 from hashlib import sha1
@@ -37,9 +37,10 @@ def colour(
     name = name.split(" ")[0]
     return COLOURS.get(name) or SPARE[_number(name) % len(SPARE)]
 
-# %% ../nbs/api/30_plots.ipynb #3888c2fb
+# %% ../nbs/api/30_plots.ipynb #452fab43
 SHAPES = dict(base="X", general="o", academy="s", business="^", entertainment="D", literature="v", normal="P")
 
+# %% ../nbs/api/30_plots.ipynb #70cec27e
 def shape(
     name:str, # Of a reward model or a domain
 )->str: # A matplotlib marker, always the same for the same name
@@ -50,6 +51,7 @@ def shape(
 # %% ../nbs/api/30_plots.ipynb #39edc49f
 STYLE = dict(style="whitegrid", rc={"grid.color": "#dddddd", "axes.edgecolor": "#888888"}) # Of every figure
 
+# %% ../nbs/api/30_plots.ipynb #2b4b7f08
 def set_style(
     dpi:int=70, # Of figures shown in a notebook; low, so that stored outputs stay small
 )->None:
@@ -395,7 +397,7 @@ def strategy_colour(
     name, _ = split_sweep(strategy)
     return COLOURS[name] if name in ("base", "general") else SPARE[_number(name) % len(SPARE)]
 
-# %% ../nbs/api/30_plots.ipynb #f09f9e90
+# %% ../nbs/api/30_plots.ipynb #aa2e3e21
 def label_places(
     ax, text:str, # Axes, and what to write
     x:float, y:float, # The point, in the units of the axes
@@ -403,7 +405,8 @@ def label_places(
 )->list: # Twelve matplotlib texts, all drawn
     "A text at every place beside its point that it might stand at, the nearest first."
     from matplotlib.patheffects import withStroke
-    look = dict(color=c, fontsize=9, va="center", zorder=5, path_effects=[withStroke(linewidth=2, foreground="white")])
+    rim = withStroke(linewidth=2, foreground="white")
+    look = dict(color=c, fontsize=9, va="center", zorder=5, path_effects=[rim])
     shifts = [(dx, dy) for far in (7, 14) for dy in (far, -far, 0) for dx in (far, -far)]
     return [ax.annotate(text, (x, y), xytext=shift, textcoords="offset points",
                         ha="left" if shift[0] > 0 else "right", **look) for shift in shifts]
@@ -491,8 +494,9 @@ def sweep_curve(
     values = sweep_values(points, name, ends)
     if len(values) < 2: return None
     figure, ax = new_axes(6, 3.8)
-    draw_sweep(ax, {x: points[strategy]["domain"] for strategy, x in values.items()}, SPARE[0], "s", "own domain")
-    draw_sweep(ax, {x: points[strategy]["general"] for strategy, x in values.items()}, colour("general"), "o", "general sets")
+    own, general = ({x: points[strategy][key] for strategy, x in values.items()} for key in ("domain", "general"))
+    draw_sweep(ax, own, SPARE[0], "s", "own domain")
+    draw_sweep(ax, general, colour("general"), "o", "general sets")
     ax.set(xlabel=xlabel, ylabel="accuracy in %")
     ax.legend(frameon=False)
     return figure
@@ -501,16 +505,26 @@ def sweep_curve(
 MARKS = dict(general_rm=("general model", "o"), bag_of_words=("bag of words", "s"), longer=("longer wins", "^"),
              judge=("judge", "D")) # What a domain is shown beside: its name for people and its shape
 
-# %% ../nbs/api/30_plots.ipynb #223b57c5
+# %% ../nbs/api/30_plots.ipynb #8ff13b36
 def draw_marks(
     ax, y:float,   # Axes, and the height
     measured:dict, # Accuracies by the names of `MARKS`; None or nothing where it was not measured
 )->None:
     "What costs nothing, at one height."
     for key, (label, mark) in MARKS.items():
-        if measured.get(key) is None: continue
-        c = colour("general" if key == "general_rm" else key)
-        ax.plot(100 * measured[key], y, mark, color=c, mfc="white", mew=1.5, ms=6, label=label)
+        look = dict(color=colour(key.removesuffix("_rm")), mfc="white", mew=1.5, ms=6, label=label)
+        if measured.get(key) is not None: ax.plot(100 * measured[key], y, mark, **look)
+
+# %% ../nbs/api/30_plots.ipynb #1ab60c87
+def draw_bar(
+    ax, y:float,   # Axes, and the height
+    domain:str,    # Which has a colour
+    measured:dict, # accuracy, low and high
+)->None:
+    "A domain's accuracy with its interval."
+    at, low, high = (100 * measured[key] for key in ("accuracy", "low", "high"))
+    ax.barh(y, at, color=colour(domain), alpha=.35, height=.6)
+    ax.errorbar(at, y, xerr=[[at - low], [high - at]], fmt="none", ecolor=colour(domain), elinewidth=2, capsize=4)
 
 # %% ../nbs/api/30_plots.ipynb #d0bab002
 def domain_bars(
@@ -518,12 +532,9 @@ def domain_bars(
 ): # A matplotlib figure
     "A reward model's accuracy by domain, beside the general model and the floors."
     figure, ax = new_axes(6.4, .6 * len(domains) + 1.4)
-    for y, (domain, m) in enumerate(domains.items()):
-        accuracy, low, high = (100 * m[key] for key in ("accuracy", "low", "high"))
-        ax.barh(y, accuracy, color=colour(domain), alpha=.35, height=.6)
-        ax.errorbar(accuracy, y, xerr=[[accuracy - low], [high - accuracy]], fmt="none", ecolor=colour(domain),
-                    elinewidth=2, capsize=4)
-        draw_marks(ax, y, m)
+    for y, (domain, measured) in enumerate(domains.items()):
+        draw_bar(ax, y, domain, measured)
+        draw_marks(ax, y, measured)
     ax.axvline(50, color="#999999", lw=1, ls="--")
     ax.set(xlabel="accuracy on test pairs in %", xlim=(0, 100))
     ax.set_yticks(range(len(domains)), list(domains))
@@ -531,6 +542,19 @@ def domain_bars(
     marks = dict(zip(*ax.get_legend_handles_labels()[::-1])) # each once
     ax.legend(marks.values(), marks, frameon=False, ncols=4, loc="lower center", bbox_to_anchor=(.5, 1))
     return figure
+
+# %% ../nbs/api/30_plots.ipynb #3d364814
+def run_figures(
+    report:dict,       # From `custom_rm.evaluate.report`
+    histories:dict,    # reward model → the trainer's log lines
+    general_sets:list, # Names of the general sets
+)->dict: # Name → matplotlib figure
+    "Every figure that the tables allow."
+    figures = dict(matrix=matrix_heatmap(report))
+    if any(histories.values()): figures["learning_curves"] = learning_curves(histories)
+    figures["custom_against_general"] = custom_against_general(report, general_sets)
+    figures["reliability"] = reliability(report)
+    return {name: figure for name, figure in figures.items() if figure}
 
 # %% ../nbs/api/30_plots.ipynb #0ceade9b
 def save_figures(
@@ -543,10 +567,9 @@ def save_figures(
     import matplotlib.pyplot as plt
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    drawn = dict(matrix=matrix_heatmap(report), learning_curves=any(histories.values()) and learning_curves(histories),
-                 custom_against_general=custom_against_general(report, general_sets), reliability=reliability(report))
-    drawn = {folder/f"{name}.png": figure for name, figure in drawn.items() if figure}
-    for path, figure in drawn.items():
-        figure.savefig(path, dpi=130)
+    paths = []
+    for name, figure in run_figures(report, histories, general_sets).items():
+        paths.append(folder/f"{name}.png")
+        figure.savefig(paths[-1], dpi=130)
         plt.close(figure)
-    return list(drawn)
+    return paths
