@@ -26,7 +26,7 @@ if __name__ == "__main__":
     from custom_rm.records import read_json, TEMPLATES
     from custom_rm.scoring import Scorer
     from custom_rm.recipes import find
-    from custom_rm.plots import _axes, colour
+    from custom_rm.plots import colour, new_axes
     train = list(read_json(find("$CUSTOM_RM_DATA/domain_specific_preference.train.json")))
     rows = [v for _, v in read_json(find("$CUSTOM_RM_DATA/domain_specific_preference.test.json"))][:a.questions]
     kinds = list(rows[0]["responses"])
@@ -49,7 +49,7 @@ if __name__ == "__main__":
             out[d].append(line); print(d, {k: round(v, 2) for k, v in line.items() if not isinstance(v, list)})
     a.out.parent.mkdir(parents=True, exist_ok=True)
     write_report(a.out, dict(domains=out, questions=len(rows), draws=a.draws, device=device_name(default_device()), versions=versions(), date=str(date.today())))
-    figure, axes = _axes(9, 3.4, 3)
+    figure, axes = new_axes(9, 3.4, 3)
     for ax, key, title in zip(axes, ("reward", "bag_of_words", "own_answer"), ("reward of the pick (sd)", "bag of words' score (sd)", "share of own domain's answers")):
         for d, lines in out.items():
             n, y, low, high = zip(*[(l["n"], l[key], *l[f"{key}_interval"]) for l in lines])

@@ -28,8 +28,13 @@ if __name__ == "__main__":
     from custom_rm.fetch import fetch_model
     from custom_rm.core import versions
     from custom_rm.trunk import default_device, device_name
+<<<<<<< HEAD
     from custom_rm.plots import _axes
     from custom_rm.scoring import reward_function
+=======
+    from custom_rm.plots import new_axes
+    from custom_rm.scorer import reward_function
+>>>>>>> h-figures
     path = fetch_model(a.policy).path
     data = Dataset.from_list([dict(prompt=[dict(role="user", content=PROMPTS[i % len(PROMPTS)])]) for i in range(64)])
     config = GRPOConfig(output_dir=tempfile.mkdtemp(), per_device_train_batch_size=16, num_generations=8, max_completion_length=a.tokens, max_steps=a.steps, learning_rate=a.learning_rate, beta=0.0,
@@ -44,6 +49,6 @@ if __name__ == "__main__":
     print(f"mean reward of the first quarter {first:.3f}, of the last {last:.3f}")
     a.out.parent.mkdir(parents=True, exist_ok=True)
     write_report(a.out, dict(curve=curve, first_quarter=first, last_quarter=last, artefact=a.artefact.name, policy=a.policy, steps=a.steps, device=device_name(default_device()), versions=versions(), date=str(date.today())))
-    figure, ax = _axes(5.5, 3.4)
+    figure, ax = new_axes(5.5, 3.4)
     ax.plot(range(1, len(curve) + 1), curve, color="#0072B2", alpha=.3); ax.plot(range(1, len(curve) + 1), [sum(curve[max(0, i - 5):i + 1]) / len(curve[max(0, i - 5):i + 1]) for i in range(len(curve))], color="#0072B2", lw=2)
     ax.set(xlabel="GRPO step", ylabel=f"mean reward by {a.artefact.name}"); figure.savefig(a.out.with_suffix(".png"), dpi=110)

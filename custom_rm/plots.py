@@ -7,9 +7,10 @@ __all__ = ['COLOURS', 'SPARE', 'SHAPES', 'STYLE', 'MARKS', 'colour', 'shape', 's
            'matrix_value', 'matrix_text', 'matrix_heatmap', 'logged_losses', 'running_mean', 'draw_curve',
            'draw_validation', 'learning_curves', 'general_average', 'draw_point', 'draw_customizing',
            'custom_against_general', 'concerning', 'merge_bins', 'draw_reliability', 'reliability', 'count_words',
-           'log_odds', 'typical_words', 'word_cloud', 'domain_clouds', 'draw_boxes', 'draw_collection', 'draw_stages',
-           'split_sweep', 'strategy_colour', 'label_places', 'covered', 'label_points', 'pareto', 'sweep_values',
-           'draw_sweep', 'sweep_curve', 'draw_marks', 'draw_bar', 'domain_bars', 'run_figures', 'save_figures']
+           'log_odds', 'typical_words', 'word_cloud', 'domain_clouds', 'ink', 'draw_boxes', 'draw_collection',
+           'draw_stages', 'split_sweep', 'strategy_colour', 'label_places', 'covered', 'bars_in', 'label_points',
+           'pareto', 'sweep_values', 'draw_sweep', 'sweep_curve', 'draw_marks', 'draw_bar', 'domain_bars',
+           'run_figures', 'save_figures']
 
 # %% ../nbs/api/30_plots.ipynb #81454009
 from hashlib import sha1
@@ -338,6 +339,14 @@ def domain_clouds(
         ax.set_title(domain, color=colour(domain))
     return figure
 
+# %% ../nbs/api/30_plots.ipynb #ee5917b4
+def ink(
+    paper:str, # Hexadecimal
+)->str: # Hexadecimal, black or white
+    "What can be read better on a colour."
+    red, green, blue = ((int(paper[i:i + 2], 16) / 255) ** 2.2 for i in (1, 3, 5))
+    return "#ffffff" if .2126 * red + .7152 * green + .0722 * blue < .18 else "#000000"
+
 # %% ../nbs/api/30_plots.ipynb #d15bf3d4
 def draw_boxes(
     boxes:dict,  # Name → (x, y, text, colour)
@@ -346,8 +355,8 @@ def draw_boxes(
 ): # A matplotlib figure
     "Boxes by name, and arrows between them."
     figure, ax = new_axes(width, height)
-    look = dict(ha="center", va="center", color="#ffffff", fontsize=9)
-    drawn = {name: ax.text(x, y, text, bbox=dict(boxstyle="round,pad=.5", fc=c, ec="none"), **look).get_bbox_patch()
+    drawn = {name: ax.text(x, y, text, color=ink(c), ha="center", va="center", fontsize=9,
+                           bbox=dict(boxstyle="round,pad=.5", fc=c, ec="none")).get_bbox_patch()
              for name, (x, y, text, c) in boxes.items()}
     for a, b, label in arrows:
         ends = dict(patchA=drawn[a], patchB=drawn[b], shrinkA=3, shrinkB=3)
@@ -397,17 +406,17 @@ def strategy_colour(
     name, _ = split_sweep(strategy)
     return COLOURS[name] if name in ("base", "general") else SPARE[_number(name) % len(SPARE)]
 
-# %% ../nbs/api/30_plots.ipynb #aa2e3e21
+# %% ../nbs/api/30_plots.ipynb #688afe4b
 def label_places(
     ax, text:str, # Axes, and what to write
     x:float, y:float, # The point, in the units of the axes
     c:str,            # Colour
-)->list: # Twelve matplotlib texts, all drawn
+)->list: # Eighteen matplotlib texts, all drawn
     "A text at every place beside its point that it might stand at, the nearest first."
     from matplotlib.patheffects import withStroke
     rim = withStroke(linewidth=2, foreground="white")
     look = dict(color=c, fontsize=9, va="center", zorder=5, path_effects=[rim])
-    shifts = [(dx, dy) for far in (7, 14) for dy in (far, -far, 0) for dx in (far, -far)]
+    shifts = [(dx, dy) for far in (7, 14, 21) for dy in (far, -far, 0) for dx in (far, -far)]
     return [ax.annotate(text, (x, y), xytext=shift, textcoords="offset points",
                         ha="left" if shift[0] > 0 else "right", **look) for shift in shifts]
 
@@ -424,16 +433,27 @@ def covered(
     out = (box.min < inside.min).any() or (box.max > inside.max).any()
     return sum(map(overlap, taken)) + 1e6 * bool(out)
 
+# %% ../nbs/api/30_plots.ipynb #e635d8ce
+def bars_in(
+    ax, # Axes with error bars
+)->list: # A matplotlib `Bbox` in pixels for each bar, two pixels wide
+    "Where error bars are."
+    from matplotlib.transforms import Bbox
+    lines = [line for bars in ax.collections if hasattr(bars, "get_segments") for line in bars.get_segments()]
+    ends = [ax.transData.transform(line) for line in lines]
+    return [Bbox([xy.min(0) - 1, xy.max(0) + 1]) for xy in ends]
+
 # %% ../nbs/api/30_plots.ipynb #5b1d7e02
 def label_points(
     ax,                 # Axes, everything else drawn already
     labels:list[tuple], # (text, x, y, colour) of each point
 )->None:
-    "Write each text beside its point, where it covers other texts and points least."
+    "Write each text beside its point, where it covers other texts, points and bars least."
     from matplotlib.transforms import Bbox
     ax.figure.draw_without_rendering() # settles the layout, so that places in pixels are known
     size = 10 * ax.figure.dpi / 72
     taken = [Bbox.from_bounds(*(ax.transData.transform((x, y)) - size / 2), size, size) for _, x, y, _ in labels]
+    taken += bars_in(ax)
     for label in labels:
         places = label_places(ax, *label)
         boxes = [place.get_window_extent() for place in places]
