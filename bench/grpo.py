@@ -28,13 +28,8 @@ if __name__ == "__main__":
     from custom_rm.fetch import fetch_model
     from custom_rm.core import versions
     from custom_rm.trunk import default_device, device_name
-<<<<<<< HEAD
-    from custom_rm.plots import _axes
-    from custom_rm.scoring import reward_function
-=======
     from custom_rm.plots import new_axes
-    from custom_rm.scorer import reward_function
->>>>>>> h-figures
+    from custom_rm.scoring import reward_function
     path = fetch_model(a.policy).path
     data = Dataset.from_list([dict(prompt=[dict(role="user", content=PROMPTS[i % len(PROMPTS)])]) for i in range(64)])
     config = GRPOConfig(output_dir=tempfile.mkdtemp(), per_device_train_batch_size=16, num_generations=8, max_completion_length=a.tokens, max_steps=a.steps, learning_rate=a.learning_rate, beta=0.0,
