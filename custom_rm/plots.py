@@ -25,12 +25,12 @@ from .metrics import expected_calibration_error, METRICS
 COLOURS = dict(base="#707070", general="#000000", academy="#0072B2", business="#E69F00", entertainment="#CC79A7",
                literature="#009E73", normal="#56B4E9", longer="#5A3000", bag_of_words="#5B1A8B", judge="#8FA64B")
 
-# %% ../nbs/api/30_plots.ipynb #dae48c82
+# %% ../nbs/api/30_plots.ipynb #b6e9b650
 SPARE = ["#D55E00", "#2F5EEB", "#0000A6", "#117733", "#7A2E5D", "#B22222", "#6A8AEB"] # For names that have no colour
 
 def _number(name:str) -> int: return int(sha1(name.encode()).hexdigest(), 16) # always the same, unlike `hash`
 
-# %% ../nbs/api/30_plots.ipynb #4b69c1bb
+# %% ../nbs/api/30_plots.ipynb #0f09b328
 def colour(
     name:str, # Of a reward model, a domain or a floor; "academy (seed 1)" is academy's
 )->str: # Hexadecimal, always the same for the same name
@@ -38,10 +38,10 @@ def colour(
     name = name.split(" ")[0]
     return COLOURS.get(name) or SPARE[_number(name) % len(SPARE)]
 
-# %% ../nbs/api/30_plots.ipynb #c421023a
+# %% ../nbs/api/30_plots.ipynb #452fab43
 SHAPES = dict(base="X", general="o", academy="s", business="^", entertainment="D", literature="v", normal="P")
 
-# %% ../nbs/api/30_plots.ipynb #aaf49405
+# %% ../nbs/api/30_plots.ipynb #70cec27e
 def shape(
     name:str, # Of a reward model or a domain
 )->str: # A matplotlib marker, always the same for the same name
@@ -52,7 +52,7 @@ def shape(
 # %% ../nbs/api/30_plots.ipynb #39edc49f
 STYLE = dict(style="whitegrid", rc={"grid.color": "#dddddd", "axes.edgecolor": "#888888"}) # Of every figure
 
-# %% ../nbs/api/30_plots.ipynb #09162788
+# %% ../nbs/api/30_plots.ipynb #2b4b7f08
 def set_style(
     dpi:int=70, # Of figures shown in a notebook; low, so that stored outputs stay small
 )->None:
@@ -60,7 +60,7 @@ def set_style(
     import seaborn as sns
     sns.set_theme("notebook", STYLE["style"], font_scale=.9, rc=STYLE["rc"] | {"figure.dpi": dpi})
 
-# %% ../nbs/api/30_plots.ipynb #ef9fa64f
+# %% ../nbs/api/30_plots.ipynb #bbb36451
 def new_axes(
     width:float=6, height:float=4, # Inches
     columns:int=1, rows:int=1,     # Parts of the figure
@@ -70,7 +70,7 @@ def new_axes(
     with sns.axes_style(**STYLE), sns.plotting_context("notebook", font_scale=.9):
         return plt.subplots(rows, columns, figsize=(width, height), layout="constrained")
 
-# %% ../nbs/api/30_plots.ipynb #d01205e0
+# %% ../nbs/api/30_plots.ipynb #2f7515cb
 def matrix_rows(
     report:dict, # From `custom_rm.evaluate.report`
 )->dict: # Name for people → figures by set; reward models first, then floors
@@ -121,7 +121,7 @@ def logged_losses(
     known = ["ranking_loss", *(f"{name}_loss" for name in LOSSES)]
     return [key for key in known if any(key in line for lines in histories.values() for line in lines)]
 
-# %% ../nbs/api/30_plots.ipynb #dbb47b95
+# %% ../nbs/api/30_plots.ipynb #039b83db
 def running_mean(
     values, # Shape (n,)
 )->list[float]: # As many: the mean of each with those before it, an eighth of all
@@ -172,7 +172,7 @@ def learning_curves(
     ax.legend(frameon=False, loc="lower right")
     return figure
 
-# %% ../nbs/api/30_plots.ipynb #1eb87fc2
+# %% ../nbs/api/30_plots.ipynb #be27f9c4
 def general_average(
     cells:dict,        # One reward model's figures by set
     general_sets:list, # Names of the general sets
@@ -182,7 +182,7 @@ def general_average(
     return {key: sum(cells[name][key] * cells[name]["n"] for name in general_sets) / pairs
             for key in ("accuracy", "low", "high")}
 
-# %% ../nbs/api/30_plots.ipynb #d43f45ab
+# %% ../nbs/api/30_plots.ipynb #c4fec268
 def draw_point(
     ax, across:dict, up:dict, # Axes, and two accuracies with low and high
     **look,                   # For `errorbar`: color, fmt, label …
@@ -193,7 +193,7 @@ def draw_point(
     ax.errorbar(x, y, xerr=bars[0], yerr=bars[1], **(dict(fmt="o", elinewidth=.8, capsize=2) | look))
     return x, y
 
-# %% ../nbs/api/30_plots.ipynb #861f5cde
+# %% ../nbs/api/30_plots.ipynb #1b9827fb
 def draw_customizing(
     ax, rms:dict,      # Axes, and a report's figures of reward models
     domain:str,        # A reward model and its set
@@ -224,7 +224,7 @@ def custom_against_general(
     ax.legend(frameon=False, loc="center left", bbox_to_anchor=(1, .5))
     return figure
 
-# %% ../nbs/api/30_plots.ipynb #f5fb345b
+# %% ../nbs/api/30_plots.ipynb #f2e4c2a2
 def concerning(
     report:dict, # From `custom_rm.evaluate.report`
     name:str,    # Of a reward model
@@ -233,7 +233,7 @@ def concerning(
     cells = report["rms"][name]
     return [name] if name in cells else [s for s in cells if s not in report["rms"]]
 
-# %% ../nbs/api/30_plots.ipynb #ac12e06b
+# %% ../nbs/api/30_plots.ipynb #248a4466
 def merge_bins(
     bins:list, # Bins of several sets in one row, each (pairs, confidence, accuracy)
 )->list[tuple[int,float,float]]: # For each tenth of the way from ½ to 1: the same, taken together
@@ -245,7 +245,7 @@ def merge_bins(
     columns = [np.array(same).T for _, same in sorted(together.items())]
     return [(int(n.sum()), float(n @ sure / n.sum()), float(n @ right / n.sum())) for n, sure, right in columns]
 
-# %% ../nbs/api/30_plots.ipynb #45bc8f50
+# %% ../nbs/api/30_plots.ipynb #512c3052
 def draw_reliability(
     ax, points:list, # Axes, and bins
     name:str,        # Of the reward model
@@ -273,7 +273,7 @@ def reliability(
     ax.legend(frameon=False, loc="lower right")
     return figure
 
-# %% ../nbs/api/30_plots.ipynb #cf7eb54b
+# %% ../nbs/api/30_plots.ipynb #f48023fc
 def count_words(
     texts:list[str],
 ): # A `Counter` of lower-case words of three letters and more
@@ -282,7 +282,7 @@ def count_words(
     from collections import Counter
     return Counter(word for text in texts for word in re.findall(r"[^\W\d_]{3,}", text.lower()))
 
-# %% ../nbs/api/30_plots.ipynb #92c86e27
+# %% ../nbs/api/30_plots.ipynb #d6f7ecaa
 def log_odds(
     here, everywhere, # Arrays: how often each word occurs in the domain, and in all texts, shape (words,)
     size:int, total:int, # Words in the domain, and in all texts
@@ -310,7 +310,7 @@ def typical_words(
         out[domain] = {word: z[word] for word in sorted(z, key=z.get, reverse=True)[:n] if z[word] > 0}
     return out
 
-# %% ../nbs/api/30_plots.ipynb #adbac0da
+# %% ../nbs/api/30_plots.ipynb #aff365a5
 def word_cloud(
     words:dict, # Word → its weight; none gives a dash
     hue:str,    # Hexadecimal
@@ -339,7 +339,7 @@ def domain_clouds(
         ax.set_title(domain, color=colour(domain))
     return figure
 
-# %% ../nbs/api/30_plots.ipynb #cf670966
+# %% ../nbs/api/30_plots.ipynb #ee5917b4
 def ink(
     paper:str, # Hexadecimal
 )->str: # Hexadecimal, black or white
@@ -368,18 +368,17 @@ def draw_boxes(
     ax.axis("off")
     return figure
 
-# %% ../nbs/api/30_plots.ipynb #de514a8f
+# %% ../nbs/api/30_plots.ipynb #99bb40eb
 def draw_collection(): # A matplotlib figure
     "How Domain-Specific Preferences were made: one question, five roles, a preference by definition."
-    roles = ["academy", "business", "entertainment", "literature", "normal"]
-    domains = roles[:4]
+    domains = ["academy", "business", "entertainment", "literature"]
     boxes = {"question": (0, 2, "a question", "#555555"), "normal": (2.6, 0, "answered\nplainly", colour("normal"))}
-    boxes |= {role: (2.6, 4 - i, f"answered as\n{role}", colour(role)) for i, role in enumerate(domains)}
-    boxes |= {f"rm {role}": (5.4, 3.5 - i, f"preferred by {role}:\nits own answer", colour(role))
-              for i, role in enumerate(domains)}
-    return draw_boxes(boxes, [("question", r, "") for r in roles] + [(r, f"rm {r}", "") for r in domains], 8, 4)
+    boxes |= {d: (2.6, 4 - i, f"answered as\n{d}", colour(d)) for i, d in enumerate(domains)}
+    boxes |= {f"rm {d}": (5.4, 3.5 - i, f"preferred by {d}:\nits own answer", colour(d)) for i, d in enumerate(domains)}
+    arrows = [("question", role, "") for role in (*domains, "normal")] + [(d, f"rm {d}", "") for d in domains]
+    return draw_boxes(boxes, arrows, 8, 4)
 
-# %% ../nbs/api/30_plots.ipynb #e88ea492
+# %% ../nbs/api/30_plots.ipynb #f71d339c
 def draw_stages(): # A matplotlib figure
     "Base, general (GRFT), custom (CRFT)."
     domains = ["academy", "business", "entertainment", "literature"]
@@ -389,7 +388,7 @@ def draw_stages(): # A matplotlib figure
     arrows = [("base", "general", "general\ncomparisons"), *(("general", domain, "") for domain in domains)]
     return draw_boxes(boxes, arrows, 8, 3.4)
 
-# %% ../nbs/api/30_plots.ipynb #ce429c80
+# %% ../nbs/api/30_plots.ipynb #4d268cd9
 def split_sweep(
     strategy:str, # Such as "joint 0.5" or "plain"
 )->tuple[str,float|None]: # ("joint", 0.5) or ("plain", None)
@@ -398,7 +397,7 @@ def split_sweep(
     try: return name, float(last)
     except ValueError: return strategy, None
 
-# %% ../nbs/api/30_plots.ipynb #d2dc6c2d
+# %% ../nbs/api/30_plots.ipynb #47490ea0
 def strategy_colour(
     strategy:str, # Such as "joint 0.5"
 )->str: # Hexadecimal, always the same for the same strategy, whatever it is swept over
@@ -406,7 +405,7 @@ def strategy_colour(
     name, _ = split_sweep(strategy)
     return COLOURS[name] if name in ("base", "general") else SPARE[_number(name) % len(SPARE)]
 
-# %% ../nbs/api/30_plots.ipynb #1a26cb88
+# %% ../nbs/api/30_plots.ipynb #688afe4b
 def label_places(
     ax, text:str, # Axes, and what to write
     x:float, y:float, # The point, in the units of the axes
@@ -420,7 +419,7 @@ def label_places(
     return [ax.annotate(text, (x, y), xytext=shift, textcoords="offset points",
                         ha="left" if shift[0] > 0 else "right", **look) for shift in shifts]
 
-# %% ../nbs/api/30_plots.ipynb #29b4029f
+# %% ../nbs/api/30_plots.ipynb #53662488
 def covered(
     box,        # Where a text would stand, a matplotlib `Bbox` in pixels
     taken:list, # Boxes that are taken
@@ -433,7 +432,7 @@ def covered(
     out = (box.min < inside.min).any() or (box.max > inside.max).any()
     return sum(map(overlap, taken)) + 1e6 * bool(out)
 
-# %% ../nbs/api/30_plots.ipynb #3e88bfea
+# %% ../nbs/api/30_plots.ipynb #e635d8ce
 def bars_in(
     ax, # Axes with error bars
 )->list: # A matplotlib `Bbox` in pixels for each bar, two pixels wide
@@ -479,7 +478,7 @@ def pareto(
     label_points(ax, [(s, *at[s], strategy_colour(s)) for s in at])
     return figure
 
-# %% ../nbs/api/30_plots.ipynb #1e4ef204
+# %% ../nbs/api/30_plots.ipynb #b7a53c07
 def sweep_values(
     points:dict, # As for `pareto`
     name:str,    # Of the strategy, such as "joint" for "joint 0.5" and "joint 1.0"
@@ -490,7 +489,7 @@ def sweep_values(
     found = {strategy: value for strategy, (stem, value) in swept.items() if stem == name and value is not None}
     return found | {strategy: value for strategy, value in (ends or {}).items() if strategy in points}
 
-# %% ../nbs/api/30_plots.ipynb #2638ab1d
+# %% ../nbs/api/30_plots.ipynb #1d470567
 def draw_sweep(
     ax, measured:dict, # Axes, and value → accuracy, low and high
     c:str, mark:str,   # Colour and shape
@@ -521,11 +520,11 @@ def sweep_curve(
     ax.legend(frameon=False)
     return figure
 
-# %% ../nbs/api/30_plots.ipynb #f04dd6bc
+# %% ../nbs/api/30_plots.ipynb #be46055a
 MARKS = dict(general_rm=("general model", "o"), bag_of_words=("bag of words", "s"), longer=("longer wins", "^"),
              judge=("judge", "D")) # What a domain is shown beside: its name for people and its shape
 
-# %% ../nbs/api/30_plots.ipynb #0ba4c9f0
+# %% ../nbs/api/30_plots.ipynb #8ff13b36
 def draw_marks(
     ax, y:float,   # Axes, and the height
     measured:dict, # Accuracies by the names of `MARKS`; None or nothing where it was not measured
@@ -535,7 +534,7 @@ def draw_marks(
         look = dict(color=colour(key.removesuffix("_rm")), mfc="white", mew=1.5, ms=6, label=label)
         if measured.get(key) is not None: ax.plot(100 * measured[key], y, mark, **look)
 
-# %% ../nbs/api/30_plots.ipynb #959fbe0a
+# %% ../nbs/api/30_plots.ipynb #1ab60c87
 def draw_bar(
     ax, y:float,   # Axes, and the height
     domain:str,    # Which has a colour
@@ -563,7 +562,7 @@ def domain_bars(
     ax.legend(marks.values(), marks, frameon=False, ncols=4, loc="lower center", bbox_to_anchor=(.5, 1))
     return figure
 
-# %% ../nbs/api/30_plots.ipynb #e45e85de
+# %% ../nbs/api/30_plots.ipynb #3d364814
 def run_figures(
     report:dict,       # From `custom_rm.evaluate.report`
     histories:dict,    # reward model → the trainer's log lines
