@@ -368,16 +368,15 @@ def draw_boxes(
     ax.axis("off")
     return figure
 
-# %% ../nbs/api/30_plots.ipynb #ff2eb174
+# %% ../nbs/api/30_plots.ipynb #99bb40eb
 def draw_collection(): # A matplotlib figure
     "How Domain-Specific Preferences were made: one question, five roles, a preference by definition."
-    roles = ["academy", "business", "entertainment", "literature", "normal"]
-    domains = roles[:4]
+    domains = ["academy", "business", "entertainment", "literature"]
     boxes = {"question": (0, 2, "a question", "#555555"), "normal": (2.6, 0, "answered\nplainly", colour("normal"))}
-    boxes |= {role: (2.6, 4 - i, f"answered as\n{role}", colour(role)) for i, role in enumerate(domains)}
-    boxes |= {f"rm {role}": (5.4, 3.5 - i, f"preferred by {role}:\nits own answer", colour(role))
-              for i, role in enumerate(domains)}
-    return draw_boxes(boxes, [("question", r, "") for r in roles] + [(r, f"rm {r}", "") for r in domains], 8, 4)
+    boxes |= {d: (2.6, 4 - i, f"answered as\n{d}", colour(d)) for i, d in enumerate(domains)}
+    boxes |= {f"rm {d}": (5.4, 3.5 - i, f"preferred by {d}:\nits own answer", colour(d)) for i, d in enumerate(domains)}
+    arrows = [("question", role, "") for role in (*domains, "normal")] + [(d, f"rm {d}", "") for d in domains]
+    return draw_boxes(boxes, arrows, 8, 4)
 
 # %% ../nbs/api/30_plots.ipynb #f71d339c
 def draw_stages(): # A matplotlib figure
