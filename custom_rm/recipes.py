@@ -21,7 +21,7 @@ from typing import ClassVar
 from .core import choices, choose, DataError, mini_dir
 from .fetch import cache_dir
 from .losses import LOSSES
-from .model import LoRA
+from .model import check_adapter_name, LoRA
 from .pooling import POOLINGS
 from .records import TEMPLATES
 
@@ -165,9 +165,12 @@ class CustomConfig(StageConfig):
 
 # %% ../nbs/api/25_recipes.ipynb #b0e64d83
 def _check_domains(domains:list[str]) -> None:
-    "Raises `DataError` for a name that means another reward model"
+    "Raises `DataError` for a name that means another reward model, or can't name one"
     if taken := {"base", "general", "together"} & set(domains):
         raise DataError(f"custom.domains has {taken.pop()!r}, which names another reward model here; rename the domain")
+    for domain in domains:
+        try: check_adapter_name(domain)
+        except DataError as e: raise DataError(f"custom.domains: {e}") from None
 
 # %% ../nbs/api/25_recipes.ipynb #25aba6b6
 def check_custom(
