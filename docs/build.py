@@ -44,7 +44,8 @@ def output_file(notebook: dict) -> str | None:
     return found and found[1]
 
 
-NAMED = re.compile(r"https?://[^\s\"')]+|(?<![\w.-])([\w-]+)\.(ipynb|html)")  # a notebook's name, but not one in an address elsewhere (Colab's button)
+NAMED = re.compile(r"(?<![\w.-])()([\w-]+)\.(ipynb|html)")  # a notebook's name in the site's configuration
+LINKED = re.compile(r"""(\]\((?!https?:)[\w./-]*?|href=\\?["'](?!https?:)[\w./-]*?)([\w-]+)\.(ipynb|html)""")  # … in a link of a page; what stands in code stays as it is
 
 
 def stage(processed: Path, dest: Path) -> Path:
@@ -55,8 +56,8 @@ def stage(processed: Path, dest: Path) -> Path:
         out = output_file(json.loads(p.read_text(encoding="utf-8")))
         if out and Path(out).stem != p.stem: names[p.stem] = Path(out).stem; p.rename(p.with_name(Path(out).stem + ".ipynb"))
     for p in [*dest.rglob("*.ipynb"), *dest.rglob("*.yml"), *dest.rglob("*.qmd")]:
-        text = p.read_text(encoding="utf-8")
-        p.write_text(NAMED.sub(lambda m: f"{names.get(m[1], m[1])}.{m[2]}" if m[1] else m[0], text), encoding="utf-8")
+        pattern, text = LINKED if p.suffix == ".ipynb" else NAMED, p.read_text(encoding="utf-8")
+        p.write_text(pattern.sub(lambda m: f"{m[1]}{names.get(m[2], m[2])}.{m[3]}", text), encoding="utf-8")
     return dest
 
 

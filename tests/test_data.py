@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from custom_rm.clean import clean_file
-from custom_rm.convert import convert, from_table, from_trl, pair_records, to_trl
+from custom_rm.convert import convert, FORMS, from_table, from_trl, pair_records, to_trl
 from custom_rm.core import DataError
 from custom_rm.records import read_json, write_json
 
@@ -251,7 +251,7 @@ BAD = { # file: content, options, the message after the folder's name
     "broken.jsonl": (lines(ok, '{"chosen": '), {}, "line 2: broken JSON (Expecting value at column 12); mend or remove that line"),
     "empty.json": (b"", {}, "is empty; nothing to read"),
     "latin.json": ('[{"chosen": "é"'.encode("latin-1"), {}, "is not UTF-8 (byte 0xe9); save it as UTF-8"),
-    "form.json": (b'[{"b": 1, "a": 2}]', {}, "record 1: has no known form (keys 'b', 'a'); say which with --from: dsp, records, webgpt, gpt4llm, hh, trl, table"),
+    "form.json": (b'[{"b": 1, "a": 2}]', {}, "record 1: has no known form (keys 'b', 'a'); say which with --from: " + ", ".join(FORMS)),
     "role.jsonl": (lines({k: [say("tool", "x")] for k in ok}), {}, "line 1: a message has role 'tool'; known are system, user and assistant; mend or remove that row"),
     "chat.jsonl": (lines({k: [say("user", "x")] for k in ok}), {}, "line 1: its messages don't end with an answer of the assistant; add it or remove that row"),
     "true.jsonl": (lines({"prompt": "q", "response": "a", "score": True}), {}, "line 1: score is true, not a number; mend that cell"),
