@@ -53,7 +53,7 @@ SPAN = re.compile(rf"({KEPT})|`([^`\s]+?)(\(\))?`")
 def linked(text: str, names: Names, up: str) -> str:
     "Link the names in a page's Markdown, and nothing in its code blocks and headings"
     def link(m):
-        place = None if m[1] else names[m[2]]
+        place = None if m[1] or m[2].startswith("_") else names[m[2]]  # a private name has no entry on its page
         return f"[{m[0]}]({up}{place})" if place else m[0]
     lines, fence = text.splitlines(), None
     for i, line in enumerate(lines):
@@ -136,6 +136,7 @@ def field_table(cls) -> str:
     for f in fields(cls):
         if f.name.startswith("_"): continue
         help = f.metadata.get("help") or said.get(f.name)
+        if f.metadata.get("choices"): help = help.replace("{choices}", ", ".join(f.metadata["choices"]))
         kind = ", default ".join(x for x in (f"`{_cell(_kind(f.type))}`", _default(f)) if x)
         rows.append(f"| `{f.name}` | {f'{_cell(help)}<br>' if help else ''}<small>{kind}</small> |")
     return "\n".join(["| field | |", "| --- | --- |", *rows])

@@ -210,8 +210,9 @@ def test_fields_show_their_help(site):
         for c in classes:
             for f in fields(c):
                 assert f.name in page
-                if "help" in f.metadata: assert words(f.metadata["help"]) in words(page), (c, f.name)
-    assert words("twice the rank is the custom") in words(seen(main_of(site, "api/model.html")))
+                help = f.metadata.get("help", "").replace("{choices}", ", ".join(f.metadata.get("choices") or []))
+                assert words(help) in words(page), (c, f.name)
+    assert words("their product is scaled by alpha") in words(seen(main_of(site, "api/model.html")))
     assert not [p for p in pages(site) if "<factory>" in seen(main_of(site, p)) or "__main__" in seen(main_of(site, p))]
 
 
