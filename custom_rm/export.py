@@ -19,8 +19,9 @@ import torch
 from .artefact import load, read_card
 from .core import atomic_write, DataError, mini_dir, quietly
 from .model import RewardModel
-from .records import read_records, to_template
+from .records import read_records
 from .scorer import score_texts
+from .templates import to_template
 from .trunk import head_name
 
 # %% ../nbs/api/40_export.ipynb #06af442b

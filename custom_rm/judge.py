@@ -13,7 +13,7 @@ import torch
 # %% ../nbs/api/32_judge.ipynb #cb6ba47e
 from .core import DataError
 from .model import RewardModel
-from .records import split_text
+from .templates import split_text
 
 # %% ../nbs/api/32_judge.ipynb #77a96922
 PERSONS = dict(academy="a scholar, who wants precise terms, sources and careful reasoning",

@@ -17,7 +17,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 # %% ../nbs/api/10_packing.ipynb #173d0903
 from .core import DataError, patch, quietly
-from .records import split_text
+from .templates import split_text
 
 # %% ../nbs/api/10_packing.ipynb #31c93d68
 def _response_start(text:str, offsets:list[tuple[int,int]]) -> int:

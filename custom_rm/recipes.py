@@ -23,7 +23,7 @@ from .fetch import cache_dir
 from .losses import LOSSES
 from .model import check_adapter_name, LoRA
 from .pooling import POOLINGS
-from .records import TEMPLATES
+from .templates import TEMPLATES
 
 # %% ../nbs/api/25_recipes.ipynb #b2ba68ec
 def option(

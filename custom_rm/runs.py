@@ -17,9 +17,10 @@ from .core import DataError, file_sha256, recipe_path
 from .evaluate import evaluate, floors, report, write_report
 from .plots import save_figures
 from .recipes import find, read_recipe, Recipe
-from .records import read_json, TEMPLATES
+from .records import read_json
 from .scorer import score_texts
 from .stages import Run
+from .templates import TEMPLATES
 
 # %% ../nbs/api/31_runs.ipynb #057edd0f
 def _check_domains(path:str, domains:list[str]) -> None:

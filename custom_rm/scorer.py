@@ -19,7 +19,7 @@ from .core import atomic_write, DataError
 from .metrics import calibration_bins, expected_calibration_error, to_pairs
 from .model import RewardModel
 from .packing import common_prefix, encode, grow
-from .records import to_template
+from .templates import to_template
 
 # %% ../nbs/api/21_scorer.ipynb #407955a3
 def _shared(tokens:list) -> list[int]:

@@ -13,11 +13,11 @@ import numpy as np
 
 # %% ../nbs/api/28_scoring.ipynb #d177ebf5
 from .artefact import load, read_card
-from .convert import chat_text
 from .core import DataError, patch
 from .model import RewardModel
-from .records import read_json, TEMPLATES, to_template, write_json
+from .records import read_json, write_json
 from .scorer import score_texts
+from .templates import chat_text, TEMPLATES, to_template
 
 # %% ../nbs/api/28_scoring.ipynb #e5fb3752
 def _scales(folders:list, names:list[str]) -> dict:

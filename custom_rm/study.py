@@ -33,10 +33,11 @@ from .metrics import (
     longer_wins, measure, to_pairs)
 from .model import RewardModel
 from .recipes import fill_settings, find, read_yaml, Recipe, recipe_key
-from .records import load_records, prompt_of, split_text, to_one_template
+from .records import load_records, prompt_of, to_one_template
 from .scorer import fit_temperature, score_texts
 from .split import split_validation
 from .stages import domain_records, Run
+from .templates import split_text
 from .trunk import device_name, find_device
 
 # %% ../nbs/api/33_study.ipynb #ab76a628
