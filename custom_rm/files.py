@@ -9,6 +9,7 @@ __all__ = ['KINDS', 'read_rows', 'unpacked', 'number']
 import ast, csv, io, json, math, re, tokenize, warnings
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from datetime import date, time
 from itertools import chain
 from pathlib import Path
@@ -125,7 +126,7 @@ def _text_rows(
 )->Iterator[tuple[str, dict]]:
     "The rows of delimited text"
     csv.field_size_limit(1 << 24) # the default, 128 KiB, is less than a long answer
-    with readable(path), open_text(path) as file:
+    with readable(path), _legible(path), open_text(path) as file:
         file.reconfigure(newline="")
         sample = _sample(file, path)
         separator = _said_separator(file.readline())
@@ -137,20 +138,23 @@ def _text_rows(
         yield from _named(rows, path)
 
 # %% ../nbs/api/04_files.ipynb #1e1b28ef
+@contextmanager
+def _legible(path:Path) -> Iterator[None]:
+    "Which byte is none of the encoding, and what to do"
+    try: yield
+    except UnicodeDecodeError as e:
+        ways = f'in Excel save it as "CSV UTF-8", elsewhere try `iconv -f cp1252 -t utf-8 "{path.name}" > new.csv`'
+        raise DataError(f"{path}: is not {e.encoding.upper()} (byte {e.object[e.start]:#04x}); {ways}") from None
+
+# %% ../nbs/api/04_files.ipynb #cf8af47a
 _SAMPLE = 1 << 16
 
 def _sample(file, path:Path) -> str:
     "The beginning of a text file, which is at its beginning again afterwards"
-    try: sample = file.read(_SAMPLE)
-    except UnicodeDecodeError as e: raise DataError(_encoding_problem(path, e)) from None
-    if "\0" in sample: raise DataError(f"{path}: is not text (it holds zero bytes); save it as CSV in UTF-8")
+    if "\0" in (sample := file.read(_SAMPLE)):
+        raise DataError(f"{path}: is not text (it holds zero bytes); save it as CSV in UTF-8")
     file.seek(0)
     return sample
-
-def _encoding_problem(path:Path, e:UnicodeDecodeError) -> str:
-    "Which byte is none of the encoding, and what to do"
-    ways = f'in Excel save it as "CSV UTF-8", elsewhere try `iconv -f cp1252 -t utf-8 "{path.name}" > new.csv`'
-    return f"{path}: is not {e.encoding.upper()} (byte {e.object[e.start]:#04x}); {ways}"
 
 # %% ../nbs/api/04_files.ipynb #585c4cd7
 _QUESTIONS = set("prompt prompts question questions query instruction instructions input inputs post problem".split())
@@ -224,16 +228,22 @@ def _wrapped(obj:dict, path) -> list|None:
     if not lists or any(map(_is_chat, obj.values())): return None
     beside = {k: v for k, v in obj.items() if k not in lists and k.lower() not in _ABOUT and isinstance(v, str|dict|list)}
     inside = any(map(_asks, chain(*lists.values())))
-    if not inside and _is_row(lists, beside): return None
+    if _is_row(lists, beside, inside): return None
     if len(lists) > 1: raise DataError(f"{path}: holds several lists of rows; give one: {_choices(path, lists)}")
     name, rows = next(iter(lists.items()))
     if beside or not inside and name.lower() in _OF_ANSWERS: raise _unsure(path, name, beside)
     return rows
 
 # %% ../nbs/api/04_files.ipynb #2ddaf1e5
-def _is_row(lists:dict, beside:dict) -> bool:
-    "Is an object a row, when nothing in its lists asks a question?"
-    return _asks(beside) or bool(beside) and all(name.lower() in _OF_ANSWERS for name in lists)
+def _is_row(
+    lists:dict,  # The lists of objects that an object has
+    beside:dict, # What else it has that says something
+    inside:bool, # Whether the objects in the lists ask something themselves
+)->bool:
+    "Is an object a row, and its lists the answers?"
+    answers = all(name.lower() in _OF_ANSWERS for name in lists)
+    if _asks(beside): return answers or not inside
+    return answers and bool(beside) and not inside
 
 # %% ../nbs/api/04_files.ipynb #8e60f290
 def _choices(path, names:Iterable) -> str: return " or ".join(f"{path}#{name}" for name in names)
@@ -248,7 +258,7 @@ def _unsure(path, name:str, beside:dict) -> DataError:
 def _rows_of(obj, path, key:str="") -> list|None:
     "The rows that one object holds; None where it is a row itself"
     if key: return _below(obj, path, key)
-    if not isinstance(obj, dict): return None
+    if not isinstance(obj, dict): return obj if obj and _are_objects(obj) and not _is_chat(obj) else None
     for reading in (_split_table, _indexed_table, _listed_table, _wrapped):
         if (rows := reading(obj, path)) is not None: return rows
     return None
@@ -313,9 +323,10 @@ def _json_rows(
 # %% ../nbs/api/04_files.ipynb #9563e857
 def _of_one(only:tuple, path:Path, key:str) -> Iterator[tuple[str, object]]:
     "The rows of a file that holds one value, which came with its place"
-    if (rows := _rows_of(only[1], path, key)) is None: rows = [only[1]]
-    if not rows: raise DataError(f"{path}: its list of rows is empty; nothing to read")
-    for n, row in enumerate(rows, 1): yield f"{path}, record {n}", row
+    rows = _rows_of(only[1], path, key)
+    if rows == []: raise DataError(f"{path}: its list of rows is empty; nothing to read")
+    if rows is None: yield only
+    else: yield from ((f"{path}, record {n}", row) for n, row in enumerate(rows, 1))
 
 # %% ../nbs/api/04_files.ipynb #e492076c
 def _workbook(path:Path):
@@ -342,7 +353,7 @@ def _sheet_name(
     name:str, # What the user gave, if anything
 )->str:
     "The sheet that is meant"
-    shown = [s.name for s in book.sheets_metadata if "Visible" in str(s.visible)]
+    shown = [s.name for s in book.sheets_metadata if "WorkSheet" in str(s.typ) and ".Visible" in str(s.visible)]
     if name: shown = [s for s in book.sheet_names if s == name]
     filled = [s for s in shown if any(not _is_blank(cells) for cells in book.get_sheet_by_name(s).iter_rows())]
     if len(filled) == 1: return filled[0]
@@ -385,17 +396,22 @@ def _column_rows(path:Path) -> Iterator[tuple[str, dict]]:
     if not n: raise DataError(f"{path}: has no rows; nothing to read")
 
 # %% ../nbs/api/04_files.ipynb #d115bbf9
+_NUMBERED = re.compile(r"(?P<split>.*?)[-_.]?(?P<n>\d+)(?:-of-(?P<all>\d+))?(?:[-_][0-9a-f]{16})?")
+
 def _split_name(path:Path) -> str:
     "The split that a shard belongs to, by its name"
-    return re.sub(r"[-_.]?(?:\d+(?:-of-\d+)?|of)(?:[-_][0-9a-f]{16})?$", "", path.stem)
+    return found["split"] if (found := _NUMBERED.fullmatch(path.stem)) else path.stem
 
-# %% ../nbs/api/04_files.ipynb #192f6704
+# %% ../nbs/api/04_files.ipynb #04514eef
 def _check_shards(shards:list[Path]) -> None:
-    "All the shards that their own names promise"
-    promised = [int(n[1]) for shard in shards if (n := re.search(r"-of-(\d+)", shard.name))]
-    if promised and max(promised) != len(shards):
-        home = shards[0].parent
-        raise DataError(f"{home}: holds {len(shards)} of {max(promised)} files such as {shards[0].name}; get the others")
+    "All the shards that their own names promise, numbered from 0 or 1 without a gap"
+    found = [_NUMBERED.fullmatch(shard.stem) for shard in shards]
+    if len(shards) == 1 and not (found[0] and found[0]["all"]): return
+    total = max(len(shards), *(int(name["all"] or 0) for name in found))
+    if sorted(int(name["n"]) for name in found) not in (list(range(total)), list(range(1, total + 1))):
+        names = ", ".join(shard.name for shard in shards[:3])
+        raise DataError(f"{shards[0].parent}: its shards ({names}) are not numbered without a gap up to {total}; "
+                        "get those that are missing, or give one file")
 
 # %% ../nbs/api/04_files.ipynb #751c7170
 def _shards(home:Path) -> dict[str, list[Path]]:
