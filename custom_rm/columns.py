@@ -5,9 +5,9 @@
 # %% auto #0
 __all__ = ['PROMPTS', 'INPUTS', 'SYSTEMS', 'HISTORIES', 'BETTER', 'ANSWERS', 'CODES', 'RESPONSES', 'SCORES', 'RANKS', 'VERDICTS',
            'STRENGTHS', 'PEOPLE', 'Columns', 'resolved', 'coded', 'any_coded', 'better_and_worse', 'score_beside',
-           'Unclear', 'guess_answers', 'guess_margin', 'guess_duel', 'guess_wide', 'guess_winner', 'sides_for',
-           'verdicts_known', 'check_verdicts', 'offers', 'guess_score', 'guess_prompt', 'is_repeated', 'whole_answers',
-           'verdicts', 'guess']
+           'Unclear', 'guess_answers', 'guess_margin', 'guess_duel', 'guess_wide', 'guess_listed', 'guess_winner',
+           'sides_for', 'verdicts_known', 'check_verdicts', 'm_known', 'offers', 'guess_score', 'guess_prompt',
+           'is_repeated', 'whole_answers', 'verdicts', 'guess']
 
 # %% ../nbs/api/06_columns.ipynb #6b39a2c9
 import re
@@ -15,10 +15,10 @@ from dataclasses import replace
 
 # %% ../nbs/api/06_columns.ipynb #a4876ef8
 from .core import DataError
-from .files import number, unpacked
+from .files import number
 from .mapping import (
-    answer_columns, answer_list, cell, code, interaction, is_chat, is_note, joined, Mapping, names, ONE, one_hot,
-    parse_values, plain_name, SEVERAL, side_of, TIES, used_columns, usual_sides, wordy)
+    answer_columns, answer_list, cell, code, interaction, is_chat, is_note, joined, Mapping, meaning_of, names, ONE,
+    one_hot, parse_values, plain_name, SEVERAL, side_of, spread, TIES, used_columns, usual_sides, wordy)
 
 # %% ../nbs/api/06_columns.ipynb #eaf5b3c0
 PROMPTS = ("prompt", "question", "query", "instruction", "user_input", "user_prompt", "input_prompt", "user_query", "prompt_text", "question_text", "problem", "frage", "request", "user_message",
@@ -53,34 +53,38 @@ SCORES = ("score", "rating", "grade", "overall_score", "reward", "stars", "score
 RANKS = ("rank", "ranking", "ranks", "rankings", "place", "position", "rang", "platz")
 
 # %% ../nbs/api/06_columns.ipynb #5c46fd38
-VERDICTS = ("winner", "preference", "verdict", "preferred", "better", "choice", "selected", "vote", "judgment", "judgement", "decision", "label", "labels", "result", "chosen", "preferred_response", "better_response", "better_response_id", "winner_id",
+VERDICTS = ("winner", "preference", "verdict", "preferred", "better", "choice", "selected", "vote", "judgment", "judgement", "decision", "label", "labels", "result", "chosen", "preferred_response", "better_response", "better_response_id", "winner_id", "safer_response_id",
             "preference_strength", "overall_preference", "comparison", "selection", "pick", "best", "gewinner", "besser", "annotation", "human_preference", "gt_preference", "answer_preference")
 
 # %% ../nbs/api/06_columns.ipynb #08b44a79
 STRENGTHS = ("preference_strength", "overall_preference")
 
 # %% ../nbs/api/06_columns.ipynb #c4742f75
-PEOPLE = ("person", "annotator", "annotator_id", "grader", "rater", "rater_id", "judge", "judge_id", "user_id", "worker", "worker_id", "workerid", "labeler", "labeller", "labeler_id", "evaluator", "evaluator_id", "reviewer", "reviewer_id", "voter", "assessor", "participant", "participant_id", "completed_by", "respondent", "coder", "annotator_name", "who", "bewerter", "grader_id", "person_id", "judged_by", "rated_by")
+PEOPLE = ("person", "annotator", "annotator_id", "grader", "rater", "rater_id", "judge", "judge_id", "user_id", "worker", "worker_id", "workerid", "labeler", "labeller", "labeler_id", "evaluator", "evaluator_id", "reviewer", "reviewer_id", "voter", "assessor", "participant", "participant_id", "completed_by", "respondent", "coder", "annotator_name", "who", "bewerter", "grader_id", "person_id", "judged_by", "rated_by", "annotator_index", "user_name", "labeler_name", "rater_name")
 
 # %% ../nbs/api/06_columns.ipynb #aac8f33e
 class Columns:
     "The columns of a file's first rows, with their values"
-    def __init__(self, rows:list):
-        self.rows = [row for row in rows if isinstance(row, dict)]
-        self.values = {}
-        for row in self.rows: self._add(row, "")
+    def __init__(self, placed:list):
+        self.places = {id(row): where for where, row in placed}
+        self.rows = [row for _, row in placed if isinstance(row, dict)]
+        self.values, self.listed = {}, set() # column → its values; columns within lists
+        for row in self.rows:
+            for column, value in spread(row): self._add(column, value, row)
         self.plain = {}
         for path in self.values: self.plain.setdefault(plain_name(path.rpartition(".")[2]), path)
         self.full = {plain_name(path): path for path in self.values}
 
-    def _add(self, row:dict, front:str) -> None:
-        for name, value in row.items():
-            value = unpacked(value) if isinstance(value, str) else value
-            path = f"{front}{name}"
-            if isinstance(value, dict) and not ("role" in value or "from" in value): self._add(value, path + ".")
-            elif isinstance(value, list) and value and all(isinstance(v, dict) for v in value) and not is_chat(value):
-                for inner in dict.fromkeys(k for v in value for k in v): self.values.setdefault(f"{path}.{inner}", []).append([v.get(inner) for v in value])
-            else: self.values.setdefault(path, []).append(value)
+    def _add(self, column:str, value, row:dict) -> None:
+        "Note a value; a column that lies in a list of objects has a list of values in each row"
+        parts = column.split(".")
+        if column not in row and any(isinstance(cell(row, ".".join(parts[:i])), list) for i in range(1, len(parts))): self.listed.add(column)
+        self.values.setdefault(column, []).append(value)
+
+    def place(self, column:str, wanted:str) -> str:
+        "Where a code stands first, for a complaint"
+        row = next((row for row in self.rows if code(cell(row, column)) == wanted), None)
+        return f" in {self.places[id(row)].rpartition(', ')[2]}" if row else ""
 
     def given(self, path:str) -> list:
         "Values that are there"
@@ -175,6 +179,7 @@ def guess_answers(m:Mapping, columns:Columns) -> Mapping:
     if pair and (not m.score or len(names(m.score)) == 2):
         return guess_margin(replace(m, chosen=pair[0], rejected=pair[1]), columns)
     if coded(columns) or any_coded(columns): return guess_duel(m, columns)
+    if not m.score and (listed := guess_listed(m, columns)): return listed
     return guess_score(m, columns)
 
 # %% ../nbs/api/06_columns.ipynb #2a52a3f4
@@ -185,6 +190,8 @@ def guess_margin(m:Mapping, columns:Columns) -> Mapping:
     if None not in scores and not set(scores) & set(m.ignore): return replace(m, score=joined(scores))
     margin = [c for c in columns.named(("margin", "score_margin", "score_diff", "score_difference"), m.ignore) if columns.is_numeric(c)]
     if margin: return replace(m, margin=margin[0])
+    both = [c for c in columns.named(SCORES, m.ignore) if all(isinstance(v, list) and len(v) == 2 and all(isinstance(s, (int, float)) for s in v) for v in columns.given(c))]
+    if both: return replace(m, margin=both[0])
     ties = [c for c in columns.named(VERDICTS, (m.chosen, m.rejected, *m.ignore)) if any(code(v) in TIES for v in columns.given(c) if isinstance(v, str))]
     return replace(m, winner=ties[0]) if ties else m
 
@@ -209,6 +216,15 @@ def guess_wide(m:Mapping, columns:Columns) -> Mapping:
     return replace(m, score=joined(scores), lower_is_better=m.lower_is_better or any(set(plain_name(s).split("_")) & set(RANKS) or re.match(r"rang|rank", plain_name(s)) for s in scores))
 
 # %% ../nbs/api/06_columns.ipynb #7f3673aa
+def guess_listed(m:Mapping, columns:Columns) -> Mapping|None:
+    "Two answers in a list of objects and a verdict that is a place in it"
+    for c in columns.listed:
+        if plain_name(c.rpartition(".")[2]) not in RESPONSES or not all(isinstance(v, list) and len(v) == 2 for v in columns.given(c)): continue
+        front, inner = c.rsplit(".", 1)
+        for winner in columns.named(VERDICTS, (c,)):
+            if columns.is_numeric(winner) and {code(v) for v in columns.given(winner)} <= {"0", "1"}:
+                return replace(m, a=f"{front}.0.{inner}", b=f"{front}.1.{inner}", winner=m.winner or winner, values=m.values or "0=a,1=b")
+
 def guess_winner(m:Mapping, columns:Columns) -> Mapping:
     "The column of the verdict"
     taken = {m.a, m.b, *m.ignore}
@@ -230,8 +246,8 @@ def guess_winner(m:Mapping, columns:Columns) -> Mapping:
 # %% ../nbs/api/06_columns.ipynb #98af06d6
 def sides_for(m:Mapping, column:str, columns:Columns) -> dict:
     "What a column's verdicts mean, as far as names say it"
-    if m.values: return parse_values(m.values)
     usual, plain = usual_sides(m.a, m.b), plain_name(column.rpartition(".")[2])
+    if m.values: return usual | parse_values(m.values)
     numeric = columns.given(column) and columns.is_numeric(column)
     if numeric and plain in STRENGTHS: return {"<0": "a", "0": "tie", ">0": "b"}
     if {plain_name(m.a), plain_name(m.b)} == {"human_ref_a", "human_ref_b"} and plain == "labels": return {"1": "a", "0": "b"}
@@ -260,10 +276,16 @@ def check_verdicts(m:Mapping, columns:Columns) -> None:
         known = sides_for(m, column, columns)
         odd = list(dict.fromkeys(code(v) for row in columns.rows if (v := cell(row, column)) not in (None, "") and not _is_side(row, column, m, known)))
         if not odd: continue
+        if len(odd) < len({code(v) for row in columns.rows if (v := cell(row, column)) not in (None, "")}) and m_known(odd, known, columns, column):
+            raise Unclear(f"{column} is {odd[0]!r}{columns.place(column, odd[0])}, which says nobody's win; say what it means: --values \"{odd[0]}=tie\", or skip, a or b in its place")
         seen = list(dict.fromkeys(code(v) for row in columns.rows if (v := cell(row, column)) not in (None, "")))
         raise Unclear(f"{column} holds {', '.join(seen[:6])}, which names alone don't explain; say what they mean with " + " or ".join(offers(seen)) + f" (a is {m.a}, b is {m.b})")
 
 # %% ../nbs/api/06_columns.ipynb #d58e29f0
+def m_known(odd:list, known:dict, columns:Columns, column:str) -> bool:
+    "Are both answers named by the verdicts that are known?"
+    return {"a", "b"} <= {meaning_of(v, known) for v in columns.given(column) if code(v) not in odd}
+
 def _is_side(row, column, m, known) -> bool:
     try: return bool(side_of(row, column, m, known, [cell(row, m.a), cell(row, m.b)], ""))
     except DataError: return False
@@ -272,6 +294,7 @@ def _is_side(row, column, m, known) -> bool:
 def offers(seen:list) -> list[str]:
     "The two ways of reading some verdicts, as options"
     numbers = sorted((s for s in seen if re.fullmatch(r"-?\d+(\.\d+)?", s)), key=float)
+    if sorted(numbers) == ["-1", "0", "1"] and len(seen) == 3: return ['--values "-1=a,0=tie,1=b"', '--values "-1=b,0=tie,1=a"']
     if len(numbers) == len(seen) and any(float(n) < 0 for n in numbers): return ['--values "<0=a,0=tie,>0=b"', '--values "<0=b,0=tie,>0=a"']
     two = numbers[:2] if len(numbers) == len(seen) else [s for s in seen if s not in TIES][:2]
     rest = [s for s in seen if s not in two]
@@ -295,6 +318,7 @@ def guess_score(m:Mapping, columns:Columns) -> Mapping:
     for wanted in (SCORES, RANKS):
         found = [c for c in (near if near else columns.values) if plain_name(c.rpartition(".")[2]) in wanted and c != m.response and c not in taken and columns.given(c)]
         if near and not found: found = [c for c in columns.values if plain_name(c) in wanted and c not in taken]
+        found = [c for c in found if columns.is_numeric(c) or c in columns.listed or any(isinstance(v, list) for v in columns.given(c))] or found
         found.sort(key=lambda c: wanted.index(plain_name(c.rpartition(".")[2])))
         if found: return replace(m, score=found[0], lower_is_better=m.lower_is_better or wanted is RANKS)
     labels = [c for c in columns.named(("label", "labels", "verdict", "feedback", "thumbs"), taken) if c != m.response]
@@ -307,10 +331,10 @@ def guess_score(m:Mapping, columns:Columns) -> Mapping:
 def guess_prompt(m:Mapping, columns:Columns) -> Mapping:
     "Question, system, history and person"
     taken = {c for c in used_columns(m)} | set(m.ignore) | set(m.keep)
-    if not m.system and (found := [c for c in columns.named(SYSTEMS, taken) if columns.is_text(c)]): m = replace(m, system=found[0]); taken.add(found[0])
-    if not m.prompt and (found := [c for c in columns.named(PROMPTS, taken) if _asks(c, columns)]):
+    if not m.system and (found := [c for c in columns.named(SYSTEMS, taken) if columns.is_text(c) and c not in columns.listed]): m = replace(m, system=found[0]); taken.add(found[0])
+    if not m.prompt and (found := [c for c in columns.named(PROMPTS, taken) if _asks(c, columns) and c not in columns.listed]):
         prompt = found[0]
-        more = [c for c in columns.named(INPUTS, {*taken, prompt}) if columns.is_text(c)] if plain_name(prompt) in ("instruction", "prompt", "question", "user_instruction") and plain_name(prompt) not in INPUTS else []
+        more = [c for c in columns.named(INPUTS, {*taken, prompt}) if columns.is_text(c) and c not in columns.listed] if plain_name(prompt) in ("instruction", "prompt", "question", "user_instruction") and plain_name(prompt) not in INPUTS else []
         m = replace(m, prompt=joined([prompt, *more[:1]])); taken |= set(names(m.prompt))
     if not m.history and m.prompt and (found := [c for c in columns.named(HISTORIES, taken) if all(isinstance(v, list) for v in columns.given(c))]): m = replace(m, history=found[0])
     if not m.by and (found := [c for c in columns.named(PEOPLE, taken) if all(isinstance(v, (str, int)) and not isinstance(v, bool) for v in columns.given(c))]): m = replace(m, by=found[0])
@@ -357,7 +381,7 @@ def verdicts(m:Mapping, columns:Columns) -> dict:
 # %% ../nbs/api/06_columns.ipynb #a72c6aad
 def guess(rows:list, given:Mapping) -> tuple[Mapping, dict]:
     "A whole mapping from names and first rows, over what was given; raises `Unclear` with what to type"
-    columns = Columns([row for _, row in rows])
+    columns = Columns(rows)
     if not columns.rows: raise Unclear("holds no objects; a preference file has one object or one line of a table for each row")
     m = guess_prompt(guess_answers(resolved(given, columns), columns), columns)
     if not m.prompt and not whole_answers(m, columns):

@@ -6,9 +6,9 @@
 __all__ = ['SEVERAL', 'ONE', 'VOTES', 'TRANSCRIPTS', 'TIES', 'SIDES', 'NOTES', 'Mapping', 'names', 'joined', 'cell', 'is_chat',
            'said', 'earlier', 'transcript', 'interaction', 'NoQuestion', 'ColumnFault', 'code', 'parse_values',
            'meaning_of', 'usual_sides', 'Judged', 'Skip', 'style_of', 'answer_list', 'one_hot', 'side_of', 'rated',
-           'wordy', 'is_note', 'plain_name', 'answer_columns', 'Reader', 'used_columns', 'record_of', 'differing',
-           'Faults', 'averaged', 'voted', 'Conversion', 'judgements', 'by_mapping', 'mean_grades', 'way_of',
-           'described', 'read_mapping', 'kind_of']
+           'wordy', 'is_note', 'plain_name', 'answer_columns', 'spread', 'Reader', 'used_columns', 'record_of',
+           'differing', 'Faults', 'averaged', 'voted', 'Conversion', 'judgements', 'by_mapping', 'mean_grades',
+           'way_of', 'described', 'read_mapping', 'kind_of']
 
 # %% ../nbs/api/05_mapping.ipynb #f68122af
 import json, math, os, re, sqlite3, tempfile, unicodedata
@@ -73,6 +73,13 @@ def joined(columns:Iterable[str]) -> str:
     return _UNIT.join([*columns, ""]) if any("," in name for name in columns) else ",".join(columns)
 
 # %% ../nbs/api/05_mapping.ipynb #eef20f56
+def _within(listed:list, path:str):
+    "What a path says of a list: of the one whose number it begins with, else of each"
+    place, _, rest = path.partition(".")
+    if not place.isdigit(): return [cell(one, path) for one in listed]
+    one = listed[int(place)] if int(place) < len(listed) else None
+    return cell(one, rest) if rest else one
+
 def cell(row:dict, path:str):
     "The value at a path; through a list, of each of its objects; None where there is none"
     if not isinstance(row, dict): return None
@@ -81,7 +88,7 @@ def cell(row:dict, path:str):
     for i in reversed(ends):
         if (inner := row.get(path[:i])) is None: continue
         rest = path[i+1:]
-        return [cell(one, rest) for one in inner] if isinstance(inner, list) else cell(inner, rest)
+        return _within(inner, rest) if isinstance(inner, list) else cell(inner, rest)
     return None
 
 # %% ../nbs/api/05_mapping.ipynb #710decb3
@@ -121,6 +128,7 @@ def earlier(value, where:str) -> list[dict]:
     value = unpacked(value) if isinstance(value, str) else value
     if not value: return []
     if is_chat(value): return [message(m, where) for m in value]
+    if isinstance(value, list) and all(isinstance(v, dict) and len(v) == 2 for v in value): value = [list(v.values()) for v in value]
     pairs = [value[i:i+2] for i in range(0, len(value), 2)] if _strings(value) and len(value) % 2 == 0 else value
     if isinstance(pairs, list) and all(_strings(pair) and len(pair) == 2 for pair in pairs):
         return [dict(role=role, content=text) for pair in pairs for role, text in zip(("user", "assistant"), pair)]
@@ -136,6 +144,7 @@ TRANSCRIPTS = dict( # (who speaks → marker), each as a regular expression
     lines=r"(?:^|\n+)(?P<role>Human|User|Assistant|Bot|System|AI): ?", vicuna=r"(?:^|\s)(?P<role>USER|ASSISTANT): ?")
 
 # %% ../nbs/api/05_mapping.ipynb #a1e72f7a
+_LAST = re.compile(r"(?:\s*(?:<\|im_end\|>|<\|eot_id\|>|<end_of_turn>|</s>|<\|end\|>|<\|endoftext\|>|<\|end_of_text\|>))+\s*$")
 _ENDS = re.compile(r"\s*(?:<\|im_end\|>|<\|eot_id\|>|<end_of_turn>|</s>|<\|end\|>|<\|endoftext\|>|<\|begin_of_text\|>)\s*")
 
 # %% ../nbs/api/05_mapping.ipynb #ce07840f
@@ -197,7 +206,9 @@ def _whole(before:list, chat:list, where:str) -> list[dict]:
 # %% ../nbs/api/05_mapping.ipynb #60e03142
 def interaction(before:list, answer, where:str, repeated:bool=False) -> list[dict]:
     "The turns of a question with one answer; raises `DataError` where there is no question or no answer"
-    if isinstance(answer, str) and repeated: answer = _once(before, answer)
+    if isinstance(answer, str):
+        if repeated: answer = _once(before, answer)
+        answer = _LAST.sub("", answer)
     turns = said(answer, "assistant", where)
     if not turns: raise DataError(f"{where}: an answer is empty; fill it in or remove that row")
     if turns[0]["role"] in ("user", "system"): turns = _whole(before, turns, where) if before else turns
@@ -306,6 +317,7 @@ def _turn_lists(prompts, answers:list) -> list|None:
     "Turns written as a list of questions and lists of replies; None for anything else"
     prompts, answers = unpacked(prompts) if isinstance(prompts, str) else prompts, [unpacked(a) if isinstance(a, str) else a for a in answers]
     if not _strings(prompts) or not all(isinstance(a, list) and len(a) == len(prompts) for a in answers): return None
+    if any(not isinstance(a[-1], str) or not a[-1].strip() for a in answers): return None
     return [[turn for q, r in zip(prompts, replies) for turn in (dict(role="user", content=q or ""), dict(role="assistant", content=r or ""))]
             for replies in answers]
 
@@ -339,6 +351,8 @@ def _margin(row:dict, mapping:Mapping, where:str) -> tuple[float, float]:
     if mapping.score:
         high, low = (number(cell(row, column), f"{where}, {column}") for column in names(mapping.score))
         if high is None or low is None: raise Skip("a blank score")
+    elif mapping.margin and isinstance(both := unpacked(cell(row, mapping.margin)), list):
+        high = max(both) - min(both)
     elif mapping.margin:
         high = number(cell(row, mapping.margin), f"{where}, {mapping.margin}")
         if high is None: raise Skip("a blank margin")
@@ -412,6 +426,7 @@ def _grade(value, mapping:Mapping, known:dict, where:str) -> float|None:
     if known and value not in (None, ""):
         if (meaning := meaning_of(value, known)) is None: raise DataError(f'{where}: is {value!r}; say what it means with --values "{value}=1"')
         return None if meaning == "skip" else number(meaning, where)
+    if isinstance(value, str): value = {"true": 1., "false": 0.}.get(value.strip().lower(), value.strip().removesuffix("%"))
     grade = float(value) if isinstance(value, bool) else number(value, where)
     return -grade if grade is not None and mapping.lower_is_better else grade
 
@@ -443,8 +458,8 @@ def _one_answer(row:dict, mapping:Mapping, answer, known:dict, where:str) -> Ite
 # %% ../nbs/api/05_mapping.ipynb #782cea19
 NOTES = re.compile(r"(?:^|_)(?:id|ids|uuid|hash|index|idx|source|origin|dataset|data_source|model|models|generator|engine|provider|language|lang|date|time|timestamp|tstamp|"
     r"created|updated|created_at|updated_at|submitted|url|link|category|categories|subset|split|task|task_type|type|topic|tags?|domain|label|labels|comments?|notes?|reasons?|reasoning|"
-    r"rationale|explanation|justification|feedback|critique|review|metadata|meta|info|extra|version|status|annotations?|principle|email|name|username|score|scores|rating|ratings|rank)$|"
-    r"^(?:model|id|metadata|meta|source|is|num|n|count|len)_")
+    r"rationale|explanation|justification|feedback|critique|review|metadata|meta|info|extra|version|status|annotations?|principle|custom_system_prompt|email|name|username|score|scores|rating|ratings|rank)$|"
+    r"^(?:model|id|metadata|meta|source|is|num|n|count|len)_|^(?:labell?ing|judge|raw|original|generation)_|_level$")
 
 # %% ../nbs/api/05_mapping.ipynb #9e44bf3c
 _STAMP = re.compile(r"[\d\s:./T+Z-]+|[\w\-./:+=@%]*")
@@ -455,7 +470,8 @@ def wordy(value) -> Iterator[str]:
     if isinstance(value, str):
         if not _STAMP.fullmatch(value.strip()) or any(ord(c) > 0x2e7f for c in value): yield value.strip()
     elif isinstance(value, dict):
-        for inner in value.values(): yield from wordy(inner)
+        for name, inner in value.items():
+            if not is_note(name): yield from wordy(inner)
     elif isinstance(value, list):
         for inner in value: yield from wordy(inner)
 
@@ -476,6 +492,16 @@ def answer_columns(mapping:Mapping) -> list[str]:
     return [c for c in (mapping.chosen, mapping.rejected, mapping.a, mapping.b) if c] + list(names(mapping.response))
 
 # %% ../nbs/api/05_mapping.ipynb #2d948b06
+def spread(row:dict, front:str="") -> Iterator[tuple]:
+    "(column, value), also of columns within objects and within lists of objects"
+    for name, value in row.items():
+        column = f"{front}{name}"
+        if isinstance(value, str) and value[:1] in ("{", "["): value = unpacked(value)
+        if isinstance(value, dict) and not ("role" in value or "from" in value): yield from spread(value, column + ".")
+        elif isinstance(value, list) and value and all(isinstance(v, dict) for v in value) and not is_chat(value):
+            for inner in dict.fromkeys(k for v in value for k in v): yield f"{column}.{inner}", [v.get(inner) for v in value]
+        else: yield column, value
+
 class Reader:
     "Rows to what was judged, by a mapping; remembers what it met"
     def __init__(self,
@@ -484,7 +510,8 @@ class Reader:
     ):
         self.mapping, self.known, self.rows, self.last = mapping, known, 0, None
         self.read = way_of(mapping)
-        self.used = {part for c in used_columns(mapping) for part in (c, c.split(".")[0])} | {*mapping.ignore, *mapping.keep}
+        self.used = {*used_columns(mapping), *mapping.ignore, *mapping.keep}
+        self.used |= {re.sub(r"\.\d+(?=\.|$)", "", column) for column in self.used} # a place in a list stands for the list
         self.unread = {} # Columns that nobody read → whether they are notes
 
 # %% ../nbs/api/05_mapping.ipynb #a85346c3
@@ -494,6 +521,14 @@ def used_columns(mapping:Mapping) -> list[str]:
     return many + [column for setting in ONE if (column := getattr(mapping, setting))] + [part.partition("=")[0] for part in mapping.only]
 
 # %% ../nbs/api/05_mapping.ipynb #82a7827b
+def _check_turn(row:dict, found:list, where:str) -> None:
+    "A complaint where only an earlier turn of a conversation was judged"
+    turn = row.get("turn")
+    if not isinstance(turn, int) or isinstance(turn, bool): return
+    for one in found:
+        if (last := max(sum(t["role"] == "assistant" for t in turns) for turns in one.texts)) > turn > 0:
+            raise ColumnFault(f"{where}: column turn says that turn {turn} was judged, but its conversation has {last}; --only turn={last} takes rows that are judged whole, --ignore turn takes all")
+
 @patch
 def judged(self:Reader, row:dict, where:str) -> list[Judged]:
     "What one row says; raises `Skip` where it says nothing"
@@ -504,6 +539,7 @@ def judged(self:Reader, row:dict, where:str) -> list[Judged]:
         if code(cell(row, column.strip())) != code(wanted): raise Skip(f"not {condition}")
     if self.mapping.fill_down: row = self._filled(row)
     found = list(self.read(row, self.mapping, self.known, where))
+    _check_turn(row, found, where)
     if not found: raise Skip("no verdict")
     self._check_unread(row, found, where)
     person = cell(row, self.mapping.by) if self.mapping.by else None
@@ -527,11 +563,11 @@ def _filled(self:Reader, row:dict) -> dict:
 def _check_unread(self:Reader, row:dict, found:list, where:str) -> None:
     "Text that no column setting reads must stand in the record anyway"
     said = None
-    for column, value in row.items():
+    for column, value in spread(row):
         if column in self.used or value is None: continue
         if column not in self.unread: self.unread[column] = is_note(column)
         if self.unread[column]: continue
-        for text in wordy(unpacked(value) if isinstance(value, str) else value):
+        for text in wordy(value):
             if said is None: said = "\n".join(t["content"] for one in found for turns in one.texts for t in turns)
             if text not in said: raise ColumnFault(self._lost(column, text, where))
 
