@@ -193,7 +193,7 @@ def _asks(row) -> bool:
 def _split_table(obj:dict, path) -> list|None:
     "The rows of pandas' orients split and table"
     names, data = obj.get("columns"), obj.get("data")
-    if obj.keys() == {"schema", "data"} and isinstance(data, list) and "fields" in obj["schema"]: return data
+    if obj.keys() == {"schema", "data"} and isinstance(obj["schema"], dict) and isinstance(data, list): return data
     if not obj.keys() <= {"columns", "index", "data"} or not isinstance(names, list) or not names: return None
     if not isinstance(data, list) or not all(isinstance(c, list) and len(c) == len(names) for c in data): return None
     return [dict(zip(_column_names(names, path), cells)) for cells in data]
@@ -487,7 +487,7 @@ _ON_HUB = re.compile(r"(?P<id>[\w-][\w.-]*/[\w-][\w.-]*?)(?:/(?P<config>[\w.-]+)
 
 def _hub_name(source:str) -> re.Match|None:
     "The parts of a set's name on the hub; None for what can only be a path"
-    found = _ON_HUB.fullmatch(re.sub(r"^(https://huggingface\.co/|hf://)datasets/", "", source))
+    found = _ON_HUB.fullmatch(re.sub(r"^(https:/+huggingface\.co/|hf:/+)datasets/", "", source))
     endings = {".gz", *chain(*KINDS.values())}
     return None if not found or Path(source).parent.exists() or Path(source).suffix.lower() in endings else found
 
@@ -496,11 +496,22 @@ def _first_line(e:Exception) -> str:
     "What a library says first"
     return next(iter(str(e).splitlines()), type(e).__name__)[:120]
 
+# %% ../nbs/api/04_files.ipynb #fbe394b4
+@contextmanager
+def _hub_is_silent() -> Iterator[None]:
+    "No warnings of retries in here"
+    from huggingface_hub.utils import logging as reports
+    level = reports.get_verbosity()
+    reports.set_verbosity_error()
+    try: yield
+    finally: reports.set_verbosity(level)
+
 # %% ../nbs/api/04_files.ipynb #3dd9fd2f
 def _open_hub(name:re.Match):
     "A set on the hub, as a stream of each of its splits"
     from datasets import load_dataset
-    try: return quietly(load_dataset, name["id"], name["config"], streaming=True)
+    try:
+        with _hub_is_silent(): return quietly(load_dataset, name["id"], name["config"], streaming=True)
     except Exception as e: # the libraries below this have no common one
         if configs := re.search(r"available configs: \[(.*)\]", str(e)):
             choices = ", ".join(f"{name['id']}/{config}" for config in re.findall(r"'([^']+)'", configs[1])[:8])
