@@ -110,7 +110,7 @@ def _dialect(sample:str, path:Path, cut:bool=False) -> dict:
     if best[1] == 1: return _one_column(path)
     if len(ways := list(dict.fromkeys(d["delimiter"] for d in equal))) > 1:
         either = " or by ".join(map(repr, ways))
-        raise DataError(f"{path}: its columns may be separated by {either}; put a line above the first that says which, "
+        raise DataError(f"{path}: its columns may be separated by {either}; say which in a line above the first, "
                         f"such as sep={ways[0]}")
     return equal[0]
 
@@ -173,14 +173,14 @@ _ABOUT = set("""version name license licence description info meta metadata date
 # %% ../nbs/api/04_files.ipynb #1d54925a
 def _are_objects(value) -> bool:
     "Is this a list of objects and nothing else?"
-    return isinstance(value, list) and all(isinstance(v, dict) for v in value)
+    return isinstance(value, list) and bool(value) and all(isinstance(v, dict) for v in value)
 
 # %% ../nbs/api/04_files.ipynb #393364bf
 def _is_chat(value) -> bool:
     "Is this a list of messages?"
-    if not isinstance(value, list) or not _are_objects(value): return False
+    if not _are_objects(value): return False
     speaks = [m.keys() & {"role", "from"} and m.keys() & {"content", "value", "tool_calls"} for m in value]
-    return bool(value) and all(speaks)
+    return all(speaks)
 
 # %% ../nbs/api/04_files.ipynb #9ea3bce8
 def _asks(row) -> bool:
@@ -193,7 +193,7 @@ def _asks(row) -> bool:
 def _split_table(obj:dict, path) -> list|None:
     "The rows of pandas' orients split and table"
     names, data = obj.get("columns"), obj.get("data")
-    if obj.keys() == {"schema", "data"} and isinstance(data, list) and "fields" in obj["schema"]: return data
+    if obj.keys() == {"schema", "data"} and isinstance(obj["schema"], dict) and isinstance(data, list): return data
     if not obj.keys() <= {"columns", "index", "data"} or not isinstance(names, list) or not names: return None
     if not isinstance(data, list) or not all(isinstance(c, list) and len(c) == len(names) for c in data): return None
     return [dict(zip(_column_names(names, path), cells)) for cells in data]
@@ -227,6 +227,7 @@ def _listed_table(obj:dict, path) -> list|None:
     "The rows of a list for each column"
     lists = list(obj.values())
     if not lists or not all(isinstance(v, list) and len(v) == len(lists[0]) for v in lists): return None
+    if not any(lists): return []
     if any(map(_is_chat, lists)) or all(map(_are_objects, lists)) or obj.keys() in ({"text", "score"}, {"text"}):
         return None
     if any(name.lower() in _QUESTIONS for name in obj): return [dict(zip(obj, cells)) for cells in zip(*lists)]
@@ -264,7 +265,7 @@ def _unsure(path, name:str, beside:dict) -> DataError:
 # %% ../nbs/api/04_files.ipynb #f0447860
 def _wrapped(obj:dict, path) -> list|None:
     "The rows in the only list of objects of an object; None where the object is a row itself"
-    lists = {k: v for k, v in obj.items() if v and _are_objects(v) and _says(k, v)}
+    lists = {k: v for k, v in obj.items() if _are_objects(v) and _says(k, v)}
     if not lists or any(map(_is_chat, obj.values())): return None
     beside = {k: v for k, v in obj.items() if k not in lists and _says(k, v)}
     inside = any(map(_asks, chain(*lists.values())))
@@ -286,7 +287,7 @@ def _below(obj, path, key:str) -> list:
 def _rows_of(obj, path, key:str="") -> list|None:
     "The rows that one object holds; None where it is a row itself"
     if key: return _below(obj, path, key)
-    if not isinstance(obj, dict): return obj if obj and _are_objects(obj) and not _is_chat(obj) else None
+    if not isinstance(obj, dict): return obj if _are_objects(obj) and not _is_chat(obj) else None
     for reading in (_split_table, _indexed_table, _listed_table, _wrapped):
         if (rows := reading(obj, path)) is not None: return rows
     return None
@@ -295,7 +296,7 @@ def _rows_of(obj, path, key:str="") -> list|None:
 def _is_unfinished(line:str) -> bool:
     "Does a value begin on this line and go on below it?"
     try: json.loads(line := line.rstrip())
-    except json.JSONDecodeError as e: return e.pos >= len(line)
+    except json.JSONDecodeError as e: return e.pos >= len(line) > 0
     except (ValueError, RecursionError): pass # complete, and faulty in another way
     return False
 
@@ -486,7 +487,7 @@ _ON_HUB = re.compile(r"(?P<id>[\w-][\w.-]*/[\w-][\w.-]*?)(?:/(?P<config>[\w.-]+)
 
 def _hub_name(source:str) -> re.Match|None:
     "The parts of a set's name on the hub; None for what can only be a path"
-    found = _ON_HUB.fullmatch(re.sub(r"^(https://huggingface\.co/|hf://)datasets/", "", source))
+    found = _ON_HUB.fullmatch(re.sub(r"^(https:/+huggingface\.co/|hf:/+)datasets/", "", source))
     endings = {".gz", *chain(*KINDS.values())}
     return None if not found or Path(source).parent.exists() or Path(source).suffix.lower() in endings else found
 
@@ -495,11 +496,22 @@ def _first_line(e:Exception) -> str:
     "What a library says first"
     return next(iter(str(e).splitlines()), type(e).__name__)[:120]
 
+# %% ../nbs/api/04_files.ipynb #fbe394b4
+@contextmanager
+def _hub_is_silent() -> Iterator[None]:
+    "No warnings of retries in here"
+    from huggingface_hub.utils import logging as reports
+    level = reports.get_verbosity()
+    reports.set_verbosity_error()
+    try: yield
+    finally: reports.set_verbosity(level)
+
 # %% ../nbs/api/04_files.ipynb #3dd9fd2f
 def _open_hub(name:re.Match):
     "A set on the hub, as a stream of each of its splits"
     from datasets import load_dataset
-    try: return quietly(load_dataset, name["id"], name["config"], streaming=True)
+    try:
+        with _hub_is_silent(): return quietly(load_dataset, name["id"], name["config"], streaming=True)
     except Exception as e: # the libraries below this have no common one
         if configs := re.search(r"available configs: \[(.*)\]", str(e)):
             choices = ", ".join(f"{name['id']}/{config}" for config in re.findall(r"'([^']+)'", configs[1])[:8])
