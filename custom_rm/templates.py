@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['TEMPLATES', 'ROLES', 'Template', 'template_of', 'split_text', 'to_template', 'message', 'turns_of', 'chat_text',
-           'compact', 'plain_text', 'same_question']
+           'compact', 'plain_text', 'same_question', 'restored', 'opened', 'followed', 'join']
 
 # %% ../nbs/api/01_templates.ipynb #2c7e1985
 import json, re
@@ -189,3 +189,98 @@ def same_question(
     turns = turns_of(prompt)
     said = "\n".join(turn["content"] for turn in turns) if turns else prompt
     return " ".join(said.casefold().split())
+
+# %% ../nbs/api/01_templates.ipynb #bc44e90c
+def restored(
+    text:str, # In a known template, or the beginning of it; others are returned as they are
+)->str: # The same, an empty line before each marker
+    "Give markers back the new lines they lost, as in \"Human: …\\nAssistant: …\"."
+    bare = text.lstrip()
+    style = next((t for t in TEMPLATES.values() if bare.startswith(t.human.strip())), None)
+    if style is None: return text
+    human, assistant = style.human.strip(), style.assistant.strip()
+    text = style.human.partition(human)[0] + bare
+    if f"\n\n{assistant}" in text: return text
+    return re.sub(rf"(?<=.)\n+(?={re.escape(human)}|{re.escape(assistant)})", "\n\n", text)
+
+# %% ../nbs/api/01_templates.ipynb #1214c1c2
+def _asked(prompt:str|list, where:str) -> list[dict]:
+    "The turns of a question, without the marker that closes it"
+    if not isinstance(prompt, (str, list)) or prompt == []:
+        raise DataError(f"{where}: the prompt is {json.dumps(prompt, default=str):.40}; give a text or a list of messages")
+    if isinstance(prompt, list): turns = [message(m, where) for m in prompt]
+    else: turns = turns_of(restored(prompt)) or [dict(role="user", content=prompt)]
+    if turns[-1]["role"] != "assistant": return turns
+    if _said(turns[-1]).strip():
+        raise DataError(f"{where}: the prompt ends with an answer of the assistant; give only what stands before the answer")
+    return turns[:-1]
+
+# %% ../nbs/api/01_templates.ipynb #b9539d26
+def opened(
+    prompt:str|list,    # A question: bare, in a template with or without the assistant's marker, or as messages
+    where:str,          # Its place, for complaints
+    template:str="dsp", # A name of `TEMPLATES`
+)->str: # Ends with the assistant's marker, so that the answer can follow
+    "What stands before an answer. Raises `DataError` for a prompt that has its answer already, or is none."
+    style, turns = TEMPLATES[template], _asked(prompt, where)
+    if isinstance(prompt, list): return chat_text([*turns, dict(role="assistant", content="")], where, template)
+    text = to_template(restored(prompt), template)
+    if template_of(text) is None: return style.human + prompt + style.assistant
+    start, _, role = _marks(text, style)[-1]
+    between = style.assistant.partition(style.assistant.strip())[0]
+    return (text[:start] if role == "assistant" else text.removesuffix(between)) + style.assistant
+
+# %% ../nbs/api/01_templates.ipynb #3d9c633e
+def followed(
+    prompt:str|list,    # As for `opened`
+    answer:str,         # What the assistant says, whatever stands in it
+    where:str,          # Their place, for complaints
+    template:str="dsp", # A name of `TEMPLATES`
+)->str: # The whole interaction
+    "A question and the words that follow it, taken literally: what a language model has just written."
+    before, style = opened(prompt, where, template), TEMPLATES.get(isinstance(prompt, str) and template_of(restored(prompt)))
+    if style and prompt.endswith(style.assistant.rstrip()):
+        answer = answer.removeprefix(style.assistant.partition(style.assistant.strip())[2])
+    return before + answer
+
+# %% ../nbs/api/01_templates.ipynb #6829071f
+def _heard(turns:list) -> list[tuple]:
+    "(user or assistant, text as it is compared) of each turn"
+    return [(role, " ".join(text.casefold().split())) for role, text in _two_speakers(turns)]
+
+def _once(asked:list, chat:list) -> list|None:
+    "The turns of a whole chat, with the system message that only its question brought; None if it asks something else"
+    heard, n = _heard(asked), len(_heard(asked))
+    words = [turn for turn in chat if turn["role"] != "system"]
+    if heard in (_heard(chat)[:n], _heard(words)[:n], _heard(chat[:-1])[-n:]): return chat
+    with_system = [turn for turn in asked if turn["role"] == "system"] + chat
+    return with_system if heard == _heard(with_system)[:n] else None
+
+# %% ../nbs/api/01_templates.ipynb #e175ca1b
+def _whole(answer:str|dict|list, where:str) -> list[dict]|None:
+    "The turns of an answer that is messages or in a template; None for one that is only words"
+    if isinstance(answer, dict): answer = [answer]
+    if isinstance(answer, list) and answer: return [message(m, where) for m in answer]
+    if not isinstance(answer, str):
+        raise DataError(f"{where}: an answer is {json.dumps(answer, default=str):.60}; give a text or messages")
+    turns = turns_of(restored(answer))
+    return turns if any(turn["role"] == "assistant" for turn in turns) else None
+
+# %% ../nbs/api/01_templates.ipynb #3f59fe54
+def join(
+    prompt:str|list,      # A question: bare, in a template with or without the assistant's marker, or as messages
+    answer:str|dict|list, # Its answer: words, a message, messages, or the whole chat as a text or messages
+    where:str,            # Their place, for complaints
+    template:str="dsp",   # A name of `TEMPLATES`
+)->str: # The whole interaction, its question once
+    "Put a question and its answer together. Raises `DataError` for a chat about another question, or without an answer."
+    turns = _whole(answer, where)
+    if turns is None: return followed(prompt, answer, where, template)
+    if turns[0]["role"] == "assistant":
+        style = TEMPLATES[template]
+        return opened(prompt, where, template) + chat_text(turns, where, template).removeprefix(style.human + style.assistant)
+    if (chat := _once(_asked(prompt, where), turns)) is None:
+        raise DataError(f"{where}: the answer is a whole chat, and asks something else than the prompt; give the answer alone, "
+                        'or the chat without a prompt; an answer that quotes a chat goes into {"role": "assistant", "content": …}')
+    if chat is turns and isinstance(answer, str): return to_template(restored(answer), template)
+    return chat_text(chat, where, template)
