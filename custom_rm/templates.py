@@ -73,8 +73,10 @@ def to_template(
 
 # %% ../nbs/api/01_templates.ipynb #112284f0
 ROLES = dict(
-    user=("user", "human", "prompter", "customer"), assistant=("assistant", "gpt", "bot", "model", "chatbot", "chatgpt", "ai"),
-    system=("system", "developer"), tool=("tool", "function", "observation", "ipython", "function_response"))
+    user=("user", "human", "prompter", "customer"),
+    assistant=("assistant", "gpt", "bot", "model", "chatbot", "chatgpt", "ai"),
+    system=("system", "developer"),
+    tool=("tool", "function", "observation", "ipython", "function_response"))
 _ROLE = {alias: role for role, aliases in ROLES.items() for alias in aliases} | {"function_call": "assistant"}
 
 # %% ../nbs/api/01_templates.ipynb #cc3ecc39
@@ -83,7 +85,8 @@ def _content(value, where:str) -> str:
     if isinstance(value, str): return value
     if isinstance(value, dict) and "content_type" in value: value = value.get("parts", value)
     if not isinstance(value, list):
-        raise DataError(f"{where}: a message's content is {json.dumps(value, default=str):.40}, not a text; mend that row")
+        raise DataError(f"{where}: a message's content is {json.dumps(value, default=str):.40}, not a text; "
+                        "mend that row")
     parts = [part if isinstance(part, str) else part.get("text") if isinstance(part, dict) else None for part in value]
     if None in parts:
         part = json.dumps(value[parts.index(None)], default=str)
@@ -98,11 +101,13 @@ def message(
     where:str, # Its place, for complaints
 )->dict: # {"role": user, assistant, system or tool, "content": str}, and what a tool needs
     "One turn in one spelling. Raises `DataError` for a role that nobody knows and a content that is no text."
-    if not isinstance(value, dict): raise DataError(f"{where}: a message is {json.dumps(value):.40}; it needs a role and a content")
+    if not isinstance(value, dict):
+        raise DataError(f"{where}: a message is {json.dumps(value, default=str):.40}; it needs a role and a content")
     spoken = value.get("role", value.get("from"))
     role = _ROLE.get(spoken.strip().lower()) if isinstance(spoken, str) else None
     if role is None:
-        raise DataError(f"{where}: a message has role {spoken!r}; known are {', '.join(_ROLE)}; mend or remove that row")
+        known = ", ".join(_ROLE)
+        raise DataError(f"{where}: a message has role {spoken!r}; known are {known}; mend or remove that row")
     kept = {key: value[key] for key in _KEPT if value.get(key)}
     content = value.get("content", value.get("value"))
     if content is None and "tool_calls" in kept: content = ""
@@ -207,12 +212,14 @@ def restored(
 def _asked(prompt:str|list, where:str) -> list[dict]:
     "The turns of a question, without the marker that closes it"
     if not isinstance(prompt, (str, list)) or prompt == []:
-        raise DataError(f"{where}: the prompt is {json.dumps(prompt, default=str):.40}; give a text or a list of messages")
+        raise DataError(f"{where}: the prompt is {json.dumps(prompt, default=str):.40}; "
+                        "give a text or a list of messages")
     if isinstance(prompt, list): turns = [message(m, where) for m in prompt]
     else: turns = turns_of(restored(prompt)) or [dict(role="user", content=prompt)]
     if turns[-1]["role"] != "assistant": return turns
     if _said(turns[-1]).strip():
-        raise DataError(f"{where}: the prompt ends with an answer of the assistant; give only what stands before the answer")
+        raise DataError(f"{where}: the prompt ends with an answer of the assistant; "
+                        "give only what stands before the answer")
     return turns[:-1]
 
 # %% ../nbs/api/01_templates.ipynb #b9539d26
@@ -238,7 +245,8 @@ def followed(
     template:str="dsp", # A name of `TEMPLATES`
 )->str: # The whole interaction
     "A question and the words that follow it, taken literally: what a language model has just written."
-    before, style = opened(prompt, where, template), TEMPLATES.get(isinstance(prompt, str) and template_of(restored(prompt)))
+    before = opened(prompt, where, template)
+    style = TEMPLATES.get(template_of(restored(prompt))) if isinstance(prompt, str) else None
     if style and prompt.endswith(style.assistant.rstrip()):
         answer = answer.removeprefix(style.assistant.partition(style.assistant.strip())[2])
     return before + answer
@@ -273,14 +281,15 @@ def join(
     where:str,            # Their place, for complaints
     template:str="dsp",   # A name of `TEMPLATES`
 )->str: # The whole interaction, its question once
-    "Put a question and its answer together. Raises `DataError` for a chat about another question, or without an answer."
+    "Put a question and its answer together. Raises `DataError` for a chat about something else, or without an answer."
     turns = _whole(answer, where)
     if turns is None: return followed(prompt, answer, where, template)
     if turns[0]["role"] == "assistant":
-        style = TEMPLATES[template]
-        return opened(prompt, where, template) + chat_text(turns, where, template).removeprefix(style.human + style.assistant)
+        nothing = TEMPLATES[template].format(prompt="", response="")
+        return opened(prompt, where, template) + chat_text(turns, where, template).removeprefix(nothing)
     if (chat := _once(_asked(prompt, where), turns)) is None:
-        raise DataError(f"{where}: the answer is a whole chat, and asks something else than the prompt; give the answer alone, "
-                        'or the chat without a prompt; an answer that quotes a chat goes into {"role": "assistant", "content": …}')
+        raise DataError(f"{where}: the answer is a whole chat, and asks something else than the prompt; "
+                        "give the answer alone, or the chat without a prompt; "
+                        'an answer that quotes a chat goes into {"role": "assistant", "content": …}')
     if chat is turns and isinstance(answer, str): return to_template(restored(answer), template)
     return chat_text(chat, where, template)
