@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['TEMPLATES', 'ROLES', 'Template', 'template_of', 'split_text', 'to_template', 'message', 'turns_of', 'chat_text',
-           'compact', 'plain_text', 'same_question', 'restored', 'opened', 'followed', 'join']
+           'compact', 'plain_text', 'same_question', 'restored', 'prompt_turns', 'opened', 'followed', 'join']
 
 # %% ../nbs/api/01_templates.ipynb #2c7e1985
 import json, re
@@ -209,8 +209,11 @@ def restored(
     return re.sub(rf"(?<=.)\n+(?={re.escape(human)}|{re.escape(assistant)})", "\n\n", text)
 
 # %% ../nbs/api/01_templates.ipynb #1214c1c2
-def _asked(prompt:str|list, where:str) -> list[dict]:
-    "The turns of a question, without the marker that closes it"
+def prompt_turns(
+    prompt:str|list, # A question: bare, in a template with or without the assistant's marker, or as messages
+    where:str,       # Its place, for complaints
+)->list[dict]: # Its turns from `message`, without the marker that closes it
+    "The turns of a question. Raises `DataError` for a prompt that has its answer already, or is none."
     if not isinstance(prompt, (str, list)) or prompt == []:
         raise DataError(f"{where}: the prompt is {json.dumps(prompt, default=str):.40}; "
                         "give a text or a list of messages")
@@ -224,12 +227,12 @@ def _asked(prompt:str|list, where:str) -> list[dict]:
 
 # %% ../nbs/api/01_templates.ipynb #b9539d26
 def opened(
-    prompt:str|list,    # A question: bare, in a template with or without the assistant's marker, or as messages
+    prompt:str|list,    # As for `prompt_turns`
     where:str,          # Its place, for complaints
     template:str="dsp", # A name of `TEMPLATES`
 )->str: # Ends with the assistant's marker, so that the answer can follow
     "What stands before an answer. Raises `DataError` for a prompt that has its answer already, or is none."
-    style, turns = TEMPLATES[template], _asked(prompt, where)
+    style, turns = TEMPLATES[template], prompt_turns(prompt, where)
     if isinstance(prompt, list): return chat_text([*turns, dict(role="assistant", content="")], where, template)
     text = to_template(restored(prompt), template)
     if template_of(text) is None: return style.human + prompt + style.assistant
@@ -239,7 +242,7 @@ def opened(
 
 # %% ../nbs/api/01_templates.ipynb #3d9c633e
 def followed(
-    prompt:str|list,    # As for `opened`
+    prompt:str|list,    # As for `prompt_turns`
     answer:str,         # What the assistant says, whatever stands in it
     where:str,          # Their place, for complaints
     template:str="dsp", # A name of `TEMPLATES`
@@ -256,6 +259,7 @@ def _heard(turns:list) -> list[tuple]:
     "(user or assistant, text as it is compared) of each turn"
     return [(role, " ".join(text.casefold().split())) for role, text in _two_speakers(turns)]
 
+# %% ../nbs/api/01_templates.ipynb #ae0d7740
 def _once(asked:list, chat:list) -> list|None:
     "The turns of a whole chat, with the system message that only its question brought; None if it asks something else"
     heard, n = _heard(asked), len(_heard(asked))
@@ -276,7 +280,7 @@ def _whole(answer:str|dict|list, where:str) -> list[dict]|None:
 
 # %% ../nbs/api/01_templates.ipynb #3f59fe54
 def join(
-    prompt:str|list,      # A question: bare, in a template with or without the assistant's marker, or as messages
+    prompt:str|list,      # As for `prompt_turns`
     answer:str|dict|list, # Its answer: words, a message, messages, or the whole chat as a text or messages
     where:str,            # Their place, for complaints
     template:str="dsp",   # A name of `TEMPLATES`
@@ -287,7 +291,7 @@ def join(
     if turns[0]["role"] == "assistant":
         nothing = TEMPLATES[template].format(prompt="", response="")
         return opened(prompt, where, template) + chat_text(turns, where, template).removeprefix(nothing)
-    if (chat := _once(_asked(prompt, where), turns)) is None:
+    if (chat := _once(prompt_turns(prompt, where), turns)) is None:
         raise DataError(f"{where}: the answer is a whole chat, and asks something else than the prompt; "
                         "give the answer alone, or the chat without a prompt; "
                         'an answer that quotes a chat goes into {"role": "assistant", "content": …}')
