@@ -9,6 +9,7 @@ __all__ = ['KINDS', 'read_rows', 'unpacked', 'number']
 import ast, csv, io, json, math, re, tokenize, warnings
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from datetime import date, time
 from itertools import chain
 from pathlib import Path
@@ -39,6 +40,16 @@ def _column_names(cells:list, where:str) -> list[str]:
         raise DataError(f'{where}: two columns are named "{twice[0]}"; give each its own name')
     return names
 
+# %% ../nbs/api/04_files.ipynb #65e3ff62
+def _shown(value) -> str:
+    "A value for a message"
+    return f"{json.dumps(value, ensure_ascii=False, default=str):.40}"
+
+# %% ../nbs/api/04_files.ipynb #b281771c
+def _is_blank(cells:Iterable) -> bool:
+    "Is there nothing but blanks in these cells?"
+    return all(cell is None or isinstance(cell, str) and not cell.strip() for cell in cells)
+
 # %% ../nbs/api/04_files.ipynb #6d4f8cfc
 def _check_cells(names:list, cells:list, where:str) -> None:
     "One cell for each name, and nothing below no name"
@@ -47,14 +58,8 @@ def _check_cells(names:list, cells:list, where:str) -> None:
         raise DataError(f"{where}: has {count}; quote cells that hold the separator")
     for i, (name, cell) in enumerate(zip(names, cells), 1):
         if not name and not _is_blank([cell]):
-            raise DataError(f"{where}: cell {i} is {_shown(cell)}, but column {i} has no name; name it in the first row")
-
-def _shown(value) -> str: return f"{json.dumps(value, ensure_ascii=False, default=str):.40}"
-
-# %% ../nbs/api/04_files.ipynb #b281771c
-def _is_blank(cells:Iterable) -> bool:
-    "Is there nothing but blanks in these cells?"
-    return all(cell is None or isinstance(cell, str) and not cell.strip() for cell in cells)
+            fault = f"cell {i} is {_shown(cell)}, but column {i} has no name"
+            raise DataError(f"{where}: {fault}; name it in the first row")
 
 # %% ../nbs/api/04_files.ipynb #699fbc7d
 def _named(rows:Iterable, source) -> Iterator[tuple[str, dict]]:
@@ -86,27 +91,28 @@ def _fit(sample:str, cut:bool, dialect:dict) -> tuple[float, int]:
     if cut and len(widths) > 1: widths.pop() # the last row of a sample is hardly ever a whole one
     return (widths.count(widths[0]) / len(widths), widths[0]) if widths and widths[0] > 1 else (0., 1)
 
-# %% ../nbs/api/04_files.ipynb #0b6c626f
+# %% ../nbs/api/04_files.ipynb #3d54264d
 _DIALECTS = [dict(delimiter=d, skipinitialspace=blank) for blank in (False, True) for d in ",\t;|"]
 
-def _dialect(sample:str, path:Path, cut:bool=False) -> dict:
-    "How a table is written: its separator, and whether blanks follow it"
-    fits = [_fit(sample, cut, dialect) for dialect in _DIALECTS]
-    dialect = _DIALECTS[fits.index(best := max(fits))]
-    if best[1] == 1: return _one_column(path)
-    if rivals := {d["delimiter"] for d, fit in zip(_DIALECTS, fits) if fit == best} - {dialect["delimiter"]}:
-        either = " or by ".join(map(repr, [dialect["delimiter"], *sorted(rivals)]))
-        line = f"sep={dialect['delimiter']}"
-        raise DataError(f"{path}: its columns may be separated by {either}; put a line such as {line} above the first")
-    return dialect
-
-# %% ../nbs/api/04_files.ipynb #9556dea8
 def _one_column(path:Path) -> dict:
     "The dialect of a table whose first row names one column"
     if _suffix(path) == ".txt":
-        raise DataError(f"{path}: its first line names no columns (two or more, separated by tabs, commas, semicolons "
-                        "or bars); name it .csv if it has one column")
+        raise DataError(f"{path}: its first line names no columns, separated by tabs, commas, semicolons or bars; "
+                        "name it .csv if it has one column")
     return _DIALECTS[_suffix(path) == ".tsv"]
+
+# %% ../nbs/api/04_files.ipynb #0b6c626f
+def _dialect(sample:str, path:Path, cut:bool=False) -> dict:
+    "How a table is written: its separator, and whether blanks follow it"
+    fits = [_fit(sample, cut, dialect) for dialect in _DIALECTS]
+    best = max(fits)
+    equal = [dialect for dialect, fit in zip(_DIALECTS, fits) if fit == best]
+    if best[1] == 1: return _one_column(path)
+    if len(ways := list(dict.fromkeys(d["delimiter"] for d in equal))) > 1:
+        either = " or by ".join(map(repr, ways))
+        raise DataError(f"{path}: its columns may be separated by {either}; say which in a line above the first, "
+                        f"such as sep={ways[0]}")
+    return equal[0]
 
 # %% ../nbs/api/04_files.ipynb #08ab4850
 def _placed(lines, path:Path, above:int=0) -> Iterator[tuple[str, list]]:
@@ -119,13 +125,32 @@ def _placed(lines, path:Path, above:int=0) -> Iterator[tuple[str, list]]:
     except csv.Error as e:
         raise DataError(f"{where}: is not CSV ({e}); mend that row, or close its quote") from None
 
+# %% ../nbs/api/04_files.ipynb #1e1b28ef
+@contextmanager
+def _legible(path:Path) -> Iterator[None]:
+    "Which byte is none of the encoding, and what to do"
+    try: yield
+    except UnicodeDecodeError as e:
+        ways = f'in Excel save it as "CSV UTF-8", elsewhere try `iconv -f cp1252 -t utf-8 "{path.name}" > new.csv`'
+        raise DataError(f"{path}: is not {e.encoding.upper()} (byte {e.object[e.start]:#04x}); {ways}") from None
+
+# %% ../nbs/api/04_files.ipynb #cf8af47a
+_SAMPLE = 1 << 16
+
+def _sample(file, path:Path) -> str:
+    "The beginning of a text file, which is at its beginning again afterwards"
+    if "\0" in (sample := file.read(_SAMPLE)):
+        raise DataError(f"{path}: is not text (it holds zero bytes); save it as CSV in UTF-8")
+    file.seek(0)
+    return sample
+
 # %% ../nbs/api/04_files.ipynb #28de9b53
 def _text_rows(
     path:Path, # Delimited text in UTF-8, or in UTF-16 with a byte order mark
 )->Iterator[tuple[str, dict]]:
     "The rows of delimited text"
     csv.field_size_limit(1 << 24) # the default, 128 KiB, is less than a long answer
-    with readable(path), open_text(path) as file:
+    with readable(path), _legible(path), open_text(path) as file:
         file.reconfigure(newline="")
         sample = _sample(file, path)
         separator = _said_separator(file.readline())
@@ -136,22 +161,6 @@ def _text_rows(
         rows = _placed(csv.reader(file, strict=True, **dialect), path, int(separator is not None))
         yield from _named(rows, path)
 
-# %% ../nbs/api/04_files.ipynb #1e1b28ef
-_SAMPLE = 1 << 16
-
-def _sample(file, path:Path) -> str:
-    "The beginning of a text file, which is at its beginning again afterwards"
-    try: sample = file.read(_SAMPLE)
-    except UnicodeDecodeError as e: raise DataError(_encoding_problem(path, e)) from None
-    if "\0" in sample: raise DataError(f"{path}: is not text (it holds zero bytes); save it as CSV in UTF-8")
-    file.seek(0)
-    return sample
-
-def _encoding_problem(path:Path, e:UnicodeDecodeError) -> str:
-    "Which byte is none of the encoding, and what to do"
-    ways = f'in Excel save it as "CSV UTF-8", elsewhere try `iconv -f cp1252 -t utf-8 "{path.name}" > new.csv`'
-    return f"{path}: is not {e.encoding.upper()} (byte {e.object[e.start]:#04x}); {ways}"
-
 # %% ../nbs/api/04_files.ipynb #585c4cd7
 _QUESTIONS = set("prompt prompts question questions query instruction instructions input inputs post problem".split())
 _OF_ROWS = _QUESTIONS | set("chosen rejected messages conversation conversations history context".split())
@@ -161,11 +170,17 @@ _OF_ANSWERS = set("""answers responses response completions candidates outputs o
 _ABOUT = set("""version name license licence description info meta metadata date created updated url homepage citation
     author authors source split count total num_rows features schema language languages id""".split())
 
+# %% ../nbs/api/04_files.ipynb #1d54925a
+def _are_objects(value) -> bool:
+    "Is this a list of objects and nothing else?"
+    return isinstance(value, list) and bool(value) and all(isinstance(v, dict) for v in value)
+
 # %% ../nbs/api/04_files.ipynb #393364bf
 def _is_chat(value) -> bool:
     "Is this a list of messages?"
-    says = lambda m: isinstance(m, dict) and m.keys() & {"role", "from"} and m.keys() & {"content", "value", "tool_calls"}
-    return isinstance(value, list) and bool(value) and all(map(says, value))
+    if not _are_objects(value): return False
+    speaks = [m.keys() & {"role", "from"} and m.keys() & {"content", "value", "tool_calls"} for m in value]
+    return all(speaks)
 
 # %% ../nbs/api/04_files.ipynb #9ea3bce8
 def _asks(row) -> bool:
@@ -183,6 +198,18 @@ def _split_table(obj:dict, path) -> list|None:
     if not isinstance(data, list) or not all(isinstance(c, list) and len(c) == len(names) for c in data): return None
     return [dict(zip(_column_names(names, path), cells)) for cells in data]
 
+# %% ../nbs/api/04_files.ipynb #9cbee33f
+def _are_numbers(keys:Iterable) -> bool:
+    "Are these keys row numbers?"
+    return all(key.isdigit() for key in keys)
+
+# %% ../nbs/api/04_files.ipynb #293a9f92
+def _unclear(path, obj:dict) -> DataError:
+    "What to say of an object that may be a row or a table"
+    keys = ", ".join(list(obj)[:4])
+    return DataError(f"{path}: holds one object ({keys}) that may be one row or a whole table; if it is a row put it "
+                     'into a list, [{…}], if it is a table save it with to_json(orient="records")')
+
 # %% ../nbs/api/04_files.ipynb #e73435b1
 def _indexed_table(obj:dict, path) -> list|None:
     "The rows of pandas' orients columns and index"
@@ -195,65 +222,60 @@ def _indexed_table(obj:dict, path) -> list|None:
     if same and len(inner) > 1 and not _is_chat(inner): raise _unclear(path, obj)
     return None
 
-def _are_numbers(keys:Iterable) -> bool: return all(key.isdigit() for key in keys)
-
-# %% ../nbs/api/04_files.ipynb #293a9f92
-def _unclear(path, obj:dict) -> DataError:
-    "What to say of an object that may be a row or a table"
-    keys = ", ".join(list(obj)[:4])
-    return DataError(f"{path}: holds one object ({keys}) that may be one row or a whole table; if it is a row put it "
-                     'into a list, [{…}], if it is a table save it with to_json(orient="records")')
-
 # %% ../nbs/api/04_files.ipynb #3d9d6dce
 def _listed_table(obj:dict, path) -> list|None:
     "The rows of a list for each column"
     lists = list(obj.values())
     if not lists or not all(isinstance(v, list) and len(v) == len(lists[0]) for v in lists): return None
+    if not any(lists): return []
     if any(map(_is_chat, lists)) or all(map(_are_objects, lists)) or obj.keys() in ({"text", "score"}, {"text"}):
         return None
     if any(name.lower() in _QUESTIONS for name in obj): return [dict(zip(obj, cells)) for cells in zip(*lists)]
     if len(lists) > 1: raise _unclear(path, obj)
     return None
 
-def _are_objects(value) -> bool: return isinstance(value, list) and all(isinstance(v, dict) for v in value)
-
-# %% ../nbs/api/04_files.ipynb #64a978c3
-def _wrapped(obj:dict, path) -> list|None:
-    "The rows in the only list of objects of an object; None where the object is a row itself"
-    lists = {k: v for k, v in obj.items() if v and _are_objects(v) and k.lower() not in _ABOUT}
-    if not lists or any(map(_is_chat, obj.values())): return None
-    beside = {k: v for k, v in obj.items() if k not in lists and k.lower() not in _ABOUT and isinstance(v, str|dict|list)}
-    inside = any(map(_asks, chain(*lists.values())))
-    if not inside and _is_row(lists, beside): return None
-    if len(lists) > 1: raise DataError(f"{path}: holds several lists of rows; give one: {_choices(path, lists)}")
-    name, rows = next(iter(lists.items()))
-    if beside or not inside and name.lower() in _OF_ANSWERS: raise _unsure(path, name, beside)
-    return rows
+# %% ../nbs/api/04_files.ipynb #c65a3100
+def _says(key:str, value) -> bool:
+    "May this part of an object be a text, or hold some? Versions, licences and counts aren't"
+    return key.lower() not in _ABOUT and isinstance(value, str|dict|list)
 
 # %% ../nbs/api/04_files.ipynb #2ddaf1e5
-def _is_row(lists:dict, beside:dict) -> bool:
-    "Is an object a row, when nothing in its lists asks a question?"
-    return _asks(beside) or bool(beside) and all(name.lower() in _OF_ANSWERS for name in lists)
+def _is_row(
+    lists:dict,  # The lists of objects that an object has
+    beside:dict, # What else it has that says something
+    inside:bool, # Whether the objects in the lists ask something themselves
+)->bool:
+    "Is an object a row, and its lists the answers?"
+    answers = all(name.lower() in _OF_ANSWERS for name in lists)
+    if _asks(beside): return answers or not inside
+    return answers and bool(beside) and not inside
 
-# %% ../nbs/api/04_files.ipynb #8e60f290
-def _choices(path, names:Iterable) -> str: return " or ".join(f"{path}#{name}" for name in names)
+# %% ../nbs/api/04_files.ipynb #41477ceb
+def _choices(path, names:Iterable) -> str:
+    "What to type for each of several parts of a file"
+    return " or ".join(f"{path}#{name}" for name in names)
 
+# %% ../nbs/api/04_files.ipynb #d2d17458
 def _unsure(path, name:str, beside:dict) -> DataError:
     "What to say of an object with a list of objects that may be rows or one row's answers"
     also = f' beside {", ".join(beside)}' if beside else ""
     return DataError(f'{path}: its list "{name}"{also} may be rows, or the object is one row; '
                      f"give {_choices(path, [name])} for the rows, or put the object into a list, [{{…}}]")
 
-# %% ../nbs/api/04_files.ipynb #aec1a694
-def _rows_of(obj, path, key:str="") -> list|None:
-    "The rows that one object holds; None where it is a row itself"
-    if key: return _below(obj, path, key)
-    if not isinstance(obj, dict): return None
-    for reading in (_split_table, _indexed_table, _listed_table, _wrapped):
-        if (rows := reading(obj, path)) is not None: return rows
-    return None
+# %% ../nbs/api/04_files.ipynb #f0447860
+def _wrapped(obj:dict, path) -> list|None:
+    "The rows in the only list of objects of an object; None where the object is a row itself"
+    lists = {k: v for k, v in obj.items() if _are_objects(v) and _says(k, v)}
+    if not lists or any(map(_is_chat, obj.values())): return None
+    beside = {k: v for k, v in obj.items() if k not in lists and _says(k, v)}
+    inside = any(map(_asks, chain(*lists.values())))
+    if _is_row(lists, beside, inside): return None
+    if len(lists) > 1: raise DataError(f"{path}: holds several lists of rows; give one: {_choices(path, lists)}")
+    name, rows = next(iter(lists.items()))
+    if beside or not inside and name.lower() in _OF_ANSWERS: raise _unsure(path, name, beside)
+    return rows
 
-# %% ../nbs/api/04_files.ipynb #d6372df3
+# %% ../nbs/api/04_files.ipynb #e4ffb417
 def _below(obj, path, key:str) -> list:
     "The list that stands below a key. Raises `DataError` naming the lists that there are"
     lists = {k: v for k, v in obj.items() if isinstance(v, list)} if isinstance(obj, dict) else {}
@@ -261,11 +283,20 @@ def _below(obj, path, key:str) -> list:
     there = f"there are {_choices(path, lists)}" if lists else f"give {path} alone"
     raise DataError(f'{path}: has no list "{key}"; {there}')
 
+# %% ../nbs/api/04_files.ipynb #aec1a694
+def _rows_of(obj, path, key:str="") -> list|None:
+    "The rows that one object holds; None where it is a row itself"
+    if key: return _below(obj, path, key)
+    if not isinstance(obj, dict): return obj if _are_objects(obj) and not _is_chat(obj) else None
+    for reading in (_split_table, _indexed_table, _listed_table, _wrapped):
+        if (rows := reading(obj, path)) is not None: return rows
+    return None
+
 # %% ../nbs/api/04_files.ipynb #f2e798f1
 def _is_unfinished(line:str) -> bool:
     "Does a value begin on this line and go on below it?"
-    try: json.loads(line)
-    except json.JSONDecodeError as e: return e.pos >= len(line.rstrip())
+    try: json.loads(line := line.rstrip())
+    except json.JSONDecodeError as e: return e.pos >= len(line) > 0
     except (ValueError, RecursionError): pass # complete, and faulty in another way
     return False
 
@@ -276,7 +307,8 @@ def _spread_values(text:str, path:Path) -> Iterator:
     while at < len(text):
         try: value, at = decoder.raw_decode(text, at)
         except json.JSONDecodeError as e:
-            raise DataError(f"{path}, line {e.lineno}: broken JSON ({e.msg} at column {e.colno}); mend it there") from None
+            fault = f"broken JSON ({e.msg} at column {e.colno})"
+            raise DataError(f"{path}, line {e.lineno}: {fault}; mend it there") from None
         except (ValueError, RecursionError) as e: raise DataError(f"{path}: can't be read ({str(e):.60})") from None
         yield value
         at = re.compile(r"\s*").match(text, at).end()
@@ -296,6 +328,14 @@ def _is_list(path:Path) -> bool:
     with readable(path), open_text(path) as file:
         return ".jsonl" not in path.suffixes and file.read(1 << 12).lstrip().startswith("[")
 
+# %% ../nbs/api/04_files.ipynb #9563e857
+def _of_one(only:tuple, path:Path, key:str) -> Iterator[tuple[str, object]]:
+    "The rows of a file that holds one value, which came with its place"
+    rows = _rows_of(only[1], path, key)
+    if rows == []: raise DataError(f"{path}: its list of rows is empty; nothing to read")
+    if rows is None: yield only
+    else: yield from ((f"{path}, record {n}", row) for n, row in enumerate(rows, 1))
+
 # %% ../nbs/api/04_files.ipynb #e59869a1
 def _json_rows(
     path:Path,  # A .json, .jsonl or .ndjson file
@@ -309,13 +349,6 @@ def _json_rows(
         if key: raise DataError(f'{path}: holds rows and no list "{key}"; give {path} alone')
         yield from chain([first], [second] if second else [], values)
     else: yield from _of_one(first, path, key)
-
-# %% ../nbs/api/04_files.ipynb #9563e857
-def _of_one(only:tuple, path:Path, key:str) -> Iterator[tuple[str, object]]:
-    "The rows of a file that holds one value, which came with its place"
-    if (rows := _rows_of(only[1], path, key)) is None: rows = [only[1]]
-    if not rows: raise DataError(f"{path}: its list of rows is empty; nothing to read")
-    for n, row in enumerate(rows, 1): yield f"{path}, record {n}", row
 
 # %% ../nbs/api/04_files.ipynb #e492076c
 def _workbook(path:Path):
@@ -342,11 +375,12 @@ def _sheet_name(
     name:str, # What the user gave, if anything
 )->str:
     "The sheet that is meant"
-    shown = [s.name for s in book.sheets_metadata if "Visible" in str(s.visible)]
+    shown = [s.name for s in book.sheets_metadata if "WorkSheet" in str(s.typ) and ".Visible" in str(s.visible)]
     if name: shown = [s for s in book.sheet_names if s == name]
     filled = [s for s in shown if any(not _is_blank(cells) for cells in book.get_sheet_by_name(s).iter_rows())]
     if len(filled) == 1: return filled[0]
-    if name and not shown: raise DataError(f'{path}: has no sheet "{name}"; there are {_choices(path, book.sheet_names)}')
+    if name and not shown:
+        raise DataError(f'{path}: has no sheet "{name}"; there are {_choices(path, book.sheet_names)}')
     if not filled: raise DataError(f"{path}: is empty; nothing to read")
     raise DataError(f"{path}: has {len(filled)} sheets with rows; give one: {_choices(path, filled)}")
 
@@ -385,17 +419,22 @@ def _column_rows(path:Path) -> Iterator[tuple[str, dict]]:
     if not n: raise DataError(f"{path}: has no rows; nothing to read")
 
 # %% ../nbs/api/04_files.ipynb #d115bbf9
+_NUMBERED = re.compile(r"(?P<split>.*?)[-_.]?(?P<n>\d+)(?:-of-(?P<all>\d+))?(?:[-_][0-9a-f]{16})?")
+
 def _split_name(path:Path) -> str:
     "The split that a shard belongs to, by its name"
-    return re.sub(r"[-_.]?(?:\d+(?:-of-\d+)?|of)(?:[-_][0-9a-f]{16})?$", "", path.stem)
+    return found["split"] if (found := _NUMBERED.fullmatch(path.stem)) else path.stem
 
-# %% ../nbs/api/04_files.ipynb #192f6704
+# %% ../nbs/api/04_files.ipynb #04514eef
 def _check_shards(shards:list[Path]) -> None:
-    "All the shards that their own names promise"
-    promised = [int(n[1]) for shard in shards if (n := re.search(r"-of-(\d+)", shard.name))]
-    if promised and max(promised) != len(shards):
-        home = shards[0].parent
-        raise DataError(f"{home}: holds {len(shards)} of {max(promised)} files such as {shards[0].name}; get the others")
+    "All the shards that their own names promise, numbered from 0 or 1 without a gap"
+    found = [_NUMBERED.fullmatch(shard.stem) for shard in shards]
+    if len(shards) == 1 and not (found[0] and found[0]["all"]): return
+    total = max(len(shards), *(int(name["all"] or 0) for name in found))
+    if sorted(int(name["n"]) for name in found) not in (list(range(total)), list(range(1, total + 1))):
+        names = ", ".join(shard.name for shard in shards[:3])
+        raise DataError(f"{shards[0].parent}: its shards ({names}) are not numbered without a gap up to {total}; "
+                        "get those that are missing, or give one file")
 
 # %% ../nbs/api/04_files.ipynb #751c7170
 def _shards(home:Path) -> dict[str, list[Path]]:
@@ -414,17 +453,16 @@ def _saved(home:Path) -> list[Path]:
     return [home/shard["filename"] for shard in state.get("_data_files", [])]
 
 # %% ../nbs/api/04_files.ipynb #ea5a80c3
+_OWN_FILES = ("dataset_dict.json", "dataset_info.json", "state.json", "dataset_infos.json")
+
 def _parts(home:Path) -> list[str]:
     "What may be read in a folder, as it is typed"
     inside = sorted(p for p in home.iterdir() if not p.name.startswith("."))
     sets = [p for p in inside if p.is_dir() and (_saved(p) or _shards(p))]
-    shards = _shards(home)
-    splits = [home/split for split in shards] if "" not in shards else [p for ps in shards.values() for p in ps]
+    splits = [home/split if split else shards[0] for split, shards in _shards(home).items()]
     other = {s for kind, suffixes in KINDS.items() if kind != "Arrow and Parquet" for s in suffixes}
     files = [p for p in inside if _suffix(p) in other and p.name not in _OWN_FILES]
     return [p.as_posix() for p in (*sets, *splits, *files)]
-
-_OWN_FILES = ("dataset_dict.json", "dataset_info.json", "state.json", "dataset_infos.json")
 
 # %% ../nbs/api/04_files.ipynb #be3e8e79
 def _shard_files(home:Path) -> list[Path]:
@@ -453,6 +491,11 @@ def _hub_name(source:str) -> re.Match|None:
     endings = {".gz", *chain(*KINDS.values())}
     return None if not found or Path(source).parent.exists() or Path(source).suffix.lower() in endings else found
 
+# %% ../nbs/api/04_files.ipynb #2f3ec88f
+def _first_line(e:Exception) -> str:
+    "What a library says first"
+    return next(iter(str(e).splitlines()), type(e).__name__)[:120]
+
 # %% ../nbs/api/04_files.ipynb #3dd9fd2f
 def _open_hub(name:re.Match):
     "A set on the hub, as a stream of each of its splits"
@@ -460,12 +503,10 @@ def _open_hub(name:re.Match):
     try: return quietly(load_dataset, name["id"], name["config"], streaming=True)
     except Exception as e: # the libraries below this have no common one
         if configs := re.search(r"available configs: \[(.*)\]", str(e)):
-            choices = ", ".join(f"{name['id']}/{c}" for c in re.findall(r"'([^']+)'", configs[1])[:8])
+            choices = ", ".join(f"{name['id']}/{config}" for config in re.findall(r"'([^']+)'", configs[1])[:8])
             raise DataError(f"{name[0]}: has several configurations; give one: {choices}") from None
-        raise DataError(f"{name[0]}: no such file here, and the hub doesn't give it ({_first_line(e)}); check the name "
-                        "and the network, or download it and give its folder") from None
-
-def _first_line(e:Exception) -> str: return next(iter(str(e).splitlines()), type(e).__name__)[:120]
+        fault = f"no such file here, and the hub doesn't give it ({_first_line(e)})"
+        raise DataError(f"{name[0]}: {fault}; check the name and the network, or give its folder") from None
 
 # %% ../nbs/api/04_files.ipynb #1420d38d
 def _one_split(splits:dict, name:re.Match) -> str:
@@ -482,19 +523,20 @@ def _hub_rows(
 )->Iterator[tuple[str, dict]]:
     "The rows of a set on the hub"
     splits, n = _open_hub(name), 0
-    rows = iter(splits[_one_split(splits, name)])
-    while True:
-        try: row = next(rows, None)
-        except Exception as e:
-            raise DataError(f"{name[0]}, row {n + 1}: the hub stopped ({_first_line(e)}); try again later") from None
-        if row is None: break
-        yield f"{name[0]}, row {(n := n + 1)}", row
+    try:
+        for n, row in enumerate(splits[_one_split(splits, name)], 1): yield f"{name[0]}, row {n}", row
+    except DataError: raise
+    except Exception as e:
+        raise DataError(f"{name[0]}, row {n + 1}: the hub stopped ({_first_line(e)}); try again later") from None
     if not n: raise DataError(f"{name[0]}: has no rows; nothing to read")
 
 # %% ../nbs/api/04_files.ipynb #ead4cc44
-_READERS = {**dict.fromkeys(KINDS["JSON"], _json_rows), **dict.fromkeys(KINDS["delimited text"], _text_rows),
-            **dict.fromkeys(KINDS["workbooks"], _sheet_rows), **dict.fromkeys(KINDS["Arrow and Parquet"], _column_rows)}
+_READERS = {
+    **dict.fromkeys(KINDS["JSON"], _json_rows), **dict.fromkeys(KINDS["delimited text"], _text_rows),
+    **dict.fromkeys(KINDS["workbooks"], _sheet_rows), **dict.fromkeys(KINDS["Arrow and Parquet"], _column_rows),
+}
 
+# %% ../nbs/api/04_files.ipynb #242ffa7d
 def _with_part(source:str) -> tuple[Path, list[str]]:
     "A file, and its part if one is named: a sheet, or a key"
     name, _, part = source.rpartition("#")
@@ -537,6 +579,27 @@ def read_rows(
     _check_name(path)
     yield from _rows_from(str(source))
 
+# %% ../nbs/api/04_files.ipynb #b1ecf882
+def _is_printed_array(text:str) -> bool:
+    "Do two strings or two objects stand side by side without a comma, in brackets?"
+    if not re.match(r"\[\s*['\"{]", text): return False
+    try: kinds = [(t.type, t.string) for t in tokenize.generate_tokens(io.StringIO(text).readline)]
+    except (tokenize.TokenError, SyntaxError): return False
+    kinds = [(kind, word) for kind, word in kinds if kind != tokenize.NL]
+    strings = lambda a, b: a[0] == b[0] == tokenize.STRING
+    return any(strings(a, b) or (a[1], b[1]) == ("}", "{") for a, b in zip(kinds, kinds[1:]))
+
+# %% ../nbs/api/04_files.ipynb #1f5da3dc
+def _literal(text:str, where:str):
+    "The value that a Python literal spells; None where it is none"
+    if _is_printed_array(text):
+        raise DataError(f"{where}: is a list without commas, as numpy prints it ({text:.40}); "
+                        "save the table as Parquet or JSON, or its lists with tolist()")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore") # of escapes that Python has doubts about
+        try: return ast.literal_eval(text)
+        except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError): return None
+
 # %% ../nbs/api/04_files.ipynb #e92d5e7b
 _BRACKETS = {"[": "]", "{": "}"}
 
@@ -551,34 +614,29 @@ def unpacked(
     except (ValueError, RecursionError): value = _literal(text, where)
     return value if isinstance(value, list|dict) else cell
 
-# %% ../nbs/api/04_files.ipynb #1f5da3dc
-def _literal(text:str, where:str):
-    "The value that a Python literal spells; None where it is none"
-    if _is_printed_array(text):
-        raise DataError(f"{where}: is a list without commas, as numpy prints it ({text:.40}); "
-                        "save the table as Parquet or JSON, or its lists with tolist()")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore") # of escapes that Python has doubts about
-        try: return ast.literal_eval(text)
-        except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError): return None
-
-# %% ../nbs/api/04_files.ipynb #b1ecf882
-def _is_printed_array(text:str) -> bool:
-    "Do two strings or two objects stand side by side without a comma, in brackets?"
-    if not re.match(r"\[\s*['\"{]", text): return False
-    try: kinds = [(t.type, t.string) for t in tokenize.generate_tokens(io.StringIO(text).readline)]
-    except (tokenize.TokenError, SyntaxError): return False
-    kinds = [(kind, word) for kind, word in kinds if kind != tokenize.NL]
-    strings = lambda a, b: a[0] == b[0] == tokenize.STRING
-    return any(strings(a, b) or (a[1], b[1]) == ("}", "{") for a, b in zip(kinds, kinds[1:]))
-
 # %% ../nbs/api/04_files.ipynb #c698f7cc
 _NUMBER = re.compile(r"[+-]?(\d+[.,]?\d*|[.,]\d+)(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
 
 def _spelled(text:str) -> float|None:
     "The number that a text spells; None where it spells none"
-    if not _NUMBER.fullmatch(text): return float(text) if text.lower().lstrip("+-") in ("nan", "inf", "infinity") else None
-    return float(text.replace(",", "."))
+    if text.lower().lstrip("+-") in ("nan", "inf", "infinity"): return float(text)
+    return float(text.replace(",", ".")) if _NUMBER.fullmatch(text) else None
+
+# %% ../nbs/api/04_files.ipynb #ffa31b76
+def _value(cell) -> float|None:
+    "The number that a cell holds; None where it holds none"
+    if isinstance(cell, str): return _spelled(cell.strip())
+    if isinstance(cell, bool): return None
+    try: return float(cell)
+    except (TypeError, ValueError): return None
+    except OverflowError: return math.inf
+
+# %% ../nbs/api/04_files.ipynb #b929082c
+def _check_comma(text:str, where:str, name:str) -> None:
+    "No comma that may separate thousands"
+    if parts := re.fullmatch(r"([+-]?[1-9]\d{0,2}),(\d{3})", text):
+        ways = f"write {''.join(parts.groups())} or {'.'.join(parts.groups())}"
+        raise DataError(f'{where}: {name} is "{text}", which may mean two numbers; {ways}')
 
 # %% ../nbs/api/04_files.ipynb #611c9618
 def number(
@@ -591,16 +649,5 @@ def number(
     value = _value(cell)
     if value is None: raise DataError(f"{where}: {name} is {_shown(cell)}, not a number; mend that cell")
     if not math.isfinite(value): raise DataError(f"{where}: {name} is {value}; {name}s must be finite numbers")
-    if isinstance(cell, str) and (parts := re.fullmatch(r"([+-]?[1-9]\d{0,2}),(\d{3})", cell.strip())):
-        ways = f"write {''.join(parts.groups())} or {'.'.join(parts.groups())}"
-        raise DataError(f"{where}: {name} is {_shown(cell)}, which may mean two numbers; {ways}")
+    if isinstance(cell, str): _check_comma(cell.strip(), where, name)
     return value
-
-# %% ../nbs/api/04_files.ipynb #ffa31b76
-def _value(cell) -> float|None:
-    "The number that a cell holds; None where it holds none"
-    if isinstance(cell, str): return _spelled(cell.strip())
-    if isinstance(cell, bool): return None
-    try: return float(cell)
-    except (TypeError, ValueError): return None
-    except OverflowError: return math.inf
