@@ -8,17 +8,18 @@ __all__ = ['app', 'DISK_FULL', 'TABLES', 'Device', 'Json', 'Artefact', 'Input', 
            'AnswerA', 'AnswerB', 'Winner', 'Values', 'ResponseColumn', 'Score', 'LowerIsBetter', 'By', 'OnlyRows',
            'IgnoreColumns', 'KeepColumns', 'Votes', 'FillDown', 'SkipFaulty', 'MappingFile', 'Records', 'Cleaned',
            'Against', 'Report', 'Names', 'Dest', 'Mirror', 'RecipeName', 'RunFolder', 'Show', 'SETTINGS', 'Measure',
-           'Files', 'TrainFiles', 'MetricName', 'TextFile', 'Prompt', 'Response', 'Also', 'ScoreOut', 'GeneralArtefact',
-           'CustomArtefact', 'MadeArtefact', 'Alpha', 'Choose', 'Keep', 'Tolerance', 'StudyName', 'StudyFolder',
-           'Judge', 'Only', 'Seeds', 'Budget', 'Retry', 'Exported', 'Merge', 'Dtype', 'Limit', 'Force', 'Push', 'Yes',
-           'Folders', 'Host', 'Port', 'Token', 'custom_rm', 'fault_line', 'main', 'named', 'Explained', 'mapping_of',
-           'convert_verb', 'action', 'clean_verb', 'fetch_verb', 'show_matrix', 'train_verb', 'print_plan', 'plan_verb',
-           'quickstart_verb', 'named_sets', 'evaluate_verb', 'print_scores', 'what_to_score', 'score_verb',
-           'calibrate_verb', 'print_curve', 'check_blend', 'chosen_alpha', 'blend_verb', 'watching', 'write_summary',
-           'study_verb', 'export_verb', 'serve_verb']
+           'Files', 'TrainFiles', 'MetricName', 'TextFile', 'Prompt', 'Response', 'Also', 'ScoreOut', 'ScoreIgnore',
+           'GeneralArtefact', 'CustomArtefact', 'MadeArtefact', 'Alpha', 'Choose', 'Keep', 'Tolerance', 'StudyName',
+           'StudyFolder', 'Judge', 'Only', 'Seeds', 'Budget', 'Retry', 'Exported', 'Merge', 'Dtype', 'Limit', 'Force',
+           'Push', 'Yes', 'Folders', 'Host', 'Port', 'Token', 'custom_rm', 'fault_line', 'main', 'named', 'Explained',
+           'mapping_of', 'convert_verb', 'action', 'clean_verb', 'fetch_verb', 'show_matrix', 'train_verb',
+           'print_plan', 'plan_verb', 'quickstart_verb', 'named_sets', 'evaluate_verb', 'print_scores', 'what_to_score',
+           'score_verb', 'calibrate_verb', 'print_curve', 'check_blend', 'chosen_alpha', 'blend_verb', 'watching',
+           'write_summary', 'study_verb', 'export_verb', 'serve_verb']
 
 # %% ../nbs/api/42_cli.ipynb #44eb814a
 import os, re, sys
+from collections.abc import Iterable
 from contextlib import contextmanager
 from dataclasses import replace
 from importlib import import_module
@@ -358,7 +359,7 @@ def evaluate_verb(artefact:Artefact, files:Files, train:TrainFiles=None, metric:
 
 # %% ../nbs/api/42_cli.ipynb #fcdbd757
 TextFile = Annotated[Optional[Path], typer.Argument(metavar="[FILE]",
-    help="JSON, JSON Lines, Arrow or Parquet of texts, records, or prompts with responses")]
+    help="JSON, JSON Lines, CSV, Excel, Arrow or Parquet of texts, records, messages, or prompts with responses")]
 Prompt = Annotated[Optional[str], typer.Option(help="A question, instead of FILE")]
 Response = Annotated[Optional[list[str]], typer.Option(help="An answer to it; give as many as you like")]
 
@@ -366,6 +367,8 @@ Response = Annotated[Optional[list[str]], typer.Option(help="An answer to it; gi
 Also = Annotated[Optional[list[Path]], typer.Option(help="Another artefact on the same base; as often as you like")]
 ScoreOut = Annotated[Optional[Path], typer.Option(help="Write a row for each of FILE's, block by block, to JSON Lines, "
     "Arrow or Parquet, instead of printing")]
+ScoreIgnore = Annotated[Optional[list[str]], typer.Option(metavar="COLUMN",
+    help="A column of FILE that holds text and is no part of what is judged; as often as you like")]
 
 # %% ../nbs/api/42_cli.ipynb #d0f7e093
 def _reward_columns(row:dict, j:int, names:list[str]) -> str:
@@ -379,7 +382,7 @@ def print_scores(
     names:list[str],  # Of the reward models
 )->None:
     "Texts with their rewards, best first within a question."
-    from custom_rm.records import split_text
+    from custom_rm.templates import split_text
     if len(names) > 1: print("record  " + "  ".join(f"{name[:12]:>12}" for name in names))
     for row in rows:
         for j in row["ranking"]:
@@ -389,25 +392,36 @@ def print_scores(
 # %% ../nbs/api/42_cli.ipynb #26f2608d
 def what_to_score(
     file:Path|None, prompt:str|None, response:list[str]|None, # As for `score`
-)->list[tuple]: # (place, value) pairs
+)->Iterable[tuple]: # (place, value) pairs
     "Texts from the command line or a file. Raises `DataError` where there are neither."
-    from custom_rm.records import read_json
+    from custom_rm.scoring import rows_of
+    if file and (prompt is not None or response):
+        raise DataError(f"score takes {file} or --prompt with --response, not both; run it once for each")
     if prompt is not None and response: return [("command line", dict(prompt=prompt, responses=response))]
-    if file: return list(read_json(file))
+    if file: return rows_of(file)
     raise DataError("score needs a FILE, or --prompt with one or more --response")
+
+# %% ../nbs/api/42_cli.ipynb #331a9ffe
+def _check_score_files(file:Path|None, out:Path|None, json_path:Path|None) -> None:
+    "Raises `DataError` for files that can't be written"
+    from custom_rm.scoring import check_target
+    if out and not file: raise DataError("--out needs a FILE to read")
+    if out and json_path: raise DataError("--out writes the rewards already; leave --json away")
+    if out: check_target(out)
+    if json_path: check_target(json_path, (".json", ".jsonl", ".json.gz", ".jsonl.gz"))
 
 # %% ../nbs/api/42_cli.ipynb #e20d39f7
 @app.command("score", cls=Explained)
 def score_verb(artefact:Artefact, file:TextFile=None, prompt:Prompt=None, response:Response=None, also:Also=None,
-    out:ScoreOut=None, json_path:Json=None, device:Device=None):
+    out:ScoreOut=None, ignore:ScoreIgnore=None, json_path:Json=None, device:Device=None):
     "Give texts their rewards, best first within a question."
     from custom_rm.records import write_json
     from custom_rm.scoring import score_file, Scorer, texts_of
+    _check_score_files(file, out, json_path)
+    given, ignore = what_to_score(file, prompt, response), ignore or []
     scorer = Scorer.load([artefact, *(also or [])], device)
-    if out:
-        if not file: raise DataError("--out needs a FILE to read")
-        return print(f"{score_file(scorer, file, out)} rows written to {out}")
-    texts = [texts_of(where, value, scorer.rm.template) for where, value in what_to_score(file, prompt, response)]
+    if out: return print(f"{score_file(scorer, file, out, ignore=ignore)} rows written to {out}")
+    texts = [texts_of(where, value, scorer.rm.template, ignore) for where, value in given]
     rows = [dict(record=i, **row) for i, row in enumerate(scorer.rows(texts), 1)]
     print_scores(rows, scorer.names)
     if json_path: write_json(json_path, rows)

@@ -257,9 +257,9 @@ def _bodies():
         model_config = ConfigDict(extra="ignore", strict=True)
         model: Optional[str] = None
     class Query(Asked): query: list[str]
-    class Messages(Asked): messages: list[str | list[dict[str, str]]]
+    class Messages(Asked): messages: list[str | list[dict] | dict]
     class Input(Asked): input: str | list[str]
-    class Question(Asked): prompt: str; responses: list[str]
+    class Question(Asked): prompt: str | list[dict]; responses: list[str | list[dict] | dict]
     return SimpleNamespace(Query=Query, Messages=Messages, Input=Input, Question=Question)
 
 # %% ../nbs/api/41_serve.ipynb #cae7e19e
@@ -297,7 +297,9 @@ def _llama_factory(app, guard:list, kinds) -> None:
     @app.post("/v1/score/evaluation", dependencies=guard)
     async def evaluation(asked:kinds.Messages):
         "LLaMA-Factory's reward server"
-        (name,), rewards = await judge(app, asked.messages, asked.model)
+        one_chat = all(isinstance(message, dict) for message in asked.messages)
+        items = [asked.messages] if one_chat and asked.messages else asked.messages
+        (name,), rewards = await judge(app, items, asked.model)
         reply = dict(id=f"scoreval-{secrets.token_hex(8)}", object="score.evaluation", model=name)
         return reply | dict(scores=rewards[0].tolist())
 

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['TEMPLATES', 'ROLES', 'Template', 'template_of', 'split_text', 'to_template', 'message', 'turns_of', 'chat_text',
-           'compact', 'plain_text', 'same_question']
+           'compact', 'plain_text', 'same_question', 'restored', 'prompt_turns', 'opened', 'followed', 'join']
 
 # %% ../nbs/api/01_templates.ipynb #2c7e1985
 import json, re
@@ -73,8 +73,10 @@ def to_template(
 
 # %% ../nbs/api/01_templates.ipynb #112284f0
 ROLES = dict(
-    user=("user", "human", "prompter", "customer"), assistant=("assistant", "gpt", "bot", "model", "chatbot", "chatgpt", "ai"),
-    system=("system", "developer"), tool=("tool", "function", "observation", "ipython", "function_response"))
+    user=("user", "human", "prompter", "customer"),
+    assistant=("assistant", "gpt", "bot", "model", "chatbot", "chatgpt", "ai"),
+    system=("system", "developer"),
+    tool=("tool", "function", "observation", "ipython", "function_response"))
 _ROLE = {alias: role for role, aliases in ROLES.items() for alias in aliases} | {"function_call": "assistant"}
 
 # %% ../nbs/api/01_templates.ipynb #cc3ecc39
@@ -83,7 +85,8 @@ def _content(value, where:str) -> str:
     if isinstance(value, str): return value
     if isinstance(value, dict) and "content_type" in value: value = value.get("parts", value)
     if not isinstance(value, list):
-        raise DataError(f"{where}: a message's content is {json.dumps(value, default=str):.40}, not a text; mend that row")
+        raise DataError(f"{where}: a message's content is {json.dumps(value, default=str):.40}, not a text; "
+                        "mend that row")
     parts = [part if isinstance(part, str) else part.get("text") if isinstance(part, dict) else None for part in value]
     if None in parts:
         part = json.dumps(value[parts.index(None)], default=str)
@@ -98,11 +101,13 @@ def message(
     where:str, # Its place, for complaints
 )->dict: # {"role": user, assistant, system or tool, "content": str}, and what a tool needs
     "One turn in one spelling. Raises `DataError` for a role that nobody knows and a content that is no text."
-    if not isinstance(value, dict): raise DataError(f"{where}: a message is {json.dumps(value):.40}; it needs a role and a content")
+    if not isinstance(value, dict):
+        raise DataError(f"{where}: a message is {json.dumps(value, default=str):.40}; it needs a role and a content")
     spoken = value.get("role", value.get("from"))
     role = _ROLE.get(spoken.strip().lower()) if isinstance(spoken, str) else None
     if role is None:
-        raise DataError(f"{where}: a message has role {spoken!r}; known are {', '.join(_ROLE)}; mend or remove that row")
+        known = ", ".join(_ROLE)
+        raise DataError(f"{where}: a message has role {spoken!r}; known are {known}; mend or remove that row")
     kept = {key: value[key] for key in _KEPT if value.get(key)}
     content = value.get("content", value.get("value"))
     if content is None and "tool_calls" in kept: content = ""
@@ -202,3 +207,106 @@ def same_question(
     turns = turns_of(prompt)
     said = "\n".join(turn["content"] for turn in turns) if turns else prompt
     return " ".join(said.casefold().split())
+
+# %% ../nbs/api/01_templates.ipynb #bc44e90c
+def restored(
+    text:str, # In a known template, or the beginning of it; others are returned as they are
+)->str: # The same, an empty line before each marker
+    "Give markers back the new lines they lost, as in \"Human: …\\nAssistant: …\"."
+    bare = text.lstrip()
+    style = next((t for t in TEMPLATES.values() if bare.startswith(t.human.strip())), None)
+    if style is None: return text
+    human, assistant = style.human.strip(), style.assistant.strip()
+    text = style.human.partition(human)[0] + bare
+    if f"\n\n{assistant}" in text: return text
+    return re.sub(rf"(?<=.)\n+(?={re.escape(human)}|{re.escape(assistant)})", "\n\n", text)
+
+# %% ../nbs/api/01_templates.ipynb #1214c1c2
+def prompt_turns(
+    prompt:str|list, # A question: bare, in a template with or without the assistant's marker, or as messages
+    where:str,       # Its place, for complaints
+)->list[dict]: # Its turns from `message`, without the marker that closes it
+    "The turns of a question. Raises `DataError` for a prompt that has its answer already, or is none."
+    if not isinstance(prompt, (str, list)) or prompt == []:
+        raise DataError(f"{where}: the prompt is {json.dumps(prompt, default=str):.40}; "
+                        "give a text or a list of messages")
+    if isinstance(prompt, list): turns = [message(m, where) for m in prompt]
+    else: turns = turns_of(restored(prompt)) or [dict(role="user", content=prompt)]
+    if turns[-1]["role"] != "assistant": return turns
+    if _said(turns[-1]).strip():
+        raise DataError(f"{where}: the prompt ends with an answer of the assistant; "
+                        "give only what stands before the answer")
+    return turns[:-1]
+
+# %% ../nbs/api/01_templates.ipynb #b9539d26
+def opened(
+    prompt:str|list,    # As for `prompt_turns`
+    where:str,          # Its place, for complaints
+    template:str="dsp", # A name of `TEMPLATES`
+)->str: # Ends with the assistant's marker, so that the answer can follow
+    "What stands before an answer. Raises `DataError` for a prompt that has its answer already, or is none."
+    style, turns = TEMPLATES[template], prompt_turns(prompt, where)
+    if isinstance(prompt, list): return chat_text([*turns, dict(role="assistant", content="")], where, template)
+    text = to_template(restored(prompt), template)
+    if template_of(text) is None: return style.human + prompt + style.assistant
+    start, _, role = _marks(text, style)[-1]
+    between = style.assistant.partition(style.assistant.strip())[0]
+    return (text[:start] if role == "assistant" else text.removesuffix(between)) + style.assistant
+
+# %% ../nbs/api/01_templates.ipynb #3d9c633e
+def followed(
+    prompt:str|list,    # As for `prompt_turns`
+    answer:str,         # What the assistant says, whatever stands in it
+    where:str,          # Their place, for complaints
+    template:str="dsp", # A name of `TEMPLATES`
+)->str: # The whole interaction
+    "A question and the words that follow it, taken literally: what a language model has just written."
+    before = opened(prompt, where, template)
+    style = TEMPLATES.get(template_of(restored(prompt))) if isinstance(prompt, str) else None
+    if style and prompt.endswith(style.assistant.rstrip()):
+        answer = answer.removeprefix(style.assistant.partition(style.assistant.strip())[2])
+    return before + answer
+
+# %% ../nbs/api/01_templates.ipynb #6829071f
+def _heard(turns:list) -> list[tuple]:
+    "(user or assistant, text as it is compared) of each turn"
+    return [(role, " ".join(text.casefold().split())) for role, text in _two_speakers(turns)]
+
+# %% ../nbs/api/01_templates.ipynb #ae0d7740
+def _once(asked:list, chat:list) -> list|None:
+    "The turns of a whole chat, with the system message that only its question brought; None if it asks something else"
+    heard, n = _heard(asked), len(_heard(asked))
+    words = [turn for turn in chat if turn["role"] != "system"]
+    if heard in (_heard(chat)[:n], _heard(words)[:n], _heard(chat[:-1])[-n:]): return chat
+    with_system = [turn for turn in asked if turn["role"] == "system"] + chat
+    return with_system if heard == _heard(with_system)[:n] else None
+
+# %% ../nbs/api/01_templates.ipynb #e175ca1b
+def _whole(answer:str|dict|list, where:str) -> list[dict]|None:
+    "The turns of an answer that is messages or in a template; None for one that is only words"
+    if isinstance(answer, dict): answer = [answer]
+    if isinstance(answer, list) and answer: return [message(m, where) for m in answer]
+    if not isinstance(answer, str):
+        raise DataError(f"{where}: an answer is {json.dumps(answer, default=str):.60}; give a text or messages")
+    turns = turns_of(restored(answer))
+    return turns if any(turn["role"] == "assistant" for turn in turns) else None
+
+# %% ../nbs/api/01_templates.ipynb #3f59fe54
+def join(
+    prompt:str|list,      # As for `prompt_turns`
+    answer:str|dict|list, # Its answer: words, a message, messages, or the whole chat as a text or messages
+    where:str,            # Their place, for complaints
+    template:str="dsp",   # A name of `TEMPLATES`
+)->str: # The whole interaction, its question once
+    "Put a question and its answer together. Raises `DataError` for a chat about something else, or without an answer."
+    turns = _whole(answer, where)
+    if turns is None: return followed(prompt, answer, where, template)
+    if turns[0]["role"] == "assistant":
+        nothing = TEMPLATES[template].format(prompt="", response="")
+        return opened(prompt, where, template) + chat_text(turns, where, template).removeprefix(nothing)
+    if (chat := _once(prompt_turns(prompt, where), turns)) is None:
+        raise DataError(f"{where}: the answer is a whole chat, and asks something else than the prompt; "
+                        "give the answer alone, or the chat without a prompt; "
+                        'an answer that quotes a chat goes into {"role": "assistant", "content": …}')
+    if chat is turns and isinstance(answer, str): return to_template(restored(answer), template)
+    return chat_text(chat, where, template)

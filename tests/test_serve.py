@@ -141,6 +141,64 @@ def test_every_door_gives_the_same(inside, offline):
     assert post("/pooling", input=texts[0])["data"] == post("/pooling", input=texts[:1])["data"], "a text is a list of one"
 
 
+QUESTION, ANSWER = "Question 7", "Answer 7, with more words with more words ."
+
+
+def test_a_question_is_asked_once_at_every_door(inside, folder, tmp_path):
+    "Over HTTP and on the command line: bare, in either template with or without the marker, as messages, whole"
+    from typer.testing import CliRunner
+    from custom_rm.cli import app
+    from custom_rm.scoring import Scorer
+    says = lambda role, content: dict(role=role, content=content)
+    hh, dsp, asked = f"\n\nHuman: {QUESTION}\n\nAssistant:", f"## Human:\n{QUESTION}\n\n## Assistant:\n", [says("user", [dict(type="text", text=QUESTION)])]
+    chat = [*asked, says("assistant", ANSWER)]
+    (expected,) = Scorer.load(folder / "general", "cpu").score([dsp + ANSWER])
+    post = lambda path, **body: inside.post(path, json=dict(body, model="general")).json()
+    for prompt in (QUESTION, hh, hh.strip(), hh.strip().replace("\n\n", "\n"), dsp, dsp.strip(), asked):
+        for answer in (ANSWER, chat[1], [chat[1]], chat, dsp + ANSWER, f"{hh} {ANSWER}"):
+            assert post("/rank", prompt=prompt, responses=[answer])["general"]["rewards"] == pytest.approx([expected], abs=1e-4)
+    for whole in (dsp + ANSWER, f"{hh} {ANSWER}", f"{hh} {ANSWER}".strip()):
+        assert post("/get_reward", query=[whole])["rewards"] == pytest.approx([expected], abs=1e-4)
+        assert post("/pooling", input=whole)["data"][0]["data"] == pytest.approx([expected], abs=1e-4)
+        assert post("/classify", input=whole)["data"][0]["probs"] == pytest.approx([expected], abs=1e-4)
+    for messages in ([chat], chat, [dsp + ANSWER]): assert post("/v1/score/evaluation", messages=messages)["scores"] == pytest.approx([expected], abs=1e-4)
+    row = json.dumps(dict(prompt=asked, response=ANSWER))
+    (tmp_path / "in.jsonl").write_text("\n".join([row, json.dumps(dict(messages=chat)), json.dumps(f"{hh} {ANSWER}")]))
+    score = lambda *more: CliRunner().invoke(app, ["score", str(folder / "general"), *map(str, more), "--device", "cpu", "--json", str(tmp_path / "out.json")])
+    found = lambda: [row["rewards"] for row in json.loads((tmp_path / "out.json").read_text())]
+    assert score(tmp_path / "in.jsonl").exit_code == 0 and np_close(found(), [[expected]] * 3)
+    for prompt in (QUESTION, hh, dsp.strip()): assert score("--prompt", prompt, "--response", ANSWER, "--response", dsp + ANSWER).exit_code == 0 and np_close(found(), [[expected] * 2])
+
+
+def np_close(found, expected): return len(found) == len(expected) and all(x == pytest.approx(y, abs=1e-4) for x, y in zip(found, expected))
+
+
+@pytest.mark.parametrize("path,body,why", [
+    ("/rank", dict(prompt=QUESTION, responses=[[dict(role="user", content="Other?"), dict(role="assistant", content="No.")]]), "asks something else"), ("/rank", dict(prompt=QUESTION, responses=[None]), "responses"),
+    ("/rank", dict(prompt=f"## Human:\n{QUESTION}\n\n## Assistant:\n{ANSWER}", responses=["a"]), "ends with an answer"), ("/rank", dict(prompt=[], responses=["a"]), "the prompt is"),
+    ("/v1/score/evaluation", dict(messages=[[dict(role="user", content=[dict(type="image_url", image_url="x")]), dict(role="assistant", content="a")]]), "only text can be read"),
+    ("/v1/score/evaluation", dict(messages=[[dict(role="user", content="a")]]), "don't end with an answer"), ("/v1/score/evaluation", dict(messages=[dict(role="judge", content="a")]), "known are"), ("/v1/score/evaluation", dict(messages=[3]), "messages"),
+])
+def test_what_is_not_one_conversation_is_422(inside, path, body, why):
+    answer = inside.post(path, json=body)
+    assert answer.status_code == 422 and why in answer.json()["detail"], answer.text
+
+
+def test_tools_and_developers_are_heard(folder):
+    from fastapi.testclient import TestClient
+    from custom_rm.scoring import Scorer
+    from custom_rm.serve import create_app
+    call = dict(role="assistant", content=None, tool_calls=[dict(id="1", type="function", function=dict(name="add", arguments="{}"))])
+    chat = [dict(role="developer", content="Be brief."), dict(role="user", content=QUESTION), call, dict(role="tool", tool_call_id="1", content="4"), dict(role="assistant", content=ANSWER)]
+    scorer = Scorer.load(folder / "general", "cpu")
+    (text,) = scorer.as_texts([chat])
+    assert all(words in text for words in ("Be brief.", QUESTION, '"add"', "\n4\n", ANSWER))
+    expected = pytest.approx(scorer.score([text]).tolist(), abs=1e-4)
+    with TestClient(create_app([folder / "general"], "cpu")) as client:
+        assert client.post("/v1/score/evaluation", json=dict(messages=[chat])).json()["scores"] == expected
+        assert client.post("/rank", json=dict(prompt=chat[:2], responses=[chat[2:]])).json()["general"]["rewards"] == expected
+
+
 @pytest.mark.parametrize("status,body", [
     (422, dict(json=dict(query=[]))), (422, dict(json=dict(query=[3]))), (422, dict(content=b"{")), (422, dict(content=b"Infinity")),
     (413, dict(json=dict(query=["a"] * 6))), (413, dict(json=dict(query=["a " * 3000]))), (413, dict(json=dict(query=["a" * 30_000]))),
