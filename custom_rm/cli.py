@@ -4,15 +4,18 @@
 
 # %% auto #0
 __all__ = ['app', 'DISK_FULL', 'TABLES', 'Device', 'Json', 'Artefact', 'Input', 'Output', 'PaperInput', 'PaperOutput', 'Domain',
-           'ToPairs', 'From', 'To', 'Records', 'Cleaned', 'Against', 'Report', 'Names', 'Dest', 'Mirror', 'RecipeName',
-           'RunFolder', 'Show', 'SETTINGS', 'Measure', 'Files', 'TrainFiles', 'MetricName', 'TextFile', 'Prompt',
-           'Response', 'Also', 'ScoreOut', 'GeneralArtefact', 'CustomArtefact', 'MadeArtefact', 'Alpha', 'Choose',
-           'Keep', 'Tolerance', 'StudyName', 'StudyFolder', 'Judge', 'Only', 'Seeds', 'Budget', 'Retry', 'Exported',
-           'Merge', 'Dtype', 'Limit', 'Force', 'Push', 'Yes', 'Folders', 'Host', 'Port', 'Token', 'custom_rm',
-           'fault_line', 'main', 'named', 'Explained', 'convert_verb', 'action', 'clean_verb', 'fetch_verb',
-           'show_matrix', 'train_verb', 'print_plan', 'plan_verb', 'quickstart_verb', 'named_sets', 'evaluate_verb',
-           'print_scores', 'what_to_score', 'score_verb', 'calibrate_verb', 'print_curve', 'check_blend',
-           'chosen_alpha', 'blend_verb', 'watching', 'write_summary', 'study_verb', 'export_verb', 'serve_verb']
+           'ToPairs', 'From', 'To', 'PromptColumn', 'SystemColumn', 'HistoryColumn', 'Chosen', 'Rejected', 'Margin',
+           'AnswerA', 'AnswerB', 'Winner', 'Values', 'ResponseColumn', 'Score', 'LowerIsBetter', 'By', 'OnlyRows',
+           'IgnoreColumns', 'KeepColumns', 'Votes', 'FillDown', 'SkipFaulty', 'MappingFile', 'Records', 'Cleaned',
+           'Against', 'Report', 'Names', 'Dest', 'Mirror', 'RecipeName', 'RunFolder', 'Show', 'SETTINGS', 'Measure',
+           'Files', 'TrainFiles', 'MetricName', 'TextFile', 'Prompt', 'Response', 'Also', 'ScoreOut', 'GeneralArtefact',
+           'CustomArtefact', 'MadeArtefact', 'Alpha', 'Choose', 'Keep', 'Tolerance', 'StudyName', 'StudyFolder',
+           'Judge', 'Only', 'Seeds', 'Budget', 'Retry', 'Exported', 'Merge', 'Dtype', 'Limit', 'Force', 'Push', 'Yes',
+           'Folders', 'Host', 'Port', 'Token', 'custom_rm', 'fault_line', 'main', 'named', 'Explained', 'mapping_of',
+           'convert_verb', 'action', 'clean_verb', 'fetch_verb', 'show_matrix', 'train_verb', 'print_plan', 'plan_verb',
+           'quickstart_verb', 'named_sets', 'evaluate_verb', 'print_scores', 'what_to_score', 'score_verb',
+           'calibrate_verb', 'print_curve', 'check_blend', 'chosen_alpha', 'blend_verb', 'watching', 'write_summary',
+           'study_verb', 'export_verb', 'serve_verb']
 
 # %% ../nbs/api/42_cli.ipynb #44eb814a
 import os, re, sys
@@ -68,7 +71,7 @@ def main() -> None:
 
 # %% ../nbs/api/42_cli.ipynb #0081044a
 TABLES = dict(forms="convert", metrics="metrics", losses="losses", poolings="pooling",
-              templates="records") # table → its module
+              templates="templates", votes="mapping") # table → its module
 
 # %% ../nbs/api/42_cli.ipynb #1ea887b7
 def named(
@@ -98,7 +101,8 @@ Artefact = Annotated[Path, typer.Argument(metavar="ARTEFACT", help="Folder that 
 
 # %% ../nbs/api/42_cli.ipynb #5d8c63a5
 Input = Annotated[Optional[Path], typer.Argument(metavar="INPUT",
-    help="File to convert: .json, .jsonl, .csv or .tsv, also with .gz")]
+    help="File to convert: JSON, JSON Lines, CSV, TSV, Excel, Parquet or Arrow, also with .gz; a folder of `datasets`; "
+    "or a set on the hub, owner/name:split")]
 Output = Annotated[Optional[Path], typer.Argument(metavar="OUTPUT",
     help="File to write: .json or .jsonl, also with .gz")]
 
@@ -118,17 +122,72 @@ ToPairs = Annotated[bool, typer.Option("--to-pairs", "--to_pairs",
 From = Annotated[Optional[str], typer.Option("--from", help="The input's form: {forms}; found out if not given")]
 To = Annotated[str, typer.Option(help="The output's form: records, or trl for prompt, chosen and rejected")]
 
+# %% ../nbs/api/42_cli.ipynb #067bcf58
+PromptColumn = Annotated[Optional[str], typer.Option("--prompt", metavar="COLUMN[,COLUMN]",
+    help="The question; columns joined by commas are put together, a.b is b within a")]
+SystemColumn = Annotated[Optional[str], typer.Option("--system", metavar="COLUMN", help="What a system says before it")]
+HistoryColumn = Annotated[Optional[str], typer.Option("--history", metavar="COLUMN",
+    help="Earlier turns: messages, or pairs of question and answer")]
+
+# %% ../nbs/api/42_cli.ipynb #8f714821
+Chosen = Annotated[Optional[str], typer.Option(metavar="COLUMN", help="The better answer, with --rejected")]
+Rejected = Annotated[Optional[str], typer.Option(metavar="COLUMN", help="The worse answer")]
+Margin = Annotated[Optional[str], typer.Option(metavar="COLUMN", help="By how much it is better; 0 is a tie")]
+AnswerA = Annotated[Optional[str], typer.Option("--a", metavar="COLUMN", help="One answer, with --b and --winner")]
+AnswerB = Annotated[Optional[str], typer.Option("--b", metavar="COLUMN", help="The other answer")]
+
+# %% ../nbs/api/42_cli.ipynb #c0f12f9c
+Winner = Annotated[Optional[str], typer.Option(metavar="COLUMN[,COLUMN]",
+    help="The verdict; several columns: one person each, or one for each verdict")]
+Values = Annotated[Optional[str], typer.Option(metavar='"A=a,B=b,same=tie"',
+    help='What verdicts mean: a, b, tie or skip; "<0=a,>0=b" for numbers; for scores "good=1,bad=0"')]
+ResponseColumn = Annotated[Optional[str], typer.Option("--response", metavar="COLUMN[,COLUMN]",
+    help="The answer, with --score; several columns, or a list in one")]
+Score = Annotated[Optional[str], typer.Option(metavar="COLUMN[,COLUMN]",
+    help="Its score; with one answer, several columns are several people's")]
+LowerIsBetter = Annotated[bool, typer.Option("--lower-is-better", help="The score is a rank")]
+
+# %% ../nbs/api/42_cli.ipynb #00a063a3
+By = Annotated[Optional[str], typer.Option(metavar="COLUMN", help="Who judged; kept with each record")]
+OnlyRows = Annotated[Optional[list[str]], typer.Option("--only", metavar="COLUMN=VALUE", help="Take these rows alone")]
+IgnoreColumns = Annotated[Optional[list[str]], typer.Option("--ignore", metavar="COLUMN", help="Leave this column out on purpose")]
+KeepColumns = Annotated[Optional[list[str]], typer.Option("--keep", metavar="COLUMN", help="Keep this column with each record")]
+Votes = Annotated[str, typer.Option(help="What several people's judgements of the same answers become: {votes}")]
+
+# %% ../nbs/api/42_cli.ipynb #1a0c7c82
+FillDown = Annotated[bool, typer.Option("--fill-down", help="An empty question is that of the row above")]
+SkipFaulty = Annotated[bool, typer.Option("--skip-faulty", help="Leave rows with faults out and count them")]
+MappingFile = Annotated[Optional[Path], typer.Option("--mapping", help="YAML file with these settings, one per line")]
+
+# %% ../nbs/api/42_cli.ipynb #d7e33b5c
+def mapping_of(
+    file:Path|None, # YAML
+    **options,      # From the command line; None, empty and False say nothing
+): # A `Mapping`
+    "What a person said of the columns: in a file, and over it in options."
+    from dataclasses import replace
+    from custom_rm.mapping import Mapping, read_mapping
+    told = {name: value for name, value in options.items() if value and not (name == "votes" and value == "all")}
+    return replace(read_mapping(file) if file else Mapping(), **told)
+
 # %% ../nbs/api/42_cli.ipynb #7789275a
 @app.command("convert", cls=Explained)
 def convert_verb(input_path:Input=None, output_path:Output=None, input_data_path:PaperInput=None,
     output_data_path:PaperOutput=None, domain:Domain=None, to_pairs:ToPairs=False, form:From=None, to:To="records",
+    prompt:PromptColumn=None, system:SystemColumn=None, history:HistoryColumn=None, chosen:Chosen=None,
+    rejected:Rejected=None, margin:Margin=None, a:AnswerA=None, b:AnswerB=None, winner:Winner=None, values:Values=None,
+    response:ResponseColumn=None, score:Score=None, lower_is_better:LowerIsBetter=False, by:By=None, only:OnlyRows=None,
+    ignore:IgnoreColumns=None, keep:KeepColumns=None, votes:Votes="all", fill_down:FillDown=False,
+    skip_faulty:SkipFaulty=False, mapping:MappingFile=None,
     convert_flag:Annotated[bool, typer.Option("--convert", hidden=True)]=False): # the paper's converter has it
-    "Turn preference data of any known form into records, a file into a file."
+    "Turn preference data of any form into records, a file into a file; say what was understood."
+    told = mapping_of(mapping, prompt=prompt, system=system, history=history, chosen=chosen, rejected=rejected,
+        margin=margin, a=a, b=b, winner=winner, values=values, response=response, score=score, by=by, only=only,
+        lower_is_better=lower_is_better, ignore=ignore, keep=keep, votes=votes, fill_down=fill_down)
     from custom_rm.convert import convert
     source, target = input_path or input_data_path, output_path or output_data_path
     if not source or not target: raise DataError("convert needs an input and an output; see custom-rm convert --help")
-    count = convert(source, target, form=form, domain=domain, pairs=to_pairs, to=to)
-    print(f"{count} records written to {target}")
+    print(convert(source, target, form, domain, to_pairs, to, told, skip_faulty))
 
 # %% ../nbs/api/42_cli.ipynb #f89365f9
 def action(

@@ -148,6 +148,11 @@ def _two_speakers(turns:list) -> Iterator[tuple]:
             held, given = _said(turn), turn["role"] != "user"
     if held is not None: yield "user", held
 
+# %% ../nbs/api/01_templates.ipynb #d069c3a0
+def _is_turn(turn) -> bool:
+    "Is this a message in our own spelling, with nothing but its role and its content?"
+    return turn.keys() == {"role", "content"} and turn["role"] in ROLES and isinstance(turn["content"], str)
+
 # %% ../nbs/api/01_templates.ipynb #0f833591
 def chat_text(
     messages:list,        # {"role", "content"} in order, in any spelling that `message` knows
@@ -155,7 +160,7 @@ def chat_text(
     template:str="dsp",   # A name of `TEMPLATES`
 )->str: # The whole interaction
     "Messages in a template; a system message opens the next human turn. Raises `DataError` without a last answer."
-    turns = [message(m, where) for m in messages]
+    turns = [m if _is_turn(m) else message(m, where) for m in messages]
     if not turns or turns[-1]["role"] != "assistant":
         raise DataError(f"{where}: its messages don't end with an answer of the assistant; add it or remove that row")
     spoken, style = list(_two_speakers(turns)), TEMPLATES[template]
@@ -163,13 +168,21 @@ def chat_text(
     opens = dict(user="\n\n" + style.human.lstrip("\n"), assistant=style.assistant)
     return "".join([style.human + spoken[0][1], *(opens[role] + text for role, text in spoken[1:])])
 
+# %% ../nbs/api/01_templates.ipynb #72716002
+def _is_plain(turns:list) -> bool:
+    "A question and an answer, and nothing in them that could be taken for a marker?"
+    if [(turn["role"], len(turn)) for turn in turns] != [("user", 2), ("assistant", 2)]: return False
+    return not any(marker in turn["content"] for turn in turns for marker in ("\n\n", "##", "Human:", "Assistant:"))
+
 # %% ../nbs/api/01_templates.ipynb #cae97720
 def compact(
     turns:list, # From `message`
     where:str,  # Their place, for complaints
-)->str|list: # A text in the template of DSP if it says the same, else the turns
+    template:str="dsp", # A name of `TEMPLATES`
+)->str|list: # A text in the template if it says the same, else the turns
     "The shortest faithful way to keep a conversation."
-    text = chat_text(turns, where)
+    if _is_plain(turns): return TEMPLATES[template].format(prompt=turns[0]["content"], response=turns[1]["content"])
+    text = chat_text(turns, where, template)
     return text if turns_of(text) == turns else turns
 
 # %% ../nbs/api/01_templates.ipynb #09f4f12a
