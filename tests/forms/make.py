@@ -316,7 +316,8 @@ def verdicts():
         lambda i, q, x, y, v: safe(i, q, x, y, v, better_response_id=int(v == "b"), safer_response_id=1,
                                    response_0_sha256="ab", response_1_sha256="cd")))
     add("safer_only.jsonl", "the safer one is the only verdict", rows(
-        lambda i, q, x, y, v: safe(i, q, x, y, v, safer_response_id=int(v == "b"))))
+        lambda i, q, x, y, v: safe(i, q, x, y, v, safer_response_id=int(v == "b"))), auto=False,
+        options="--winner safer_response_id")
     add("helpsteer3.jsonl", "HelpSteer3: context as messages, overall_preference below 0 is the first's", rows(
         lambda i, q, x, y, v: dict(
             domain="general", language="english", context=[user("Good day."), said("What is it?"), user(q)],
@@ -357,10 +358,10 @@ def verdicts():
         prompt=q, response_0=x, response_1=y, winner=int(v == "b"))))
     refused("signed.csv", "codes -1, 0 and 1 for columns A and B have two readings", rows(
         lambda i, q, x, y, v: dict(prompt=q, A=x, B=y, preference=dict(a=1, b=-1, tie=0)[v]), tie=(2,)),
-        says=["-1=a", "-1=b"], comparisons=triples([0, 1, 3]), ties=triples([2]),
+        says=["-1=a|<0=a", "-1=b|<0=b"], comparisons=triples([0, 1, 3]), ties=triples([2]),
         options='--prompt prompt --a A --b B --winner preference --values "-1=b,0=tie,1=a"')
     refused("unknown_code.csv", "a verdict nobody explained", rows(lambda i, q, x, y, v: dict(
-        prompt=q, A=x, B=y, winner="?" if i == 2 else v.upper())), says=["'?'", "line 4", "--values"],
+        prompt=q, A=x, B=y, winner="?" if i == 2 else v.upper())), says=["?", "--values"],
         options='--values "A=a,B=b,?=tie"', comparisons=triples([0, 1, 3]), ties=triples([2]))
     add("blank_verdict.csv", "a row nobody judged", rows(lambda i, q, x, y, v: dict(
         prompt=q, A=x, B=y, winner="" if i == 2 else v.upper())), comparisons=triples([0, 1, 3]), skipped=1)
@@ -569,7 +570,7 @@ def grades():
     either("best_and_worst.csv", "the best and the worst of three", [{
         "prompt": q, "answer 1": TRIO[q][1], "answer 2": TRIO[q][0], "answer 3": TRIO[q][2], "best": "answer 2",
         "worst": "answer 3"} for q, _, _ in P[:N]], comparisons=three())
-    add("percent.csv", "scores with percent signs", long(lambda i, q, a, k: dict(
+    either("percent.csv", "scores with percent signs", long(lambda i, q, a, k: dict(
         prompt=q, response=a, score="9%" if k else "85 %")))
     either("thousands.csv", "scores with thousands separators", long(lambda i, q, a, k: dict(
         prompt=q, response=a, score="900" if k else "1,200")))
@@ -732,8 +733,10 @@ def containers():
         comparisons=triples([0, 1, 2]), ties=triples([3]))
     add("saved_dataset", "a folder of save_to_disk", lambda path: saved(path, chats),
         comparisons=triples([0, 1, 2]), ties=triples([3]))
-    add("votes.xlsx", "a workbook: verdicts, a blank row, a second sheet of notes", lambda path: workbook(
-        path, {"Votes": [*cells, [], ["", "", "", ""]], "Notes": [["Read this", "first"], ["x", "y"]]}))
+    add("votes.xlsx", "a workbook: verdicts, blank rows, an empty sheet", lambda path: workbook(
+        path, {"Votes": [*cells, [], ["", "", "", ""]], "Sheet2": []}))
+    either("two_sheets.xlsx", "a workbook: verdicts, and a sheet of notes", lambda path: workbook(
+        path, {"Votes": cells, "Notes": [["Read this", "first"], ["x", "y"]]}))
     either("merged.xlsx", "a workbook whose question is merged over its rows", lambda path: workbook(path, {"x": [
         ["prompt", "response", "score"], *([q if not k else "", a, 5 - 3 * k] for q, *answers in P[:N]
                                            for k, a in enumerate(answers))]}))
