@@ -6,6 +6,7 @@
 - `auto`: understood unasked. If false it may be refused unasked, but never misread; `options` then make it right;
 - `refuse`: unasked it must be refused, since it has two readings or none; `says`: words of every refusal unasked,
   where `one|other` asks for one of them;
+- `tries`: options that someone may well type; with each of them it is refused or right;
 - `also`: words that stand in every text, `once` exactly once; `without`: words that stand in none;
 - `lists`: records may hold ties beside their comparisons, as lists of better and of worse answers do;
 - `people`: the column of the persons; `voters`: [person, question, better, worse] each; `columns`: a person a column;
@@ -387,7 +388,8 @@ def verdicts():
         options='--prompt prompt --a otter --b heron --winner winner --values "otter=a,heron=b"')
     either("model_as_verdict.jsonl", "the verdict is a model that stands first here and second there", rows(
         lambda i, q, x, y, v: dict(prompt=q, model_a="heron" if i % 2 else "otter",
-                                   model_b="otter" if i % 2 else "heron", response_a=x, response_b=y, winner="heron")))
+                                   model_b="otter" if i % 2 else "heron", response_a=x, response_b=y, winner="heron")),
+        tries=['--values "heron=a,otter=b"', '--values "heron=b,otter=a"'])
     either("text_as_verdict.csv", "the verdict is the better answer's text", rows(lambda i, q, x, y, v: dict(
         prompt=q, A=x, B=y, winner=x if v == "a" else y)))
     either("index_as_verdict.jsonl", "a list of answers, chosen is a place in it", rows(lambda i, q, x, y, v: dict(
@@ -425,7 +427,7 @@ def tools():
         id=f"r{i}", status="completed", fields=fields(i), suggestions={}, metadata={}, vectors={}, responses=dict(
             rating_1=[dict(value=5 if duel(i)[3] == "a" else 2, user_id="u1")],
             rating_2=[dict(value=5 if duel(i)[3] == "b" else 2, user_id="u1")])) for i in range(N)],
-        voters=voters[:N], people="user_id")
+        voters=voters[:N], people="user_id", tries=['--values "2=a,5=b"', '--values "5=a,2=b"'])
     def studio(i, *annotations):
         q, x, y, _ = duel(i)
         return dict(id=i, data=dict(prompt=q, answer1=x, answer2=y), annotations=list(annotations), predictions=[])
@@ -515,7 +517,8 @@ def grades():
         code(i, ["m1", "m2"]) for i in range(N)], auto=False, also=["Be brief."], without=["reason"],
         options="--prompt instruction --system system_prompt --response responses.response --score annotations.rating")
     either("code_ultrafeedback_mixed.jsonl", "the same with lists in two orders, joined by the models' names",
-           [code(i, ["m2", "m1"] if i % 2 else ["m1", "m2"]) for i in range(N)], without=["reason"])
+           [code(i, ["m2", "m1"] if i % 2 else ["m1", "m2"]) for i in range(N)], without=["reason"],
+           tries=["--prompt instruction --response responses.response --score annotations.rating"])
     add("reward_bench_2.jsonl", "RewardBench 2: one right answer and several wrong ones", [dict(
         id=str(i), prompt=q, chosen=[b], rejected=[w, "Perhaps so.", "Who knows?"], num_correct=1, num_incorrect=3,
         total_completions=4, models=["m1", "m2", "m3", "m4"], subset="Math", additional_metadata=dict(category="x"))

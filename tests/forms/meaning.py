@@ -228,10 +228,20 @@ def asked(path: Path, truth: dict, out: Path, line: Judgement) -> str:
     return f"with {options}: {wrong}" if wrong else ""
 
 
+def tried(path: Path, truth: dict, out: Path) -> str:
+    "What is wrong with conversions by options that someone may well type; '' if nothing is"
+    for options in truth.get("tries", []):
+        found = run(path, out, options)
+        wrong = found.crash or found.done and fault(path, truth, found.records, found.output)
+        if wrong: return f"with {options}: {wrong}"
+    return ""
+
+
 def judge(path: Path, truth: dict, folder: Path) -> Judgement:
     "A file without options, and with them where it has some"
     line = Judgement(path.name, truth["shape"])
     why = unasked(path, truth, folder / "out.jsonl", line)
     if not why and truth["options"]: why = asked(path, truth, folder / "out.jsonl", line)
+    why = why or tried(path, truth, folder / "out.jsonl")
     if why: line.verdict, line.why = "wrong", " ".join(why.split())
     return line
