@@ -5,12 +5,13 @@
 # %% auto #0
 __all__ = ['PROMPTS', 'INPUTS', 'SYSTEMS', 'HISTORIES', 'BETTER', 'ANSWERS', 'CODES', 'RESPONSES', 'SCORES', 'RANKS', 'VERDICTS',
            'STRENGTHS', 'PEOPLE', 'Columns', 'resolved', 'coded', 'any_coded', 'better_and_worse', 'score_beside',
-           'Unclear', 'guess_answers', 'guess_margin', 'guess_duel', 'guess_wide', 'guess_listed', 'guess_winner',
-           'sides_for', 'verdicts_known', 'check_verdicts', 'm_known', 'offers', 'guess_score', 'guess_prompt',
-           'is_repeated', 'whole_answers', 'verdicts', 'guess']
+           'Unclear', 'guess_answers', 'guess_margin', 'guess_duel', 'are_ranks', 'guess_wide', 'guess_listed',
+           'guess_winner', 'sides_for', 'verdicts_known', 'check_verdicts', 'm_known', 'offers', 'guess_score',
+           'guess_prompt', 'is_repeated', 'whole_answers', 'verdicts', 'guess']
 
 # %% ../nbs/api/06_columns.ipynb #6b39a2c9
 import re
+from collections.abc import Iterable
 from dataclasses import replace
 
 # %% ../nbs/api/06_columns.ipynb #a4876ef8
@@ -18,7 +19,7 @@ from .core import DataError
 from .files import number
 from .mapping import (
     answer_columns, answer_list, cell, code, interaction, is_chat, is_note, joined, Mapping, meaning_of, names, ONE,
-    one_hot, parse_values, plain_name, SEVERAL, side_of, spread, TIES, used_columns, usual_sides, wordy)
+    one_hot, option, parse_values, plain_name, SEVERAL, side_of, spread, TIES, used_columns, usual_sides, wordy)
 
 # %% ../nbs/api/06_columns.ipynb #eaf5b3c0
 PROMPTS = ("prompt", "question", "query", "instruction", "user_input", "user_prompt", "input_prompt", "user_query", "prompt_text", "question_text", "problem", "frage", "request", "user_message",
@@ -208,12 +209,16 @@ def guess_duel(m:Mapping, columns:Columns) -> Mapping:
     return m if m.winner else guess_winner(m, columns)
 
 # %% ../nbs/api/06_columns.ipynb #45033c6f
+def are_ranks(scores:Iterable[str]) -> bool:
+    "Do names say that 1 is best?"
+    return any(re.search(r"(?:^|_)(?:rang|rank|rank(?:s|ing|ings|ed)|place|position|platz)\d*(?:_|$)", plain_name(s)) for s in scores)
+
 def guess_wide(m:Mapping, columns:Columns) -> Mapping:
     "A score column for each answer column"
-    if m.score: return m
+    if m.score: return replace(m, lower_is_better=m.lower_is_better or are_ranks(names(m.score)))
     scores = [score_beside(columns, c) for c in names(m.response)]
     if None in scores: raise Unclear(f"answers in {m.response}, but no score for each; say which with --score, one column for each answer; the columns are {_listing(columns)}")
-    return replace(m, score=joined(scores), lower_is_better=m.lower_is_better or any(set(plain_name(s).split("_")) & set(RANKS) or re.match(r"rang|rank", plain_name(s)) for s in scores))
+    return replace(m, score=joined(scores), lower_is_better=m.lower_is_better or are_ranks(scores))
 
 # %% ../nbs/api/06_columns.ipynb #7f3673aa
 def guess_listed(m:Mapping, columns:Columns) -> Mapping|None:
@@ -236,11 +241,11 @@ def guess_winner(m:Mapping, columns:Columns) -> Mapping:
     clear = [c for c in found if verdicts_known(m, c, columns)]
     if len(clear) > 1 and not _agree(clear, m, columns):
         if {"better_response_id"} & {plain_name(c) for c in clear}: clear = [c for c in clear if plain_name(c) == "better_response_id"]
-        else: raise Unclear(f"two columns could be the verdict and differ: {', '.join(clear)}; say which: " + " or ".join(f"--winner {c}" for c in clear))
+        else: raise Unclear(f"two columns could be the verdict and differ: {', '.join(clear)}; say which: " + " or ".join(option("winner", c) for c in clear))
     if clear or found: return replace(m, winner=(clear or found)[0])
     scores = [score_beside(columns, c) for c in (m.a, m.b)]
-    if None not in scores: return replace(m, a=None, b=None, response=joined([m.a, m.b]), score=joined(scores))
-    if len(hot) > 1: raise Unclear(f"several verdicts ({', '.join(hot)}); say which: --winner {hot[0]}, or --winner {','.join(hot)} for one person each")
+    if None not in scores: return guess_wide(replace(m, a=None, b=None, response=joined([m.a, m.b])), columns)
+    if len(hot) > 1: raise Unclear(f"several verdicts ({', '.join(hot)}); say which: {option('winner', hot[0])}, or {option('winner', ','.join(hot))} for one person each")
     raise Unclear(f"two answers ({m.a}, {m.b}) but no verdict known by name; say which with --winner; the columns are {_listing(columns, taken)}")
 
 # %% ../nbs/api/06_columns.ipynb #98af06d6
@@ -312,7 +317,7 @@ def guess_score(m:Mapping, columns:Columns) -> Mapping:
         found = [c for c in found if c not in prompts or c in columns.named(("messages", "conversation", "conversations"))]
         if not found: raise Unclear(f"no column known by name holds an answer; say which: --chosen and --rejected, or --a, --b and --winner, or --response and --score; the columns are {_listing(columns)}")
         m = replace(m, response=found[0])
-    if m.score: return m if m.lower_is_better else m
+    if m.score: return replace(m, lower_is_better=m.lower_is_better or are_ranks(names(m.score)))
     inside = m.response.rpartition(".")[0]
     near = [c for c in columns.values if inside and c.startswith(inside + ".")]
     for wanted in (SCORES, RANKS):
@@ -323,8 +328,8 @@ def guess_score(m:Mapping, columns:Columns) -> Mapping:
         if found: return replace(m, score=found[0], lower_is_better=m.lower_is_better or wanted is RANKS)
     labels = [c for c in columns.named(("label", "labels", "verdict", "feedback", "thumbs"), taken) if c != m.response]
     if labels and all(isinstance(v, bool) or code(v) in ("true", "false") for v in columns.given(labels[0])): return replace(m, score=labels[0], values=m.values or "true=1,false=0")
-    numeric = [c for c in columns.values if c not in taken and c != m.response and columns.is_numeric(c) and not re.search(r"(^|_)id$", plain_name(c))]
-    offered = " or ".join([f"--score {c}" for c in numeric[:6]] + ([f"--score {','.join(numeric)} where each column is one person"] if len(numeric) > 1 else []))
+    numeric = [c for c in columns.values if c not in taken and c != m.response and columns.is_numeric(c) and not re.search(r"(^|_)(id|hash|timestamp|index)$", plain_name(c))]
+    offered = " or ".join([option("score", c) for c in numeric[:6]] + ([f"{option('score', ','.join(numeric))} where each column is one person"] if len(numeric) > 1 else []))
     raise Unclear(f"answers in {m.response}, but no column known by name holds their score; say which: {offered or '--score COLUMN'}; the columns are {_listing(columns)}")
 
 # %% ../nbs/api/06_columns.ipynb #549ad70c
@@ -386,7 +391,7 @@ def guess(rows:list, given:Mapping) -> tuple[Mapping, dict]:
     m = guess_prompt(guess_answers(resolved(given, columns), columns), columns)
     if not m.prompt and not whole_answers(m, columns):
         left = [c for c in columns.values if c not in used_columns(m) and c not in m.ignore and columns.is_wordy(c) and not is_note(c)]
-        offered = " or ".join(f"--prompt {c}" for c in left) or "--prompt COLUMN"
+        offered = " or ".join(option("prompt", c) for c in left) or "--prompt COLUMN"
         raise Unclear(f"no column known by name holds the question, and a reward model must read it; say which: {offered}; the columns are {_listing(columns)}")
     known = verdicts(m, columns) if m.a and m.winner else parse_values(m.values) if m.values else {}
     return replace(m, repeated=m.repeated or is_repeated(m, columns)), known

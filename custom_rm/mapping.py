@@ -4,14 +4,14 @@
 
 # %% auto #0
 __all__ = ['SEVERAL', 'ONE', 'VOTES', 'TRANSCRIPTS', 'TIES', 'SIDES', 'NOTES', 'Mapping', 'names', 'joined', 'cell', 'is_chat',
-           'said', 'earlier', 'transcript', 'interaction', 'NoQuestion', 'ColumnFault', 'code', 'parse_values',
-           'meaning_of', 'usual_sides', 'Judged', 'Skip', 'style_of', 'answer_list', 'one_hot', 'side_of', 'rated',
-           'wordy', 'is_note', 'plain_name', 'answer_columns', 'spread', 'Reader', 'used_columns', 'record_of',
-           'differing', 'Faults', 'averaged', 'voted', 'Conversion', 'judgements', 'by_mapping', 'mean_grades',
-           'way_of', 'described', 'read_mapping', 'kind_of']
+           'said', 'earlier', 'transcript', 'interaction', 'option', 'NoQuestion', 'ColumnFault', 'code',
+           'parse_values', 'meaning_of', 'usual_sides', 'Judged', 'Skip', 'style_of', 'answer_list', 'one_hot',
+           'models_beside', 'side_of', 'rated', 'wordy', 'is_note', 'plain_name', 'answer_columns', 'spread', 'Reader',
+           'used_columns', 'record_of', 'differing', 'Faults', 'averaged', 'voted', 'Conversion', 'judgements',
+           'by_mapping', 'mean_grades', 'way_of', 'described', 'read_mapping', 'kind_of']
 
 # %% ../nbs/api/05_mapping.ipynb #f68122af
-import json, math, os, re, sqlite3, tempfile, unicodedata
+import json, math, os, re, shlex, sqlite3, tempfile, unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -219,6 +219,10 @@ def interaction(before:list, answer, where:str, repeated:bool=False) -> list[dic
     return turns
 
 # %% ../nbs/api/05_mapping.ipynb #bcaa1438
+def option(name:str, value:str) -> str:
+    "An option as it is typed"
+    return f"--{name} {shlex.quote(value)}"
+
 class NoQuestion(DataError): "A row without a question"
 
 # %% ../nbs/api/05_mapping.ipynb #daa00755
@@ -360,7 +364,7 @@ def _margin(row:dict, mapping:Mapping, where:str) -> tuple[float, float]:
     if high < low:
         column = mapping.score or mapping.margin
         raise DataError(f"{where}: {column} says that the rejected answer is better ({high:g} against {low:g}); mend that row, "
-                        f"or leave the column out with --ignore {column}")
+                        f"or leave the column out with {option('ignore', column)}")
     return high, low
 
 # %% ../nbs/api/05_mapping.ipynb #0ad961a7
@@ -410,13 +414,25 @@ def _stem(columns:list) -> str:
     return shared[:max(map(shared.rfind, "_-. "))+1]
 
 # %% ../nbs/api/05_mapping.ipynb #7aae6f93
+@cache
+def _model_columns(column:str) -> tuple:
+    "What the column of an answer's model may be called"
+    tail = re.search(r"([A-Za-z]+|\d+)$", column)
+    return tuple(form.format(column, tail[1] if tail else column) for form in ("model_{1}", "generator_{1}", "model{1}", "{0}_model", "{0}_source", "{1}_model"))
+
+def models_beside(row:dict, mapping:Mapping) -> list:
+    "The names of the two answers' models; None where the row has none"
+    for a, b in zip(_model_columns(mapping.a), _model_columns(mapping.b)):
+        if isinstance(row.get(a), str) and isinstance(row.get(b), str): return [row[a], row[b]]
+    return [None, None]
+
 def side_of(row:dict, column:str, mapping:Mapping, known:dict, answers:list, where:str) -> str:
     "Who won: by a known code, by an answer's own text, or by a model's name"
     value = cell(row, column)
     if value is None or value == "" or isinstance(value, float) and math.isnan(value): return "skip"
-    if (meaning := meaning_of(value, known)) in SIDES: return meaning
-    for pair in (answers, [cell(row, "model_a"), cell(row, "model_b")]):
+    for pair in (models_beside(row, mapping), answers):
         if pair[0] != pair[1] and value in pair: return SIDES[pair.index(value)]
+    if (meaning := meaning_of(value, known)) in SIDES: return meaning
     raise DataError(f'{where}: {column} is {json.dumps(value, ensure_ascii=False, default=str):.40}; say what it means, such as '
                     f'--values "{value}=a" (a is {mapping.a}, b is {mapping.b}; or tie, or skip)')
 
@@ -431,6 +447,18 @@ def _grade(value, mapping:Mapping, known:dict, where:str) -> float|None:
     return -grade if grade is not None and mapping.lower_is_better else grade
 
 # %% ../nbs/api/05_mapping.ipynb #9d765e49
+def _in_order(row:dict, answers:str, grades:str, given, where:str):
+    "Grades in the order of the answers, where they stand in another list of objects that are named"
+    left, right = answers.rpartition(".")[0], grades.rpartition(".")[0]
+    if left == right or not left or not right: return given
+    ours, theirs = cell(row, left), cell(row, right)
+    if not (isinstance(ours, list) and isinstance(theirs, list) and ours and theirs): return given
+    for key in ours[0].keys() & theirs[0].keys():
+        named = [one.get(key) for one in theirs]
+        if len(set(map(str, named))) == len(named) and sorted(map(str, named)) == sorted(str(one.get(key)) for one in ours):
+            return [given[named.index(one.get(key))] for one in ours]
+    raise DataError(f"{where}: {left} and {right} are two lists, and nothing in both says which grade is whose; join them first")
+
 def rated(row:dict, mapping:Mapping, known:dict, where:str) -> Iterator[Judged]:
     "Answers with grades in one row; one answer alone is joined to its question's others later"
     columns, grades = names(mapping.response), names(mapping.score)
@@ -439,6 +467,7 @@ def rated(row:dict, mapping:Mapping, known:dict, where:str) -> Iterator[Judged]:
     if many is None: yield from _one_answer(row, mapping, answers, known, where); return
     given = [cell(row, g) for g in grades] if len(grades) == len(columns) > 1 else cell(row, grades[0])
     given = unpacked(given) if isinstance(given, str) else given
+    if len(columns) == len(grades) == 1: given = _in_order(row, columns[0], grades[0], given, where)
     if not isinstance(given, list) or len(given) != len(many):
         raise DataError(f"{where}: {len(many)} answers but {len(given) if isinstance(given, list) else 1} scores; give each answer its score")
     scores = [_grade(g, mapping, known, f"{where}, {mapping.score}") for g in given]
@@ -576,8 +605,8 @@ def _check_unread(self:Reader, row:dict, found:list, where:str) -> None:
 def _lost(self:Reader, column:str, text:str, where:str) -> str:
     "The complaint about a column whose text would be lost"
     prompt = f"{column},{self.mapping.prompt}" if self.mapping.prompt else column
-    return (f"{where}: column {column!r} holds text that no record would have ({text[:40]!r}); if it belongs to the question say --prompt {prompt}, "
-            f"else leave it out with --ignore {column}")
+    return (f"{where}: column {column!r} holds text that no record would have ({text[:40]!r}); if it belongs to the question say {option('prompt', prompt)}, "
+            f"else leave it out with {option('ignore', column)}")
 
 # %% ../nbs/api/05_mapping.ipynb #87543c6c
 def record_of(one:Judged, where:str) -> dict:
