@@ -167,6 +167,8 @@ def _llama2(text:str) -> list[dict]:
     return ([dict(role="system", content=system[1])] if system else []) + turns
 
 # %% ../nbs/api/05_mapping.ipynb #ffcfbb8e
+_MAY_BE = re.compile(r"\s*(?:<|###|\[INST|(?:Human|User|System|Assistant|Bot|AI):)") # how most transcripts begin
+
 def transcript(
     text:str,
 )->list[dict]: # Its turns; none where it has no marks of turns
@@ -174,9 +176,8 @@ def transcript(
     if template_of(text):
         turns = turns_of(text)
         return turns if any(turn["role"] == "assistant" for turn in turns) else []
-    head = text[:4000]
-    if "[INST]" in head: return _llama2(text)
-    if head.lstrip()[:1] not in tuple("<#HUSA") and "USER:" not in head: return []
+    if not _MAY_BE.match(text) and "USER:" not in text[:2000]: return []
+    if "[INST]" in text[:2000]: return _llama2(text)
     found = (_by_markers(text, marker, name in ("vicuna", "llama3")) for name, marker in TRANSCRIPTS.items())
     return next(filter(None, found), [])
 
@@ -432,12 +433,19 @@ def _turn_lists(prompts, answers:list) -> list|None:
             for replies in answers]
 
 # %% ../nbs/api/05_mapping.ipynb #19a6e658
+def _is_words(value) -> bool:
+    "A text that is certainly neither empty nor a transcript, as most are?"
+    if not isinstance(value, str) or not value or value.isspace() or value[-1] in ">\n ": return False
+    return not _MAY_BE.match(value) and "USER:" not in value[:2000] and value[0] not in "\n "
+
 def _interactions(row:dict, mapping:Mapping, answers:list, where:str) -> list[list]:
     "Of each answer the whole interaction"
     columns = names(mapping.prompt)
     if len(columns) == 1 and (listed := _turn_lists(cell(row, columns[0]), answers)):
         rules = _asked(row, Mapping(system=mapping.system), where)
         return [rules + turns for turns in listed]
+    if not mapping.repeated and len(columns) == 1 and not (mapping.system or mapping.history) and all(map(_is_words, [asked := row.get(columns[0]), *answers])):
+        return [[dict(role="user", content=asked), dict(role="assistant", content=answer)] for answer in answers]
     before = _asked(row, mapping, where)
     if columns and not any(turn["role"] == "user" for turn in before):
         raise DataError(f"{where}: its question ({', '.join(columns)}) is empty; fill it in, "
@@ -695,12 +703,12 @@ def _prepared(self:Reader, row, where:str) -> dict:
     "A row, packed cells opened and missing numbers empty; under --fill-down, with the question of the row above"
     if not isinstance(row, dict):
         raise DataError(f"{where}: is {_shown(row, 40)}, not an object; mend or remove that row")
-    row = {name: None if isinstance(value, float) and math.isnan(value) else value for name, value in row.items()}
+    if any(value != value for value in row.values()): row = {n: v if v == v else None for n, v in row.items()}
     for column in self.mapping.packed:
-        if isinstance(row.get(column), str): row[column] = unpacked(row[column])
+        if isinstance(row.get(column), str): row = {**row, column: unpacked(row[column])}
     if self.mapping.fill_down:
         above = self.last or {}
-        row |= {column: above.get(column) for column in names(self.mapping.prompt) if row.get(column) in (None, "")}
+        row = row | {column: above.get(column) for column in names(self.mapping.prompt) if row.get(column) in (None, "")}
         self.last = row
     return row
 
@@ -709,7 +717,7 @@ def _prepared(self:Reader, row, where:str) -> dict:
 def _check_unread(self:Reader, row:dict, found:list, where:str) -> None:
     "Words of columns that nobody reads must stand in what was judged"
     told = None
-    for column, value in spread(row):
+    for column, value in spread({c: v for c, v in row.items() if c not in self.known_columns and v is not None}):
         if column in self.known_columns or value is None: continue
         note = self.unread.setdefault(column, is_note(column))
         for words in () if note else wordy(value):
@@ -748,7 +756,8 @@ def _person(value, where:str):
 # %% ../nbs/api/05_mapping.ipynb #d0af3662
 def _style(texts:Iterable) -> str:
     "The template that a row's own strings are written in, else that of DSP"
-    return next((name for text in texts if isinstance(text, str) and (name := template_of(text))), "dsp")
+    marked = (text for text in texts if isinstance(text, str) and text[:1] in ("#", "\n"))
+    return next(filter(None, map(template_of, marked)), "dsp")
 
 # %% ../nbs/api/05_mapping.ipynb #33e17222
 @patch
@@ -780,8 +789,8 @@ def _signed(self:Reader, row:dict, found:list, where:str) -> list[Judged]:
 
 # %% ../nbs/api/05_mapping.ipynb #d3e9b56d
 _SCHEMA = """pragma journal_mode = off; pragma synchronous = off;
-create table questions (id integer primary key, hash blob unique);
-create table answers (n integer primary key, id integer, person text, place text, turns text, score real, rest text);
+create table questions (id integer primary key, hash blob unique, turns text);
+create table answers (n integer primary key, id integer, person text, place text, turn text, score real, rest text);
 create index of_question on answers (id, person, n);
 create table pairs (id integer primary key, hash blob unique, place text, a text, b text, template text,
                     won real, votes integer);"""
@@ -802,27 +811,32 @@ def _database() -> Iterator[sqlite3.Connection]:
         finally: base.close()
 
 # %% ../nbs/api/05_mapping.ipynb #48f53ad2
-def _key(value) -> bytes:
-    "Sixteen bytes that stand for a value"
-    return blake2b(json.dumps(value).encode(), digest_size=16).digest()
+def _question_id(base, asked:str, last:dict) -> int:
+    "The number of a question; `last` holds the one before, since a question's answers mostly stand together"
+    if last.get("asked") == asked: return last["id"]
+    key = blake2b(asked.encode(), digest_size=16).digest()
+    base.execute("insert or ignore into questions (hash, turns) values (?, ?)", (key, asked))
+    (n,) = base.execute("select id from questions where hash = ?", (key,)).fetchone()
+    last |= dict(asked=asked, id=n)
+    return n
 
-def _put(base, one:Judged, where:str) -> None:
+def _put(base, one:Judged, where:str, last:dict) -> None:
     "Keep one answer until its question's others are there"
-    turns = one.texts[0]
-    key, rest = _key(turns[:-1]), json.dumps([one.kept, one.template])
-    base.execute("insert or ignore into questions (hash) values (?)", (key,))
-    base.execute("insert into answers (id, person, place, turns, score, rest) "
-                 "values ((select id from questions where hash = ?), ?, ?, ?, ?, ?)",
-                 (key, json.dumps(one.person), where, json.dumps(turns), one.scores[0], rest))
+    *asked, answer = one.texts[0]
+    rest = json.dumps([one.kept, one.template])
+    base.execute("insert into answers (id, person, place, turn, score, rest) values (?, ?, ?, ?, ?, ?)",
+                 (_question_id(base, json.dumps(asked), last), json.dumps(one.person), where, json.dumps(answer),
+                  one.scores[0], rest))
 
 # %% ../nbs/api/05_mapping.ipynb #95b65752
 def _gathered(base) -> Iterator[tuple[str, Judged]]:
     "(place, the answers of a question by one person), questions in order of first appearance"
-    rows = base.execute("select id, person, place, turns, score, rest from answers order by id, person, n")
-    for (_, person), group in groupby(rows, key=lambda row: row[:2]):
-        _, _, places, texts, scores, rests = zip(*group)
-        kept, template = json.loads(rests[0])
-        texts = [json.loads(text) for text in texts]
+    rows = base.execute("select id, person, questions.turns, place, turn, score, rest from answers "
+                        "join questions using (id) order by id, person, n")
+    for (_, person, asked), group in groupby(rows, key=lambda row: row[:3]):
+        *_, places, turns, scores, rests = zip(*group)
+        (kept, template), asked = json.loads(rests[0]), json.loads(asked)
+        texts = [[*asked, json.loads(turn)] for turn in turns]
         yield places[0], Judged(texts, list(scores), json.loads(person), kept, True, template)
 
 # %% ../nbs/api/05_mapping.ipynb #a31e80b5
@@ -837,9 +851,10 @@ def _averaged(one:Judged) -> Judged:
 def _mean_grades(found:Iterable) -> Iterator[tuple[str, Judged]]:
     "All people's grades of a question together"
     with _database() as base:
+        last = {}
         for where, one in found:
             for turns, score in zip(one.texts, one.scores):
-                _put(base, replace(one, texts=[turns], scores=[score], person=None), where)
+                _put(base, replace(one, texts=[turns], scores=[score], person=None), where, last)
         for where, one in _gathered(base): yield where, _averaged(one)
 
 # %% ../nbs/api/05_mapping.ipynb #c4c91534
@@ -850,7 +865,7 @@ def _vote(base, where:str, one:Judged, i:int, j:int) -> None:
     if a > b: a, b, won = b, a, 1 - won
     base.execute("insert into pairs (hash, place, a, b, template, won, votes) values (?, ?, ?, ?, ?, ?, 1) "
                  "on conflict (hash) do update set won = won + excluded.won, votes = votes + 1",
-                 (_key([a, b]), where, a, b, one.template, won))
+                 (blake2b((a + b).encode(), digest_size=16).digest(), where, a, b, one.template, won))
 
 # %% ../nbs/api/05_mapping.ipynb #86677482
 def _voted(found:Iterable, how:str) -> Iterator[tuple[str, Judged]]:
@@ -985,11 +1000,12 @@ def stop(self:Faults) -> None:
 def _judgements(rows:Iterable, reader:Reader, report:Conversion, faults:Faults) -> Iterator[tuple[str, Judged]]:
     "(place, what was judged), the answers of one question gathered"
     with _database() as base:
+        last = {}
         for report.rows, (where, row) in enumerate(rows, 1):
             try:
                 for one in reader.judged(row, where):
                     report.skip("an answer without text or score", one.left_out)
-                    if len(one.texts) == 1: _put(base, one, where)
+                    if len(one.texts) == 1: _put(base, one, where, last)
                     else: yield where, one
             except Skip as reason: report.skip(str(reason))
             except DataError as fault: faults.add(fault)
