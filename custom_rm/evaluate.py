@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['FLOORS', 'measure_records', 'measure_sets', 'all_rewards', 'evaluate', 'floors', 'report', 'nan_to_none',
-           'write_report', 'show_figure', 'sets_of', 'table_row', 'counts_row', 'table_title', 'table', 'overlap_lines',
-           'remarks']
+           'write_report', 'show_figure', 'sets_of', 'table_row', 'counts_row', 'table_title', 'table', 'caveats',
+           'overlap_lines', 'remarks']
 
 # %% ../nbs/api/23_evaluate.ipynb #8dcad526
 import json
@@ -19,9 +19,10 @@ import numpy as np
 from .core import atomic_write, choose, versions
 from .metrics import BagOfWords, comparisons, longer_wins, measure, METRICS
 from .model import RewardModel
-from .packing import lost_line
+from .packing import count_lost, lost_line
 from .records import prompt_of
 from .scorer import score_texts
+from .split import overlap
 from .trunk import device_name
 
 # %% ../nbs/api/23_evaluate.ipynb #ad2f85d9
@@ -183,12 +184,25 @@ def table(
     out.add_row("pairs (questions)", *counts_row(report))
     return out
 
-# %% ../nbs/api/23_evaluate.ipynb #98e066c9
+# %% ../nbs/api/23_evaluate.ipynb #7d989935
+def caveats(
+    rm:RewardModel, # Whose tokenizer and length count
+    sets:dict,      # Test records by name
+    asked:dict,     # reward model → hashes of the questions it was trained on; None where that isn't known
+    given:set[bytes]|None=None, # Hashes of the questions of training records that were named
+)->dict: # overlap, cut, and given where they were, as `report` takes them
+    "How much of each set a model was trained on, and how much of it cutting lost."
+    def shared(questions): return {name: overlap(questions, records) for name, records in sets.items()}
+    overlaps = {name: None if questions is None else shared(questions) for name, questions in asked.items()}
+    cut = {name: count_lost(records, rm.tokenizer, rm.max_length) for name, records in sets.items()}
+    return dict(overlap=overlaps, cut=cut) | ({} if given is None else dict(given=shared(given)))
+
+# %% ../nbs/api/23_evaluate.ipynb #9585a85a
 def _joined(names:list[str]) -> str:
     "Names in a sentence, with the verb"
     return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]])) + (" was" if len(names) == 1 else " were")
 
-# %% ../nbs/api/23_evaluate.ipynb #38fce1c1
+# %% ../nbs/api/23_evaluate.ipynb #281c2964
 def overlap_lines(
     overlaps:dict, # reward model → set → what `split.overlap` gives; None for a model that doesn't say
     given:dict|None=None, # set → what `split.overlap` gives with training records that were named
@@ -203,7 +217,7 @@ def overlap_lines(
     return lines + [f"{s}: {found['records']} of {found['of']} records ask a question of the training records given"
                     for s, found in (given or {}).items() if found["records"]]
 
-# %% ../nbs/api/23_evaluate.ipynb #67a6edc5
+# %% ../nbs/api/23_evaluate.ipynb #9f68f3b5
 def remarks(
     report:dict, # From `report`, with `overlap`, `given` and `cut` where they were counted
 )->list[str]: # Lines for the foot of the table; none where there is nothing to say

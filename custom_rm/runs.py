@@ -15,13 +15,11 @@ from pathlib import Path
 # %% ../nbs/api/31_runs.ipynb #a1a20ded
 from .artefact import load, read_card, trained_on
 from .core import DataError, file_sha256, recipe_path
-from .evaluate import evaluate, floors, remarks, report, write_report
-from .packing import count_lost
+from .evaluate import caveats, evaluate, floors, remarks, report, write_report
 from .plots import save_figures
 from .recipes import find, read_recipe, Recipe
 from .records import read_json, read_records
 from .scorer import score_texts
-from .split import overlap
 from .stages import Run
 from .templates import TEMPLATES
 
@@ -35,7 +33,7 @@ def _check_domains(path:str, domains:list[str]) -> None:
     unknown = [domain for domain in domains if domain not in known]
     if unknown: raise DataError(f"{path}: unknown domain {unknown[0]!r}; known are {', '.join(known)}")
 
-# %% ../nbs/api/31_runs.ipynb #1b5c0eed
+# %% ../nbs/api/31_runs.ipynb #ad53be27
 def _check_preferences(
     path:Path,     # A file of records to learn from
     rows:int|None, # The first so many count; None for all
@@ -102,23 +100,14 @@ def _training_records(run:Run, names) -> dict:
     by_stage = (run.training_sets(stage) for stage in run.stages()[1:])
     return {name: data for sets in by_stage for name, data in sets.items() if name in names}
 
-# %% ../nbs/api/31_runs.ipynb #4652d2ea
-def _overlaps(run:Run, sets:dict) -> dict:
-    "reward model → set → how many of its records ask what that model was trained on; None where an artefact doesn't say"
-    each = {name: trained_on(run.folder/name) for name in run.stages()[1:]}
-    return {name: asked if asked is None else {s: overlap(asked, records) for s, records in sets.items()}
-            for name, asked in each.items()}
-
-# %% ../nbs/api/31_runs.ipynb #72deb1c4
+# %% ../nbs/api/31_runs.ipynb #e9ea1a5d
 def _caveats(run:Run, sets:dict) -> dict:
-    "overlap and cut, for the report; each artefact's card gets its own"
-    overlaps = _overlaps(run, sets)
-    cut = {name: count_lost(records, run.rm.tokenizer, run.rm.max_length) for name, records in sets.items()}
-    for name in overlaps:
-        if (run.folder/name).is_dir():
-            card = read_card(run.folder/name) | dict(overlap=overlaps[name], cut=cut)
-            write_report(run.folder/name/"reward_model.json", card)
-    return dict(overlap=overlaps, cut=cut)
+    "overlap and cut, as `caveats` gives them, for the report; each artefact's card gets its own"
+    found = caveats(run.rm, sets, {name: trained_on(run.folder/name) for name in run.stages()[1:]})
+    for name, overlaps in found["overlap"].items():
+        card = read_card(run.folder/name) | dict(found, overlap=overlaps)
+        write_report(run.folder/name/"reward_model.json", card)
+    return found
 
 # %% ../nbs/api/31_runs.ipynb #a5e9d370
 def _measure(run:Run) -> dict:

@@ -12,17 +12,17 @@ from collections.abc import Iterable, Iterator
 from hashlib import blake2b, sha1
 from pathlib import Path
 
-# %% ../nbs/api/07_split.ipynb #20697389
+# %% ../nbs/api/07_split.ipynb #5e5c7111
 from .core import DataError
 from .records import check_json_name, check_record, json_writer, prompt_of, read_json
 from .templates import plain_text, same_question
 
-# %% ../nbs/api/07_split.ipynb #46b3fb32
+# %% ../nbs/api/07_split.ipynb #4482b51e
 def _hash(kind:str, text:str) -> bytes:
     "Eight bytes that stand for a text of a kind"
     return blake2b(f"{kind} {text}".encode("utf-8", "surrogatepass"), digest_size=8).digest()
 
-# %% ../nbs/api/07_split.ipynb #26684da5
+# %% ../nbs/api/07_split.ipynb #4eca8c11
 def question_keys(
     record:dict, # Texts, and a prompt perhaps
 )->list[bytes]: # One hash, of its question; where that is not known, one hash for each different text
@@ -31,7 +31,7 @@ def question_keys(
     if question: return [_hash("question", question)]
     return sorted({_hash("text", " ".join(plain_text(text).split())) for text in record["text"]})
 
-# %% ../nbs/api/07_split.ipynb #ec2bb3c1
+# %% ../nbs/api/07_split.ipynb #5a385e33
 class Groups:
     "Keys that belong together (union–find); a key that was never joined is alone"
     def __init__(self): self.parent = {} # of each key that is not its group's name: a smaller one of the group
@@ -44,14 +44,14 @@ class Groups:
             key = above
         return key
 
-# %% ../nbs/api/07_split.ipynb #37cf1d41
+# %% ../nbs/api/07_split.ipynb #dcd18b3e
 def _join(groups:Groups, keys:list[bytes]) -> bytes:
     "The name of the group that these keys now belong to"
     first, *others = sorted({groups.name(key) for key in keys})
     for key in others: groups.parent[key] = first
     return first
 
-# %% ../nbs/api/07_split.ipynb #4d9d3e8a
+# %% ../nbs/api/07_split.ipynb #4fcc5684
 def _person(record:dict, where:str) -> str:
     "Whose preference a record is. Raises `DataError` where nobody knows"
     person = record.get("person")
@@ -59,12 +59,12 @@ def _person(record:dict, where:str) -> str:
     raise DataError(f"{where}: has no person; keep whose votes they are with `custom-rm convert --by COLUMN`, "
                     "or split with --by question")
 
-# %% ../nbs/api/07_split.ipynb #b9287b36
+# %% ../nbs/api/07_split.ipynb #fab4acfc
 def _unit(record:dict, where:str, by:str) -> bytes:
     "What must not be cut: a key of a record's question, or its person"
     return question_keys(record)[0] if by == "question" else _hash("person", _person(record, where))
 
-# %% ../nbs/api/07_split.ipynb #bca92979
+# %% ../nbs/api/07_split.ipynb #b01a1072
 def _count(path:Path, by:str) -> tuple[Groups, Counter]:
     "The questions that belong together, and how many records each question or person has"
     groups, first = Groups(), Counter()
@@ -76,13 +76,13 @@ def _count(path:Path, by:str) -> tuple[Groups, Counter]:
     for key, n in first.items(): counts[groups.name(key)] += n # groups may have been joined after they were counted
     return groups, counts
 
-# %% ../nbs/api/07_split.ipynb #634510f6
+# %% ../nbs/api/07_split.ipynb #b4fa3fb0
 def draw(
     counts:dict, # group (bytes) → how many records it has; two groups at least
     share:float, # Of the records, in (0, 1)
     seed:int=0,  # Another one draws others
 )->set: # Those that were drawn: one at least, and never all
-    "Draw groups that hold a share of the records, as closely as whole groups allow; the order of `counts` is no matter."
+    "Draw groups that hold a share of the records, as closely as whole groups allow, in whatever order they come."
     def place(key): return blake2b(key, key=str(seed).encode(), digest_size=8).digest(), key
     def off(key): return abs(total + counts[key] - wanted)
     order, wanted, drawn, total = sorted(counts, key=place), share * sum(counts.values()), set(), 0
@@ -94,21 +94,21 @@ def draw(
     if len(left) > 1 and off(nearest := min(left, key=off)) < wanted - total: drawn.add(nearest)
     return drawn or {min(order, key=counts.get)}
 
-# %% ../nbs/api/07_split.ipynb #1fbf14de
+# %% ../nbs/api/07_split.ipynb #d7a9d8ff
 def _check_split(path:Path, share:float, by:str) -> None:
     "Complaints about what was asked"
     if by not in ("question", "person"): raise DataError(f"--by is {by!r}; choose question or person")
     if not 0 < share < 1:
         raise DataError(f"--test is {share}; give the test side's share of {path.name} between 0 and 1, such as .2")
 
-# %% ../nbs/api/07_split.ipynb #39ca76ee
+# %% ../nbs/api/07_split.ipynb #721d77b4
 def _drawn(path:Path, counts:Counter, share:float, by:str, seed:int) -> set:
     "Which groups go to the test side. Raises `DataError` where one side would be empty"
     if len(counts) > 1: return draw(counts, share, seed)
     raise DataError(f"{path}: its {counts.total()} records have 1 {by}, and a split by {by} needs at least 2; "
                     "one side would be empty")
 
-# %% ../nbs/api/07_split.ipynb #b2ac4e8e
+# %% ../nbs/api/07_split.ipynb #ddaec0a6
 def _places(path:Path, train:str|Path|None, test:str|Path|None) -> tuple[Path, Path]:
     "Where the two parts go. Raises `DataError` where they would do harm"
     name = path.name.split(".json")[0]
@@ -119,7 +119,7 @@ def _places(path:Path, train:str|Path|None, test:str|Path|None) -> tuple[Path, P
         raise DataError(f"{same}: is read or written already; choose another place with --out-train or --out-test")
     return places
 
-# %% ../nbs/api/07_split.ipynb #160576ea
+# %% ../nbs/api/07_split.ipynb #e641377d
 class Side:
     "One part of a split"
     def __init__(self, path:Path):
@@ -136,7 +136,7 @@ class Side:
         "What this side holds."
         return dict(path=str(self.path), records=self.records, questions=len(self.groups), people=len(self.people))
 
-# %% ../nbs/api/07_split.ipynb #e3d123bd
+# %% ../nbs/api/07_split.ipynb #0fa0b1e1
 def _deal(path:Path, by:str, groups:Groups, drawn:set, train:Side, test:Side) -> int:
     "Write every record to its side; how many of them don't say their question"
     unknown = 0
@@ -150,7 +150,7 @@ def _deal(path:Path, by:str, groups:Groups, drawn:set, train:Side, test:Side) ->
     for side in (train, test): os.replace(side.partial, side.path)
     return unknown
 
-# %% ../nbs/api/07_split.ipynb #871c773b
+# %% ../nbs/api/07_split.ipynb #aff0d33b
 def split_file(
     path:str|Path,       # A file of records; left as it is
     share:float=.2,      # Of the records, for the test side, in (0, 1)
@@ -172,7 +172,7 @@ def split_file(
     return dict(by=by, share=share, seed=seed, unknown=unknown, both_questions=len(train.groups & test.groups),
                 both_people=len(train.people & test.people), train=train.counts(), test=test.counts())
 
-# %% ../nbs/api/07_split.ipynb #02d8f2f2
+# %% ../nbs/api/07_split.ipynb #e311d904
 def _both_line(done:dict) -> list[str]:
     "What stands on both sides of a split"
     questions, people, test = done["both_questions"], done["both_people"], done["test"]
@@ -181,30 +181,39 @@ def _both_line(done:dict) -> list[str]:
             *([f"{people} of {test['people']} people in the test part are in the training part too; "
                "--by person keeps them apart"] if people else [])]
 
-# %% ../nbs/api/07_split.ipynb #d42fd16e
+# %% ../nbs/api/07_split.ipynb #1b8cb676
+def _many(n:int, word:str, words:str|None=None) -> str:
+    "A number of things"
+    return f"{n} {word if n == 1 else words or word + 's'}"
+
+def _side_line(side:dict) -> str:
+    "What one side of a split holds, and where"
+    held = [_many(side["records"], "record"), _many(side["questions"], "question")]
+    if side["people"]: held.append(_many(side["people"], "person", "people"))
+    return f"{', '.join(held)} in {side['path']}"
+
+# %% ../nbs/api/07_split.ipynb #3cc13d46
 def split_lines(
     done:dict, # From `split_file`
 )->list[str]: # Lines for people
     "Say what a split gave."
-    sides, lines = (done["train"], done["test"]), []
-    for name, side in zip(("train", "test"), sides):
-        people = f", {side['people']} people" if any(s["people"] for s in sides) else ""
-        lines.append(f"{name:5} {side['records']} records, {side['questions']} questions{people} in {side['path']}")
+    sides = done["train"], done["test"]
+    lines = [f"{name:5} {_side_line(side)}" for name, side in zip(("train", "test"), sides)]
     got = done["test"]["records"] / sum(side["records"] for side in sides)
     lines.append(f"{got:.1%} of the records are in the test part, {done['share']:.1%} were asked for; "
                  f"by {done['by']}, seed {done['seed']}")
-    if done["unknown"]: lines.append(f"{done['unknown']} records don't say their question; "
-                                     "each counts as one of its own, with those that share a text with it")
+    if done["unknown"]: lines.append(f"{_many(done['unknown'], 'record')} without a known question; each counts as a "
+                                     "question of its own, together with those that share a text with it")
     return lines + _both_line(done)
 
-# %% ../nbs/api/07_split.ipynb #445eb8cf
+# %% ../nbs/api/07_split.ipynb #a7eef11a
 def questions_of(
     records:Iterable[dict], # Texts, and prompts perhaps
 )->set[bytes]: # Eight bytes each
     "Hashes of all questions that are asked; of texts where a question isn't known."
     return {key for record in records for key in question_keys(record)}
 
-# %% ../nbs/api/07_split.ipynb #651ceeb6
+# %% ../nbs/api/07_split.ipynb #f9c1f0f8
 def overlap(
     asked:set[bytes],       # From `questions_of` the training records
     records:Iterable[dict], # Test records
@@ -219,7 +228,7 @@ def _place(question:str) -> float:
     "A number in [0, 1) that a question keeps"
     return int(sha1(question.encode()).hexdigest()[:8], 16) / 2**32
 
-# %% ../nbs/api/07_split.ipynb #6756d8f9
+# %% ../nbs/api/07_split.ipynb #b40238ee
 def _places_of(prompts:list[str], texts:list) -> Iterator[float]:
     "The place of each record's question; of its first text where no question is known"
     written = [prompt or text[0] for prompt, text in zip(prompts, texts)]
