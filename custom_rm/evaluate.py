@@ -184,7 +184,7 @@ def table(
     out.add_row("pairs (questions)", *counts_row(report))
     return out
 
-# %% ../nbs/api/23_evaluate.ipynb #7d989935
+# %% ../nbs/api/23_evaluate.ipynb #2c39c967
 def caveats(
     rm:RewardModel, # Whose tokenizer and length count
     sets:dict,      # Test records by name
@@ -197,12 +197,12 @@ def caveats(
     cut = {name: count_lost(records, rm.tokenizer, rm.max_length) for name, records in sets.items()}
     return dict(overlap=overlaps, cut=cut) | ({} if given is None else dict(given=shared(given)))
 
-# %% ../nbs/api/23_evaluate.ipynb #9585a85a
+# %% ../nbs/api/23_evaluate.ipynb #98e066c9
 def _joined(names:list[str]) -> str:
     "Names in a sentence, with the verb"
     return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]])) + (" was" if len(names) == 1 else " were")
 
-# %% ../nbs/api/23_evaluate.ipynb #281c2964
+# %% ../nbs/api/23_evaluate.ipynb #38fce1c1
 def overlap_lines(
     overlaps:dict, # reward model → set → what `split.overlap` gives; None for a model that doesn't say
     given:dict|None=None, # set → what `split.overlap` gives with training records that were named
@@ -217,7 +217,7 @@ def overlap_lines(
     return lines + [f"{s}: {found['records']} of {found['of']} records ask a question of the training records given"
                     for s, found in (given or {}).items() if found["records"]]
 
-# %% ../nbs/api/23_evaluate.ipynb #9f68f3b5
+# %% ../nbs/api/23_evaluate.ipynb #67a6edc5
 def remarks(
     report:dict, # From `report`, with `overlap`, `given` and `cut` where they were counted
 )->list[str]: # Lines for the foot of the table; none where there is nothing to say

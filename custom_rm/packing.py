@@ -85,12 +85,12 @@ def grow(
     ids = [*texts[0][:prefix], *(i for branch in number for i in branch)]
     return Tree(ids, prefix, [len(branch) for branch in number], [number.get(tuple(t[prefix:]), -1) for t in texts])
 
-# %% ../nbs/api/10_packing.ipynb #fb2bea53
+# %% ../nbs/api/10_packing.ipynb #2cb0a934
 def _preferred(a, b) -> bool:
     "Do two scores differ, or for some domain, where there is one for each?"
     return any(map(_preferred, a, b)) if isinstance(a, (list, tuple)) else a < b or a > b
 
-# %% ../nbs/api/10_packing.ipynb #98942e66
+# %% ../nbs/api/10_packing.ipynb #82559418
 def lost_comparisons(
     record:dict,  # text and score, lists of the same length
     encoded:dict, # From `encode` its texts: input_ids and cut
@@ -145,7 +145,7 @@ def tokenize_records(
     kept = _treat_long(tokens, max_length, too_long)
     return kept.remove_columns(["cut", "lost", "comparisons"]), _counts(kept, len(tokens) - len(kept))
 
-# %% ../nbs/api/10_packing.ipynb #e42180a0
+# %% ../nbs/api/10_packing.ipynb #03a31d2f
 def count_lost(
     records:Iterable[dict], # Each with text, a list of strings, and score
     tokenizer,              # Of the base model
@@ -161,7 +161,7 @@ def count_lost(
         lost, of = lost + counts[0], of + counts[1]
     return dict(lost=lost, of=of, max_length=max_length)
 
-# %% ../nbs/api/10_packing.ipynb #48739ca2
+# %% ../nbs/api/10_packing.ipynb #3f4351c3
 def lost_line(
     counted:dict, # From `count_lost`
 )->str: # For people; "" where nothing is lost

@@ -10,9 +10,9 @@ from datasets import Dataset
 
 from custom_rm.clean import Known, clean_file, shared_prompts
 from custom_rm.core import DataError, atomic_write, choices, choose, patch, quietly
-from custom_rm.records import (TEMPLATES, Template, _json_list, check_record, load_records, read_json, read_records, split_text, template_of,
-                               to_one_template, to_template, write_json)
+from custom_rm.records import _json_list, check_record, load_records, read_json, read_records, to_one_template, write_json
 from custom_rm.split import split_validation
+from custom_rm.templates import TEMPLATES, Template, split_text, template_of, to_template
 
 record = {"text": ["## Human:\nHi\n\n## Assistant:\nHello!", "## Human:\nHi\n\n## Assistant:\nWhat?"], "score": [1.0, 0.0]}
 
