@@ -28,14 +28,14 @@ def read_card(
     try: return json.loads(path.read_text(encoding="utf-8"))
     except ValueError as e: raise DataError(f"{path}: broken JSON ({e})") from None
 
-# %% ../nbs/api/16_artefact.ipynb #ed49fd09
+# %% ../nbs/api/16_artefact.ipynb #bf27f3e3
 def questions_file(
     asked:set[bytes]|None, # From `split.questions_of`; None where they are not known
 )->dict: # Of one file, name → text, as `save` takes it; of none where they are not known
     "The hashes of training questions as a file of an artefact."
     return {} if asked is None else {"questions.txt": "".join(f"{key.hex()}\n" for key in sorted(asked))}
 
-# %% ../nbs/api/16_artefact.ipynb #99d448c8
+# %% ../nbs/api/16_artefact.ipynb #247f9637
 def trained_on(
     folder:str|Path, # An artefact
 )->set[bytes]|None: # As `split.questions_of` gives them; None where the artefact doesn't say

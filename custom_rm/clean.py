@@ -22,7 +22,7 @@ from .core import atomic_write, DataError, patch
 from .records import check_json_name, check_record, prompt_of, read_json, write_json
 from .templates import message, plain_text, same_question, split_text, template_of, to_template
 
-# %% ../nbs/api/03_clean.ipynb #377c4c12
+# %% ../nbs/api/03_clean.ipynb #8377676c
 def _texts(record:dict) -> list[str]:
     "A record's texts as strings"
     return [plain_text(t) for t in record["text"]]
@@ -57,7 +57,7 @@ def white_space(
     "Has one of its answers white space at an edge?"
     return any((a := split_text(t)[1]) != a.strip() for t in _texts(record))
 
-# %% ../nbs/api/03_clean.ipynb #e5df4026
+# %% ../nbs/api/03_clean.ipynb #41105f6b
 def _is_text(text) -> bool:
     "Is it a string that a file can hold, or messages that end with an answer?"
     if not isinstance(text, (str, list)): return False
@@ -100,14 +100,14 @@ def prompts_differ(
     "Do its texts answer different prompts?"
     return len(set(map(_prompt, _texts(record)))) > 1
 
-# %% ../nbs/api/03_clean.ipynb #023b3f05
+# %% ../nbs/api/03_clean.ipynb #f7ed2a33
 _same_question = lru_cache(8)(same_question)
 
 def _asked(record:dict) -> str:
     "The question of a record, to be compared; empty where it is unknown"
     return _same_question(prompt_of(record))
 
-# %% ../nbs/api/03_clean.ipynb #4559defa
+# %% ../nbs/api/03_clean.ipynb #be76b88e
 def no_question(
     record:dict, # Texts, their scores, and a prompt perhaps
 )->bool: # True: nobody can say what was asked
@@ -119,21 +119,21 @@ def _digest(*values) -> bytes:
     "Sixteen bytes that stand for some values"
     return blake2b(json.dumps(values).encode(), digest_size=16).digest()
 
-# %% ../nbs/api/03_clean.ipynb #7f614598
+# %% ../nbs/api/03_clean.ipynb #92b72cfd
 def _shingles(question:str) -> list[int]:
     "Checksums of a question's pairs of neighbouring words, the longest pairs first; at most 64"
     words = ["", *re.findall(r"\w+(?:['’]\w+)*", question), ""]
     pairs = {f"{a} {b}" for a, b in zip(words, words[1:])}
     return [crc32(pair.encode()) for pair in sorted(pairs, key=lambda pair: (-len(pair), pair))[:64]]
 
-# %% ../nbs/api/03_clean.ipynb #01617c3c
+# %% ../nbs/api/03_clean.ipynb #df65128f
 _TELLING = re.compile(r"\w*\d\w*|\b(?:not|no|never|nor|none|without|except|cannot|\w+n['’]t)\b")
 
 def _sketch(question:str) -> tuple[tuple, tuple]:
     "What a question is compared by: its shingles, and its numbers and negations"
     return tuple(_shingles(question)), tuple(sorted(_TELLING.findall(question)))
 
-# %% ../nbs/api/03_clean.ipynb #6bb9cb26
+# %% ../nbs/api/03_clean.ipynb #5e1b69ef
 NEAR = .8 # Share of their word pairs from which two questions are nearly the same
 
 def _likeness(one:tuple, other:tuple) -> float:
@@ -141,7 +141,7 @@ def _likeness(one:tuple, other:tuple) -> float:
     a, b = set(one[0]), set(other[0])
     return len(a & b) / len(a | b) if one[1] == other[1] else 0.
 
-# %% ../nbs/api/03_clean.ipynb #3dba2cf1
+# %% ../nbs/api/03_clean.ipynb #92093f48
 class Questions:
     "The questions so far, and which of them were nearly the same as an earlier one"
     def __init__(self): self.near, self.filed = {}, {} # hash → was it near?; a pair's checksum → sketches
@@ -152,7 +152,7 @@ class Questions:
         if key not in self.near: self.near[key] = self._file(_sketch(question))
         return self.near[key]
 
-# %% ../nbs/api/03_clean.ipynb #d659828c
+# %% ../nbs/api/03_clean.ipynb #c41f9060
 @patch
 def _file(self:Questions, sketch:tuple) -> bool:
     "Look among the questions that may be near, and file this one"
@@ -173,7 +173,7 @@ class Known:
     preferred:set = field(default_factory=set) # Hashes of the preferences of this file so far
     questions:Questions = field(default_factory=Questions, repr=False) # Of this file so far, and of the others
 
-# %% ../nbs/api/03_clean.ipynb #f4ad9353
+# %% ../nbs/api/03_clean.ipynb #f3799fe5
 @lru_cache(16)
 def _told_once(text:str) -> str: return " ".join(to_template(text, "dsp").split())
 
@@ -181,7 +181,7 @@ def _told(record:dict) -> list[str]:
     "A record's texts, to be compared"
     return list(map(_told_once, _texts(record)))
 
-# %% ../nbs/api/03_clean.ipynb #0e4a6ef3
+# %% ../nbs/api/03_clean.ipynb #6ca055bc
 def _whose(record:dict) -> tuple[str, str|None]:
     "The question of a record, and whose opinion it is"
     person = record.get("person")
@@ -193,7 +193,7 @@ def _record_key(record:dict) -> bytes:
     places = sorted(set(record["score"]))
     return _digest(*_whose(record), sorted(zip(_told(record), map(places.index, record["score"]))))
 
-# %% ../nbs/api/03_clean.ipynb #93148507
+# %% ../nbs/api/03_clean.ipynb #6e040a7e
 def _preferences(record:dict, opposite:bool=False) -> Iterator[bytes]:
     "Hashes of what a record prefers to what, or of the opposite"
     whose, scored = _digest(*_whose(record)), list(zip(map(_digest, _told(record)), record["score"]))
@@ -222,7 +222,7 @@ def duplicates(
     "Was the same preference between the same texts seen before?"
     return _record_key(record) in known.records
 
-# %% ../nbs/api/03_clean.ipynb #45de4848
+# %% ../nbs/api/03_clean.ipynb #167aed0f
 def contradictions(
     record:dict, # Texts and their scores
     known:Known, # The first record's template, what came before, what the other files hold
@@ -238,7 +238,7 @@ def shared_prompts(
     "Do the other files ask the same?"
     return _prompt_key(record) in known.prompts
 
-# %% ../nbs/api/03_clean.ipynb #9c42827d
+# %% ../nbs/api/03_clean.ipynb #632ea9d1
 def near_duplicate_questions(
     record:dict, # Texts and their scores
     known:Known, # The first record's template, what came before, what the other files hold

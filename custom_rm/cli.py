@@ -159,7 +159,7 @@ def clean_verb(input_path:Records, output_path:Cleaned, against:Against=None, re
     role_markers:action("Role markers inside a turn")="flag",
     white_space:action("White space around answers", "keep, flag, drop or fix")="flag",
     duplicates:action("Records that stand earlier in the file, or in --against: same texts, order and person")="flag",
-    contradictions:action("Records that prefer the opposite of an earlier one by the same person; drop keeps it")="flag",
+    contradictions:action("Preferences opposite to an earlier record's, of the same person; drop keeps that")="flag",
     shared_prompts:action("Questions that are also in --against, whatever their template, capitals and spaces")="flag",
     near_duplicate_questions:action("Questions nearly the same as an earlier one, or one in --against, with 80 % of "
         "their pairs of words in common, and the same numbers")="flag"):
@@ -169,14 +169,14 @@ def clean_verb(input_path:Records, output_path:Cleaned, against:Against=None, re
     from custom_rm.clean import clean_file
     print(clean_file(input_path, output_path, against=against, report=report, **actions))
 
-# %% ../nbs/api/42_cli.ipynb #cb365856
+# %% ../nbs/api/42_cli.ipynb #6ea14d14
 Test = Annotated[float, typer.Option("--test", help="The test part's share of the records, between 0 and 1")]
 By = Annotated[str, typer.Option(help="What never stands in both parts: question or person")]
 Seed = Annotated[int, typer.Option("--seed", help="Another number draws other questions")]
 OutTrain = Annotated[Optional[Path], typer.Option(help="File for the training part; INPUT.train.jsonl if not given")]
 OutTest = Annotated[Optional[Path], typer.Option(help="File for the test part; INPUT.test.jsonl if not given")]
 
-# %% ../nbs/api/42_cli.ipynb #96fd0666
+# %% ../nbs/api/42_cli.ipynb #5c4519a4
 @app.command("split", cls=Explained)
 def split_verb(input_path:Records, test:Test=.2, by:By="question", seed:Seed=0, out_train:OutTrain=None,
     out_test:OutTest=None):
@@ -294,7 +294,7 @@ def named_sets(
     if len(set(names)) < len(names): names = [str(path) for path in files]
     return {name: to_one_template(load_records(path), template)[0] for name, path in zip(names, files)}
 
-# %% ../nbs/api/42_cli.ipynb #42161da2
+# %% ../nbs/api/42_cli.ipynb #2a7d5d25
 def _to_measure(artefact:Path, files:list[Path], train:list[Path]) -> tuple[dict, dict]:
     "The test records and the training records, by the test set's name, in an artefact's template"
     from custom_rm.artefact import read_card

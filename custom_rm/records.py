@@ -167,7 +167,7 @@ def read_records(
     "Stream and check the records of a file. Raises `DataError`, as `read_json` and `check_record` do."
     for where, value in read_json(path): yield check_record(value, where)
 
-# %% ../nbs/api/02_records.ipynb #1ecd7599
+# %% ../nbs/api/02_records.ipynb #8999711c
 @contextmanager
 def json_writer(
     path:str|Path, # Ends in .json (a list, one value per line within it) or .jsonl, either also with .gz
@@ -197,7 +197,7 @@ def write_json(
         for n, value in enumerate(values, 1): put(value)
     return n
 
-# %% ../nbs/api/02_records.ipynb #a2a90b5d
+# %% ../nbs/api/02_records.ipynb #1600b1fa
 def check_json_name(
     path:str|Path, # Where records are to go
 )->None:
@@ -238,5 +238,5 @@ def to_one_template(
     if not any(other): return data, 0
     def rewrite(r):
         text = [to_template(t, template) for t in r["text"]]
-        return dict(text=text, prompt=split_text(text[0])[0])
+        return dict(text=text, prompt=split_text(text[0])[0] or r["prompt"])
     return quietly(data.map, rewrite, desc=None, keep_in_memory=len(data) < 10_000), sum(other)

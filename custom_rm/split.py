@@ -181,11 +181,12 @@ def _both_line(done:dict) -> list[str]:
             *([f"{people} of {test['people']} people in the test part are in the training part too; "
                "--by person keeps them apart"] if people else [])]
 
-# %% ../nbs/api/07_split.ipynb #1b8cb676
+# %% ../nbs/api/07_split.ipynb #fc4efadd
 def _many(n:int, word:str, words:str|None=None) -> str:
     "A number of things"
     return f"{n} {word if n == 1 else words or word + 's'}"
 
+# %% ../nbs/api/07_split.ipynb #0e927602
 def _side_line(side:dict) -> str:
     "What one side of a split holds, and where"
     held = [_many(side["records"], "record"), _many(side["questions"], "question")]
