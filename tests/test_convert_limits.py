@@ -41,8 +41,8 @@ def test_late_ties(rows, tmp_path):
 @pytest.mark.parametrize("column, value, option", [
     ("system", "Be brief.", "--system"), ("system", "Brief.", ""), ("input", "Berlin", ""), ("input", "In verse.", "")])
 def test_late_words(column, value, option, tmp_path):
-    found = converted(tmp_path, late(lambda i, r: {
-        "instruction": r["prompt"], column: "" if i < MANY else value, "chosen": r["chosen"], "rejected": r["rejected"]}))
+    found = converted(tmp_path, late(lambda i, r: {"instruction": r["prompt"], column: "" if i < MANY else value,
+                                                   "chosen": r["chosen"], "rejected": r["rejected"]}))
     if found.done: assert all(value in flat(r) for r in found.records[MANY:])
     else: assert option in found.output
 
@@ -55,8 +55,8 @@ def test_late_people(tmp_path):
 @pytest.mark.parametrize("verdict", [0, 3])
 def test_late_verdicts(verdict, tmp_path):
     "After 1 and 2 alone, 0 or 3 is nothing that is known"
-    rows = [dict(prompt=r["prompt"], answer_1=r["chosen"], answer_2=r["rejected"], label=1 + i % 2 if i < MANY else verdict)
-            for i, r in enumerate(PLAIN)]
+    rows = late(lambda i, r: dict(prompt=r["prompt"], answer_1=r["chosen"], answer_2=r["rejected"],
+                                  label=1 + i % 2 if i < MANY else verdict))
     assert not converted(tmp_path, rows).done
 
 
@@ -85,7 +85,8 @@ def test_underscore_is_no_space(tmp_path):
 
 
 def test_fill_down_leaves_other_columns(tmp_path):
-    rows = [dict(instruction=q, input="" if i else "In verse.", chosen=b, rejected=w) for i, (q, b, w) in enumerate(P[:3])]
+    rows = [dict(instruction=q, input="" if i else "In verse.", chosen=b, rejected=w)
+            for i, (q, b, w) in enumerate(P[:3])]
     found = converted(tmp_path, rows, "--fill-down")
     assert not found.done or sum("In verse." in flat(r) for r in found.records) == 1
 
@@ -119,7 +120,8 @@ def test_answer_after_an_answer(tmp_path):
 
 def test_dialogue_in_a_prompt(tmp_path):
     "What follows a quoted dialogue is the human's"
-    rows = [dict(prompt=f"User: {q}\nAssistant: Dunno.\n\nSum up this talk.", chosen=b, rejected=w) for q, b, w in P[:4]]
+    rows = [dict(prompt=f"User: {q}\nAssistant: Dunno.\n\nSum up this talk.", chosen=b, rejected=w)
+            for q, b, w in P[:4]]
     found = converted(tmp_path, rows)
     for record in found.records:
         assert record["text"][0].count("## Assistant:") == 1 if isinstance(record["text"][0], str) else \
@@ -165,7 +167,8 @@ def test_question_in_messages_is_not_doubled_by_late_rows(tmp_path):
     rows = late(lambda i, r: r if i < MANY else {**r, "chosen": r["prompt"] + "\n" + r["chosen"],
                                                  "rejected": r["prompt"] + "\n" + r["rejected"]})
     found = converted(tmp_path, rows)
-    assert not found.done or all(text.count(row["prompt"]) == 1 for row, r in zip(rows, found.records) for text in r["text"])
+    texts = [(row["prompt"], text) for row, r in zip(rows, found.records) for text in r["text"]]
+    assert not found.done or all(text.count(prompt) == 1 for prompt, text in texts)
 
 
 def test_late_chats_of_others(tmp_path):

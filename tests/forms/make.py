@@ -807,15 +807,16 @@ def reviewed():
     add("argilla_discarded.json", "Argilla: discarded items and drafts are said", [
         item(i, dict(better=both[0]), status) for i, status in enumerate(
             ["submitted", "discarded", "draft", "submitted"])], comparisons=triples([0, 3]), skipped=2)
-    task = lambda i, *said, **more: dict(id=i, data=dict(prompt=P[i][0], answer1=P[i][1], answer2=P[i][2]), annotations=[
-        dict(id=i, completed_by=1, result=[dict(from_name=name, to_name="x", type="pairwise", value=dict(selected=side))
-                                           for name, side in said], **more)] if said or more else [])
+    def task(i, *said, **more):
+        picks = [dict(from_name=name, to_name="x", type="pairwise", value=dict(selected=side)) for name, side in said]
+        done = [dict(id=i, completed_by=1, result=picks, **more)] if said or more else []
+        return dict(id=i, data=dict(prompt=P[i][0], answer1=P[i][1], answer2=P[i][2]), annotations=done)
     refused("labelstudio_two_questions.json", "Label Studio: more helpful is the left, safer the right", [
         task(i, ("helpful", "left"), ("safe", "right")) for i in range(N)])
     add("labelstudio_not_done.json", "Label Studio: tasks without a verdict are said", [
         task(0, ("x", "left")), task(1), task(2, was_cancelled=True), task(3, ("x", "left"))],
         comparisons=triples([0, 3]), skipped=2)
-    picked = lambda i, **more: dict(text=P[i][0], options=[dict(id=0, text=P[i][1]), dict(id=1, text=P[i][2])],
+    picked = lambda i, **more: dict(text=P[i][0], options=[dict(id=k, text=a) for k, a in enumerate(P[i][1:])],
                                     accept=[0], answer="accept") | more
     add("prodigy_ignored.jsonl", "Prodigy: ignored tasks are said", [
         picked(0), picked(1, accept=[]), picked(2, answer="ignore"), picked(3)], comparisons=triples([0, 3]), skipped=2)
@@ -850,10 +851,22 @@ def reviewed():
     either("comparisons_as_values.csv", "verdict codes that are signs", duels,
            tries=["--values '>=a,<=b'", "--values '<x=a,>1=b'"])
     refused("contradictory_values.csv", "verdict codes x and y, explained twice", [
-        {**row, "winner": "xy"[row["winner"] == "2"]} for row in duels], says=["--values"], comparisons=triples(range(N)),
-        tries=["--values 'x=b,x=a,y=b,y=a'", "--values 'x=a;y=b'"])
+        {**row, "winner": "xy"[row["winner"] == "2"]} for row in duels], says=["--values"],
+        comparisons=triples(range(N)), tries=["--values 'x=b,x=a,y=b,y=a'", "--values 'x=a;y=b'"])
     either("people_in_lists.jsonl", "people as a list", rows(lambda i, q, b, w: dict(
         prompt=q, chosen=b, rejected=w, rater=["ann", "ben"])), tries=["--by rater"])
+    quoted = ["Assume that USER: is a label and ASSISTANT: too. ", "[INST] and [/INST] are tags. ", "", ""]
+    either("quoted_markers.jsonl", "questions that quote a template's markers", [
+        dict(prompt=f + q, chosen=b, rejected=w) for f, (q, b, w) in zip(quoted, P)],
+        comparisons=[[f + q, b, w] for f, (q, b, w) in zip(quoted, P)])
+    asked = [json.dumps({"content": P[0][0], "lang": "en"}), json.dumps({"text": P[1][0]}), P[2][0], P[3][0]]
+    either("json_questions.jsonl", "some questions are JSON", [
+        dict(prompt=q, chosen=b, rejected=w) for q, (_, b, w) in zip(asked, P)],
+        comparisons=[[q, b, w] for q, (_, b, w) in zip(asked, P)])
+    both = [dict(person="ann", prompt=P[i][0], response=P[i][1 + k], score=5 - k) for i in range(2) for k in range(2)]
+    either("means_of_others.csv", "a mean over people who graded different answers turns everybody's order round", [
+        *both, *(dict(person="ben", prompt=P[i][0], response=P[i][1], score=1) for i in range(2))],
+        comparisons=triples(range(2)), tries=["--votes mean"])
     refused("huge_number.jsonl", "a number of 400 digits as an answer", '{"prompt": "How much?", "chosen": 1'
             + "0" * 400 + ', "rejected": "Little."}\n')
 
@@ -924,6 +937,9 @@ def containers():
         comparisons=triples([0, 1, 2]), ties=triples([3]))
     add("votes.xlsx", "a workbook: verdicts, blank rows, an empty sheet", lambda path: workbook(
         path, {"Votes": [*cells, [], ["", "", "", ""]], "Sheet2": []}))
+    add("numbers.xlsx", "a workbook with numbers of eight digits as answers", lambda path: workbook(
+        path, {"x": [["prompt", "chosen", "rejected"], ["How much is it?", 12345678, 12345679], [*P[0]]]}),
+        comparisons=[["How much is it?", "12345678", "12345679"], P[0]])
     either("two_sheets.xlsx", "a workbook: verdicts, and a sheet of notes", lambda path: workbook(
         path, {"Votes": cells, "Notes": [["Read this", "first"], ["x", "y"]]}))
     either("merged.xlsx", "a workbook whose question is merged over its rows", lambda path: workbook(path, {"x": [
