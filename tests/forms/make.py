@@ -867,6 +867,23 @@ def reviewed():
     either("means_of_others.csv", "a mean over people who graded different answers turns everybody's order round", [
         *both, *(dict(person="ben", prompt=P[i][0], response=P[i][1], score=1) for i in range(2))],
         comparisons=triples(range(2)), tries=["--votes mean"])
+    day = [user("Good day."), said("What is it?")]
+    either("history_in_prompt.jsonl", "earlier turns in their column and in the prompt's messages", rows(
+        lambda i, q, b, w: dict(history=day, prompt=[*day, user(q)], chosen=b, rejected=w)), once=["Good day."])
+    either("history_with_answer.jsonl", "a history that ends with the question and the chosen answer", rows(
+        lambda i, q, b, w: dict(history=[["Good day.", "What is it?"], [q, b]], prompt=q, chosen=b, rejected=w)))
+    either("system_and_messages.jsonl", "the system prompt in its column and in the prompt's messages", rows(
+        lambda i, q, b, w: dict(system="Be brief.", prompt=[system("Be brief."), user(q)], chosen=b, rejected=w)),
+        once=["Be brief."])
+    either("input_repeats.jsonl", "instruction and input are the same", rows(lambda i, q, b, w: dict(
+        instruction=q, input=q, chosen=b, rejected=w)))
+    either("unranked_answer.jsonl", "one of three answers has no rank", rows(lambda i, q, b, w: dict(
+        prompt=q, answers=[dict(text="Perhaps so.", rank=None), dict(text=b, rank=1), dict(text=w, rank=2)])),
+        skipped=N)
+    marks = rows(lambda i, q, b, w: {"prompt": q, "A": b if i % 2 else w, "B": w if i % 2 else b,
+                                     "better A": "x" if i % 2 else "", "better B": "" if i % 2 else "x"})
+    add("crosses.csv", "a cross under the better answer", marks, auto=False,
+        options='--winner "better A,better B" --values "A=a,B=b"')
     refused("huge_number.jsonl", "a number of 400 digits as an answer", '{"prompt": "How much?", "chosen": 1'
             + "0" * 400 + ', "rejected": "Little."}\n')
 
