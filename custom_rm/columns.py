@@ -263,7 +263,7 @@ BETTER = (
     ("preferred", "non_preferred"), ("preferred", "not_preferred"), ("preferred", "unpreferred"),
     ("chosen", "reject"), ("winner", "loser"), ("winning", "losing"), ("win", "lose"), ("better", "worse"),
     ("best", "worst"), ("accepted", "rejected"), ("positive", "negative"), ("pos", "neg"), ("good", "bad"),
-    ("selected", "rejected"), ("selected", "unselected"), ("gewinner", "verlierer"))
+    ("selected", "rejected"), ("selected", "unselected"), ("gewinner", "verlierer"), ("messages", "rejected_response"))
 
 # %% ../nbs/api/06_columns.ipynb #1fb5ecce
 _PAIR_FORMS = (
@@ -739,6 +739,8 @@ def _check_fight(m:Mapping) -> None:
             "--response and --score": m.response}
     asked = [way for way, column in ways.items() if column]
     if len(asked) > 1: raise DataError(f"{' as well as '.join(asked)}: these are different ways to judge; give one of them")
+    if m.keep and m.votes != "all":
+        raise DataError(f"{option('keep', joined(m.keep))}: --votes {m.votes} makes one record of several rows; leave one of both out")
     if m.chosen and len(names(m.score)) not in (0, 2):
         raise DataError(f"{option('score', m.score)}: beside --chosen and --rejected it names two columns, one for each; "
                         "or say --margin")
@@ -942,7 +944,8 @@ def check_question(
     columns:Columns, # Of the file
 )->None:
     "Raises `Unclear` where no column has the question and answers are no whole chats."
-    if m.prompt or all(_is_whole(cell(row, c)) for row in columns.rows for c in answer_columns(m)): return
+    whole = [m.chosen] if m.chosen and columns.holds_chats(m.chosen) else answer_columns(m)
+    if m.prompt or all(_is_whole(cell(row, c)) for row in columns.rows for c in whole): return
     problem = "no column known by name holds the question, and a reward model must read it"
     taken = {*_taken(m), *(c for c in columns.values if last_name(c) in _SPEAKERS)} # who are people here
     raise unclear(problem, columns, text_offers("prompt", columns, taken))
@@ -982,7 +985,9 @@ def watched(
 )->frozenset: # Plain names
     "Names that say something to this page, of columns that the first rows leave empty."
     known = {*PROMPTS, *SYSTEMS, *HISTORIES, *INPUTS, *PEOPLE, *MARGINS, *VERDICTS} - {*FLAGS, "user", "human", "post"}
-    return frozenset(known - {last_name(column) for column in columns.values if columns.given(column)})
+    scores = {f"{score}_{side}" for score in (*SCORES, *RANKS) for side in ("chosen", "rejected", "a", "b", "1", "2")}
+    speaking = {last_name(column) for column in columns.values if columns.given(column)}
+    return frozenset((known | scores | {f"{name}=tie" for name in VERDICTS}) - speaking)
 
 def check_words(
     m:Mapping,       # Complete

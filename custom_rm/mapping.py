@@ -558,7 +558,9 @@ def _grades_beside(row:dict, mapping:Mapping, where:str) -> tuple[float, float]:
     if mapping.score: grades = [number(cell(row, c), f"{where}, {c}") for c in names(mapping.score)]
     elif mapping.margin and isinstance(both := cell(row, mapping.margin), list):
         both = [number(one, f"{where}, {mapping.margin}") for one in both]
-        grades = [max(both), min(both)] if len(both) == 2 and None not in both else [None]
+        if len(both) != 2 or None in both:
+            raise DataError(f"{where}: {mapping.margin} is {_shown(both, 40)}, not a number or two scores; mend that row")
+        grades = [max(both), min(both)]
     elif mapping.margin: grades = [number(cell(row, mapping.margin), f"{where}, {mapping.margin}"), 0.]
     else: return _named_verdict(row, mapping, where)
     if None in grades: raise Skip("no score")
@@ -590,6 +592,8 @@ def _pair(row:dict, mapping:Mapping, known:dict, where:str) -> Iterator[Judged]:
                         "say which two hold the answers with --a and --b, and the verdict with --winner")
     columns = names(mapping.prompt)
     turns = len(columns) == 1 and _turn_lists(cell(row, columns[0]), cells)
+    if not columns and is_chat(cells[0]) and isinstance(cells[1], str) and not transcript(cells[1]):
+        cells[1] = [*cells[0][:-1], dict(role="assistant", content=cells[1])] # the rejected answer stands alone
     lists = [[value] if turns else answer_list(value) or [value] for value in cells]
     for both in product(*lists): yield Judged(_interactions(row, mapping, list(both), where), scores)
 
@@ -811,7 +815,7 @@ def _check_unread(self:Reader, row:dict, found:list, where:str) -> None:
     for column, value in spread({c: v for c, v in row.items() if c not in self.known_columns and v is not None}):
         if column in self.known_columns or value is None: continue
         note = self.unread.setdefault(column, is_note(column))
-        if value != "" and plain_name(column.rpartition(".")[2]) in self.mapping.watch: raise ColumnFault(self._late(column, where))
+        if value != "": self._check_late(column, value, where)
         for words in () if note else wordy(value):
             if is_label(column) and (len(words.split()) < 4 or self.first.setdefault(column, words) == words): continue
             if told is None: told = "\n".join(turn["content"] for one in found for turns in one.texts for turn in turns)
@@ -819,9 +823,12 @@ def _check_unread(self:Reader, row:dict, found:list, where:str) -> None:
 
 # %% ../nbs/api/05_mapping.ipynb #1a8e4f8c
 @patch
-def _late(self:Reader, column:str, where:str) -> str:
-    "The complaint about a column that says nothing in the first rows, and then something that may matter"
-    return (f"{where}: column {column!r} speaks for the first time here; name it with --prompt, --system, --history, --margin, "
+def _check_late(self:Reader, column:str, value, where:str) -> None:
+    "A complaint about a column that says nothing in the first rows, or no tie, and then something that may matter"
+    name = plain_name(column.rpartition(".")[2])
+    tie = f"{name}=tie" in self.mapping.watch and isinstance(value, str) and code(value) in {*TIES, "rejected"}
+    if name not in self.mapping.watch and not tie: return
+    raise ColumnFault(f"{where}: column {column!r} speaks for the first time here; name it with --prompt, --system, --history, --margin, "
             f"--winner or --by if it is one of these, else leave it out with {option('ignore', column)}")
 
 @patch
@@ -860,9 +867,9 @@ def _style(texts:Iterable) -> str:
 
 # %% ../nbs/api/05_mapping.ipynb #33e17222
 def _exact(value) -> str:
-    "A value as --only compares it: 3 and 3.0 and \"3\" are the same, capitals and edges don't count"
+    "A value as --only compares it: 3 and 3.0 and \"3\" are the same, edges don't count"
     if isinstance(value, bool): return str(value).lower()
-    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value).strip().casefold()
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value).strip()
 
 @patch
 def judged(
