@@ -11,9 +11,10 @@ from collections.abc import Iterable
 from pathlib import Path
 
 # %% ../nbs/api/24_blend.ipynb #4617896d
-from .artefact import load, read_card
+from .artefact import load, questions_file, read_card, trained_on
 from .core import DataError, quietly
 from .evaluate import evaluate
+from .metrics import comparisons
 from .model import RewardModel
 
 # %% ../nbs/api/24_blend.ipynb #652dbc33
@@ -50,6 +51,12 @@ def blend_info(
     data = general.get("data", {}) | custom.get("data", {})
     return dict(recipe=custom.get("recipe"), data=data, parent=dict(name="blend", alpha=alpha, of=parents))
 
+# %% ../nbs/api/24_blend.ipynb #edc8e2b7
+def _asked(*parents:Path) -> set[bytes]|None:
+    "Hashes of the questions that one of the parents was trained on; None where one doesn't say"
+    each = [trained_on(parent) for parent in parents]
+    return None if None in each else set.union(*each)
+
 # %% ../nbs/api/24_blend.ipynb #44db3683
 def blend(
     general:str|Path, custom:str|Path, # Artefacts on the same base
@@ -63,7 +70,7 @@ def blend(
     if out.exists(): raise DataError(f"{out}: is there already; choose another place or remove it")
     rm, cards = load(general, custom, device=device), [read_card(p) for p in (general, custom)]
     set_blend(rm, *rm.adapters, alpha)
-    return rm.save(out, **blend_info(cards, alpha), **info)
+    return rm.save(out, questions_file(_asked(general, custom)), **blend_info(cards, alpha), **info)
 
 # %% ../nbs/api/24_blend.ipynb #34484aa2
 def pooled_accuracy(
@@ -102,6 +109,15 @@ def best_alpha(
 # %% ../nbs/api/24_blend.ipynb #a02db9da
 ALPHAS = tuple(i / 10 for i in range(11)) # To try; the tolerance is measured from the first, 0
 
+# %% ../nbs/api/24_blend.ipynb #4b9a9380
+def _check_choice(domain_data, general_data:dict) -> None:
+    "Raises `DataError` where either side of a choice holds ties only"
+    sides = (("the domain's", [domain_data]), ("the general", list(general_data.values())))
+    for side, sets in sides:
+        if any(map(comparisons, sets)): continue
+        raise DataError(f"{side} validation records hold ties only ({sum(map(len, sets))} records), so no alpha can be "
+                        "chosen by them; give records that prefer something")
+
 # %% ../nbs/api/24_blend.ipynb #d7a27660
 def choose_alpha(
     rm:RewardModel, # With both adapters
@@ -111,6 +127,8 @@ def choose_alpha(
     tolerance:float=.01, # Loss of general accuracy that is allowed, as a share of pairs
     alphas:Iterable[float]=ALPHAS, # To try; the tolerance is measured from the first
 )->tuple[float,list[dict]]: # (α, what `measure_blend` gives for each α tried)
-    "Walk from the general model to the custom one and stop at the best place allowed."
+    """Walk from the general model to the custom one and stop at the best place allowed.
+    Raises `DataError` where the domain's records or all general ones hold ties only."""
+    _check_choice(domain_data, general_data)
     curve = [measure_blend(rm, general, custom, alpha, domain_data, general_data) for alpha in alphas]
     return best_alpha(curve, tolerance), curve

@@ -7,15 +7,16 @@ __all__ = ['app', 'DISK_FULL', 'TABLES', 'Device', 'Json', 'Artefact', 'Input', 
            'ToPairs', 'From', 'To', 'PromptColumn', 'SystemColumn', 'HistoryColumn', 'Chosen', 'Rejected', 'Margin',
            'AnswerA', 'AnswerB', 'Winner', 'Values', 'ResponseColumn', 'Score', 'LowerIsBetter', 'By', 'OnlyRows',
            'IgnoreColumns', 'KeepColumns', 'Votes', 'FillDown', 'SkipFaulty', 'MappingFile', 'Records', 'Cleaned',
-           'Against', 'Report', 'Names', 'Dest', 'Mirror', 'RecipeName', 'RunFolder', 'Show', 'SETTINGS', 'Measure',
-           'Files', 'TrainFiles', 'MetricName', 'TextFile', 'Prompt', 'Response', 'Also', 'ScoreOut', 'ScoreIgnore',
-           'GeneralArtefact', 'CustomArtefact', 'MadeArtefact', 'Alpha', 'Choose', 'Keep', 'Tolerance', 'StudyName',
-           'StudyFolder', 'Judge', 'Only', 'Seeds', 'Budget', 'Retry', 'Exported', 'Merge', 'Dtype', 'Limit', 'Force',
-           'Push', 'Yes', 'Folders', 'Host', 'Port', 'Token', 'custom_rm', 'fault_line', 'main', 'named', 'Explained',
-           'mapping_of', 'convert_verb', 'action', 'clean_verb', 'fetch_verb', 'show_matrix', 'train_verb',
-           'print_plan', 'plan_verb', 'quickstart_verb', 'named_sets', 'evaluate_verb', 'print_scores', 'what_to_score',
-           'score_verb', 'calibrate_verb', 'print_curve', 'check_blend', 'chosen_alpha', 'blend_verb', 'watching',
-           'write_summary', 'study_verb', 'export_verb', 'serve_verb']
+           'Against', 'Report', 'Test', 'Seed', 'OutTrain', 'OutTest', 'Names', 'Dest', 'Mirror', 'RecipeName',
+           'RunFolder', 'Show', 'SETTINGS', 'Measure', 'Files', 'TrainFiles', 'MetricName', 'TextFile', 'Prompt',
+           'Response', 'Also', 'ScoreOut', 'ScoreIgnore', 'GeneralArtefact', 'CustomArtefact', 'MadeArtefact', 'Alpha',
+           'Choose', 'Keep', 'Tolerance', 'StudyName', 'StudyFolder', 'Judge', 'Only', 'Seeds', 'Budget', 'Retry',
+           'Exported', 'Merge', 'Dtype', 'Limit', 'Force', 'Push', 'Yes', 'Folders', 'Host', 'Port', 'Token',
+           'custom_rm', 'fault_line', 'main', 'named', 'Explained', 'mapping_of', 'convert_verb', 'action',
+           'clean_verb', 'split_verb', 'fetch_verb', 'show_matrix', 'train_verb', 'print_plan', 'plan_verb',
+           'quickstart_verb', 'named_sets', 'evaluate_verb', 'print_scores', 'what_to_score', 'score_verb',
+           'calibrate_verb', 'print_curve', 'check_blend', 'chosen_alpha', 'blend_verb', 'watching', 'write_summary',
+           'study_verb', 'export_verb', 'serve_verb']
 
 # %% ../nbs/api/42_cli.ipynb #44eb814a
 import os, re, sys
@@ -200,7 +201,7 @@ def action(
 
 # %% ../nbs/api/42_cli.ipynb #0d70f049
 Records = Annotated[Path, typer.Argument(metavar="INPUT", help="File of records")]
-Cleaned = Annotated[Path, typer.Argument(metavar="OUTPUT", help="File to write")]
+Cleaned = Annotated[Path, typer.Argument(metavar="OUTPUT", help="File to write: .json or .jsonl, also with .gz")]
 Against = Annotated[Optional[Path], typer.Option(
     help="File of records, such as the test set, whose texts must not occur in INPUT")]
 Report = Annotated[Optional[Path], typer.Option(help="Write the report, record numbers included, as JSON")]
@@ -208,7 +209,8 @@ Report = Annotated[Optional[Path], typer.Option(help="Write the report, record n
 # %% ../nbs/api/42_cli.ipynb #c46d55f0
 @app.command("clean", cls=Explained)
 def clean_verb(input_path:Records, output_path:Cleaned, against:Against=None, report:Report=None,
-    identical:action("Texts all equal, or equal with unequal scores")="drop", # noqa: F722
+    no_question:action("Questions that are unknown or empty")="flag", # noqa: F722
+    identical:action("Texts all equal, or equal with unequal scores")="drop",
     empty:action("Empty answers")="flag",
     ties:action("Records whose scores are all equal")="flag",
     non_strings:action("Texts that are not strings", "flag or drop")="drop",
@@ -216,13 +218,31 @@ def clean_verb(input_path:Records, output_path:Cleaned, against:Against=None, re
     prompts_differ:action("Records whose texts answer different prompts")="flag",
     role_markers:action("Role markers inside a turn")="flag",
     white_space:action("White space around answers", "keep, flag, drop or fix")="flag",
-    duplicates:action("Records that stand earlier in the file, or in --against")="flag",
-    shared_prompts:action("Prompts that are also in --against")="flag"):
+    duplicates:action("Records that stand earlier in the file, or in --against: same texts, order and person")="flag",
+    contradictions:action("Preferences opposite to an earlier record's, of the same person; drop keeps that")="flag",
+    shared_prompts:action("Questions that are also in --against, whatever their template, capitals and spaces")="flag",
+    near_duplicate_questions:action("Questions nearly the same as an earlier one, or one in --against, with 80 % of "
+        "their pairs of words in common, and the same numbers")="flag"):
     "Find what is wrong with records; drop it or count it. Nothing happens silently."
     paths = ("input_path", "output_path", "against", "report")
     actions = {name: value for name, value in locals().items() if name not in (*paths, "paths")}
     from custom_rm.clean import clean_file
     print(clean_file(input_path, output_path, against=against, report=report, **actions))
+
+# %% ../nbs/api/42_cli.ipynb #6ea14d14
+Test = Annotated[float, typer.Option("--test", help="The test part's share of the records, between 0 and 1")]
+By = Annotated[str, typer.Option(help="What never stands in both parts: question or person")]
+Seed = Annotated[int, typer.Option("--seed", help="Another number draws other questions")]
+OutTrain = Annotated[Optional[Path], typer.Option(help="File for the training part; INPUT.train.jsonl if not given")]
+OutTest = Annotated[Optional[Path], typer.Option(help="File for the test part; INPUT.test.jsonl if not given")]
+
+# %% ../nbs/api/42_cli.ipynb #5c4519a4
+@app.command("split", cls=Explained)
+def split_verb(input_path:Records, test:Test=.2, by:By="question", seed:Seed=0, out_train:OutTrain=None,
+    out_test:OutTest=None):
+    "Cut records into a training and a test part that share no question, or no person."
+    from custom_rm.split import split_file, split_lines
+    print(*split_lines(split_file(input_path, test, by, seed, out_train, out_test)), sep="\n")
 
 # %% ../nbs/api/42_cli.ipynb #2585154a
 Names = Annotated[Optional[list[str]], typer.Argument(metavar="[NAME]...", help="dsp for the ten data files, "
@@ -253,11 +273,12 @@ def show_matrix(
     metrics:dict, # From `evaluate.report`
     metric:str="accuracy", # One of `METRICS`
 )->None:
-    "Print the matrix; wide enough for a log file."
+    "Print the matrix, wide enough for a log file, and below it what to know before believing it."
     from rich.console import Console
-    from custom_rm.evaluate import table
+    from custom_rm.evaluate import remarks, table
     console = Console()
     (console if console.is_terminal else Console(width=140)).print(table(metrics, metric))
+    for line in remarks(metrics): print(line)
 
 # %% ../nbs/api/42_cli.ipynb #600b3b1a
 SETTINGS = ("Each setting of a recipe explains itself: --show prints them. base.pooling: {poolings}; base.template: "
@@ -318,8 +339,8 @@ def quickstart_verb(
 
 # %% ../nbs/api/42_cli.ipynb #7aaf5034
 Files = Annotated[list[Path], typer.Argument(metavar="FILE...", help="Files of records")]
-TrainFiles = Annotated[Optional[list[Path]], typer.Option(
-    help="Training records for the bag-of-words floor, one for each FILE, in order")]
+TrainFiles = Annotated[Optional[list[Path]], typer.Option(help="Training records, one for each FILE, in order: "
+    "for the bag-of-words floor, and to look for the test questions in")]
 MetricName = Annotated[str, typer.Option(help="What the table shows: {metrics}")]
 
 # %% ../nbs/api/42_cli.ipynb #760fb7d2
@@ -333,15 +354,28 @@ def named_sets(
     if len(set(names)) < len(names): names = [str(path) for path in files]
     return {name: to_one_template(load_records(path), template)[0] for name, path in zip(names, files)}
 
+# %% ../nbs/api/42_cli.ipynb #2a7d5d25
+def _to_measure(artefact:Path, files:list[Path], train:list[Path]) -> tuple[dict, dict]:
+    "The test records and the training records, by the test set's name, in an artefact's template"
+    from custom_rm.artefact import read_card
+    from custom_rm.metrics import comparisons
+    template = read_card(artefact)["template"]
+    sets, learn = named_sets(files, template), named_sets(train, template)
+    if any(map(comparisons, sets.values())): return sets, dict(zip(sets, learn.values()))
+    raise DataError(f"{', '.join(map(str, files))}: {sum(map(len, sets.values()))} records, and all are ties (equal "
+                    "scores), so there is nothing to measure; give records that prefer something")
+
 # %% ../nbs/api/42_cli.ipynb #6d9c8118
 def _figures(artefact:Path, files:list[Path], train:list[Path], device:str|None) -> dict:
     "A reward model and the floors, measured on files"
-    from custom_rm.artefact import load
-    from custom_rm.evaluate import evaluate, floors, report
+    from custom_rm.artefact import load, trained_on
+    from custom_rm.evaluate import caveats, evaluate, floors, report
+    from custom_rm.split import questions_of
+    sets, learn = _to_measure(artefact, files, train)
     rm = load(artefact, device=device)
-    sets = named_sets(files, rm.template)
-    learn = dict(zip(sets, named_sets(train, rm.template).values()))
-    return report(evaluate(rm, sets), floors(sets, learn), rm.device)
+    given = set().union(*map(questions_of, learn.values())) if learn else None
+    found = caveats(rm, sets, {rm.active: trained_on(artefact)}, given)
+    return report(evaluate(rm, sets), floors(sets, learn), rm.device, **found)
 
 # %% ../nbs/api/42_cli.ipynb #e90b225a
 @app.command("evaluate", cls=Explained)

@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['PROMPTS', 'INPUTS', 'SYSTEMS', 'HISTORIES', 'BETTER', 'ANSWERS', 'CODES', 'RESPONSES', 'SCORES', 'RANKS', 'VERDICTS',
-           'STRENGTHS', 'PEOPLE', 'Columns', 'resolved', 'coded', 'any_coded', 'better_and_worse', 'score_beside',
-           'Unclear', 'guess_answers', 'guess_margin', 'guess_duel', 'are_ranks', 'guess_wide', 'guess_listed',
-           'guess_winner', 'sides_for', 'verdicts_known', 'check_verdicts', 'm_known', 'offers', 'guess_score',
-           'guess_prompt', 'is_repeated', 'whole_answers', 'verdicts', 'guess']
+           'STRENGTHS', 'PEOPLE', 'packed_columns', 'Columns', 'resolved', 'coded', 'any_coded', 'better_and_worse',
+           'score_beside', 'Unclear', 'guess_answers', 'guess_margin', 'guess_duel', 'are_ranks', 'guess_wide',
+           'guess_listed', 'guess_winner', 'sides_for', 'verdicts_known', 'check_verdicts', 'm_known', 'offers',
+           'guess_score', 'guess_prompt', 'is_repeated', 'whole_answers', 'verdicts', 'guess']
 
 # %% ../nbs/api/06_columns.ipynb #6b39a2c9
 import re
@@ -16,7 +16,7 @@ from dataclasses import replace
 
 # %% ../nbs/api/06_columns.ipynb #a4876ef8
 from .core import DataError
-from .files import number
+from .files import number, unpacked
 from .mapping import (
     answer_columns, answer_list, cell, code, interaction, is_chat, is_note, joined, Mapping, meaning_of, names, ONE,
     one_hot, option, parse_values, plain_name, SEVERAL, side_of, spread, TIES, used_columns, usual_sides, wordy)
@@ -64,11 +64,28 @@ STRENGTHS = ("preference_strength", "overall_preference")
 PEOPLE = ("person", "annotator", "annotator_id", "grader", "rater", "rater_id", "judge", "judge_id", "user_id", "worker", "worker_id", "workerid", "labeler", "labeller", "labeler_id", "evaluator", "evaluator_id", "reviewer", "reviewer_id", "voter", "assessor", "participant", "participant_id", "completed_by", "respondent", "coder", "annotator_name", "who", "bewerter", "grader_id", "person_id", "judged_by", "rated_by", "annotator_index", "user_name", "labeler_name", "rater_name")
 
 # %% ../nbs/api/06_columns.ipynb #aac8f33e
+def packed_columns(
+    placed:list, # (place, row) of the first rows
+)->tuple: # Columns of which at least half the cells are lists or objects written as text
+    "Columns whose cells are to be opened."
+    found = {}
+    for _, row in placed:
+        for name, value in row.items() if isinstance(row, dict) else ():
+            if value not in (None, ""): found.setdefault(name, []).append(_is_packed(value))
+    return tuple(name for name, packed in found.items() if sum(packed) >= len(packed) / 2)
+
+def _is_packed(value) -> bool:
+    "A text that is a list or an object?"
+    try: return isinstance(value, str) and isinstance(unpacked(value), (list, dict))
+    except DataError: return True # a list as numpy prints it: its complaint comes with its row
+
 class Columns:
     "The columns of a file's first rows, with their values"
     def __init__(self, placed:list):
-        self.places = {id(row): where for where, row in placed}
-        self.rows = [row for _, row in placed if isinstance(row, dict)]
+        self.packed = packed_columns(placed)
+        self.rows = [{name: unpacked(value) if name in self.packed and isinstance(value, str) else value for name, value in row.items()}
+                     for _, row in placed if isinstance(row, dict)]
+        self.places = dict(zip(map(id, self.rows), (where for where, row in placed if isinstance(row, dict))))
         self.values, self.listed = {}, set() # column → its values; columns within lists
         for row in self.rows:
             for column, value in spread(row): self._add(column, value, row)
@@ -394,4 +411,4 @@ def guess(rows:list, given:Mapping) -> tuple[Mapping, dict]:
         offered = " or ".join(option("prompt", c) for c in left) or "--prompt COLUMN"
         raise Unclear(f"no column known by name holds the question, and a reward model must read it; say which: {offered}; the columns are {_listing(columns)}")
     known = verdicts(m, columns) if m.a and m.winner else parse_values(m.values) if m.values else {}
-    return replace(m, repeated=m.repeated or is_repeated(m, columns)), known
+    return replace(m, repeated=m.repeated or is_repeated(m, columns), packed=columns.packed), known

@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['FLOORS', 'measure_records', 'measure_sets', 'all_rewards', 'evaluate', 'floors', 'report', 'nan_to_none',
-           'write_report', 'show_figure', 'sets_of', 'table_row', 'counts_row', 'table_title', 'table']
+           'write_report', 'show_figure', 'sets_of', 'table_row', 'counts_row', 'table_title', 'table', 'caveats',
+           'overlap_lines', 'remarks']
 
 # %% ../nbs/api/23_evaluate.ipynb #8dcad526
 import json
@@ -16,10 +17,12 @@ import numpy as np
 
 # %% ../nbs/api/23_evaluate.ipynb #9c58c178
 from .core import atomic_write, choose, versions
-from .metrics import BagOfWords, longer_wins, measure, METRICS
+from .metrics import BagOfWords, comparisons, longer_wins, measure, METRICS
 from .model import RewardModel
+from .packing import count_lost, lost_line
 from .records import prompt_of
 from .scorer import score_texts
+from .split import overlap
 from .trunk import device_name
 
 # %% ../nbs/api/23_evaluate.ipynb #ad2f85d9
@@ -68,14 +71,14 @@ def evaluate(
 # %% ../nbs/api/23_evaluate.ipynb #ced089f7
 def floors(
     sets:dict,  # Test records by name
-    train:dict|None=None, # Training records by the same names; sets without get no bag of words
+    train:dict|None=None, # Training records by the same names; sets without, or with ties only, get no bag of words
 )->dict: # floor → set → what `measure` gives
     "What length alone and vocabulary alone reach."
     out = {"longer": {}, "bag_of_words": {}}
     for name, records in sets.items():
         texts = [r["text"] for r in records]
         out["longer"][name] = measure_records(longer_wins(texts), records)
-        if train and name in train:
+        if train and name in train and comparisons(train[name]):
             bag = BagOfWords().fit([r["text"] for r in train[name]], [r["score"] for r in train[name]])
             out["bag_of_words"][name] = measure_records(bag.rewards(texts), records)
     return {floor: cells for floor, cells in out.items() if cells}
@@ -180,3 +183,51 @@ def table(
     out.add_section()
     out.add_row("pairs (questions)", *counts_row(report))
     return out
+
+# %% ../nbs/api/23_evaluate.ipynb #2c39c967
+def caveats(
+    rm:RewardModel, # Whose tokenizer and length count
+    sets:dict,      # Test records by name
+    asked:dict,     # reward model → hashes of the questions it was trained on; None where that isn't known
+    given:set[bytes]|None=None, # Hashes of the questions of training records that were named
+)->dict: # overlap, cut, and given where they were, as `report` takes them
+    "How much of each set a model was trained on, and how much of it cutting lost."
+    def shared(questions): return {name: overlap(questions, records) for name, records in sets.items()}
+    overlaps = {name: None if questions is None else shared(questions) for name, questions in asked.items()}
+    cut = {name: count_lost(records, rm.tokenizer, rm.max_length) for name, records in sets.items()}
+    return dict(overlap=overlaps, cut=cut) | ({} if given is None else dict(given=shared(given)))
+
+# %% ../nbs/api/23_evaluate.ipynb #98e066c9
+def _joined(names:list[str]) -> str:
+    "Names in a sentence, with the verb"
+    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]])) + (" was" if len(names) == 1 else " were")
+
+# %% ../nbs/api/23_evaluate.ipynb #38fce1c1
+def overlap_lines(
+    overlaps:dict, # reward model → set → what `split.overlap` gives; None for a model that doesn't say
+    given:dict|None=None, # set → what `split.overlap` gives with training records that were named
+)->list[str]: # Nothing where nothing overlaps
+    "Say which sets ask what reward models were trained on."
+    who = {} # (set, records, of) → names
+    for name, sets in overlaps.items():
+        for s, found in (sets or {}).items():
+            if found["records"]: who.setdefault((s, found["records"], found["of"]), []).append(name)
+    lines = [f"{s}: {records} of {of} records ask a question that {_joined(names)} trained on"
+             for (s, records, of), names in who.items()]
+    return lines + [f"{s}: {found['records']} of {found['of']} records ask a question of the training records given"
+                    for s, found in (given or {}).items() if found["records"]]
+
+# %% ../nbs/api/23_evaluate.ipynb #67a6edc5
+def remarks(
+    report:dict, # From `report`, with `overlap`, `given` and `cut` where they were counted
+)->list[str]: # Lines for the foot of the table; none where there is nothing to say
+    "What to know before believing a report."
+    rows = [*report["floors"].values(), *report["rms"].values()]
+    measured = {name: cell for cells in rows for name, cell in cells.items()}
+    empty = [f"{name}: all {cell['ties']} pairs are ties, so there is nothing to measure"
+             for name, cell in measured.items() if not cell["n"]]
+    cut = [f"{name}: {lost_line(counted)}" for name, counted in report.get("cut", {}).items() if counted["lost"]]
+    overlaps, given = report.get("overlap", {}), report.get("given")
+    silent = [f"{name}: keeps no record of its training questions, so nobody can say if it was trained on these; "
+              "give its training records with --train" for name, sets in overlaps.items() if sets is None and not given]
+    return [*overlap_lines(overlaps, given), *cut, *empty, *silent]

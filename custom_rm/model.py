@@ -403,10 +403,11 @@ def _card(rm:RewardModel, name:str, weights:Path, info:dict) -> dict:
                 device=device_name(rm.device), versions=versions(), date=str(date.today()))
 
 # %% ../nbs/api/15_model.ipynb #1fdb97b9
-def _write(rm:RewardModel, partial:Path, name:str, info:dict) -> None:
-    "The adapter in use with its head, the tokenizer and the card, into a folder"
+def _write(rm:RewardModel, partial:Path, name:str, info:dict, files:dict) -> None:
+    "The adapter in use with its head, the tokenizer, the card and other files, into a folder"
     rm.save_weights(partial)
     quietly(rm.tokenizer.save_pretrained, partial)
+    for file, text in files.items(): (partial/file).write_text(text, encoding="utf-8")
     card = _card(rm, name, partial/"adapter_model.safetensors", info)
     with atomic_write(partial/"reward_model.json") as f: json.dump(card, f, indent=1, ensure_ascii=False)
 
@@ -414,6 +415,7 @@ def _write(rm:RewardModel, partial:Path, name:str, info:dict) -> None:
 @patch
 def save(self:RewardModel,
     folder:str|Path, # Appears only when complete; an older artefact there is replaced
+    files:dict|None=None, # Other texts to lie in it, by name, such as the hashes of its training questions
     **info,          # More for reward_model.json: recipe, data, parent, metrics …
 )->Path: # The folder
     "Write the adapter in use as an artefact. Raises `DataError` where the disk is full or can't be written."
@@ -421,7 +423,7 @@ def save(self:RewardModel,
     partial = folder.with_name(f".{folder.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     try:
-        _write(self, partial, folder.name, info)
+        _write(self, partial, folder.name, info, files or {})
         shutil.rmtree(folder, ignore_errors=True)
         partial.rename(folder)
     except Exception as e: # safetensors has an exception of its own for a full disk

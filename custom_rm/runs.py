@@ -9,15 +9,16 @@ __all__ = ['check_files', 'run_recipe', 'examples', 'quickstart']
 import json, time
 from collections import Counter
 from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
 
 # %% ../nbs/api/31_runs.ipynb #a1a20ded
-from .artefact import load, read_card
+from .artefact import load, read_card, trained_on
 from .core import DataError, file_sha256, recipe_path
-from .evaluate import evaluate, floors, report, write_report
+from .evaluate import caveats, evaluate, floors, remarks, report, write_report
 from .plots import save_figures
 from .recipes import find, read_recipe, Recipe
-from .records import read_json
+from .records import read_json, read_records
 from .scorer import score_texts
 from .stages import Run
 from .templates import TEMPLATES
@@ -32,17 +33,32 @@ def _check_domains(path:str, domains:list[str]) -> None:
     unknown = [domain for domain in domains if domain not in known]
     if unknown: raise DataError(f"{path}: unknown domain {unknown[0]!r}; known are {', '.join(known)}")
 
+# %% ../nbs/api/31_runs.ipynb #ad53be27
+def _check_preferences(
+    path:Path,     # A file of records to learn from
+    rows:int|None, # The first so many count; None for all
+)->None:
+    "Raises `DataError` for a file of ties only"
+    for n, record in enumerate(islice(read_records(path), rows), 1):
+        if len(set(record["score"])) > 1: return
+    raise DataError(f"{path}: its {n} records are ties only (equal scores), so there is nothing to learn; "
+                    "give records that prefer something")
+
 # %% ../nbs/api/31_runs.ipynb #c4cfda3d
 def check_files(
     recipe:Recipe,
 )->None:
-    "Open every file a recipe names. Raises `DataError` for the first that is absent or of another form."
+    """Open every file a recipe names.
+    Raises `DataError` for the first that is absent, of another form, or to be learned from and ties only."""
     general, custom = recipe.general, recipe.custom
-    for path in [*general.train.values(), *general.test.values()]: next(read_json(find(path)))
+    for path in general.train.values(): _check_preferences(find(path), general.rows)
+    for path in general.test.values(): next(read_json(find(path)))
     for path in filter(None, (custom.train, custom.test)):
         if "{domain}" not in path: _check_domains(path, custom.domains)
         else:
             for domain in custom.domains: find(path.replace("{domain}", domain))
+    if custom.train and "{domain}" in custom.train:
+        for domain in custom.domains: _check_preferences(find(custom.train.replace("{domain}", domain)), custom.rows)
 
 # %% ../nbs/api/31_runs.ipynb #97db0b2d
 def _test_paths(recipe:Recipe) -> list[str]:
@@ -84,6 +100,15 @@ def _training_records(run:Run, names) -> dict:
     by_stage = (run.training_sets(stage) for stage in run.stages()[1:])
     return {name: data for sets in by_stage for name, data in sets.items() if name in names}
 
+# %% ../nbs/api/31_runs.ipynb #e9ea1a5d
+def _caveats(run:Run, sets:dict) -> dict:
+    "overlap and cut, as `caveats` gives them, for the report; each artefact's card gets its own"
+    found = caveats(run.rm, sets, {name: trained_on(run.folder/name) for name in run.stages()[1:]})
+    for name, overlaps in found["overlap"].items():
+        card = read_card(run.folder/name) | dict(found, overlap=overlaps)
+        write_report(run.folder/name/"reward_model.json", card)
+    return found
+
 # %% ../nbs/api/31_runs.ipynb #a5e9d370
 def _measure(run:Run) -> dict:
     "All figures of one trained run"
@@ -91,7 +116,10 @@ def _measure(run:Run) -> dict:
     rms, lowest = _evaluate(run, sets), floors(sets, _training_records(run, sets))
     base = {name: value for name, value in vars(run.rm.base).items() if name != "path"}
     seconds = round(time.time() - start, 1)
-    return report(rms, lowest, run.rm.device, seconds=seconds, **_fingerprint(run), base=base)
+    figures = report(rms, lowest, run.rm.device, seconds=seconds, **_fingerprint(run), base=base, **_caveats(run, sets))
+    for line in remarks(figures): run.report(line)
+    run.note(overlap=figures["overlap"], cut=figures["cut"])
+    return figures
 
 # %% ../nbs/api/31_runs.ipynb #f1123076
 def _metrics(folder:Path) -> dict:

@@ -14,16 +14,16 @@ from datasets import concatenate_datasets, Dataset
 from transformers import PrinterCallback, TrainerCallback
 
 # %% ../nbs/api/26_stages.ipynb #e6cb6148
-from .artefact import read_card
+from .artefact import questions_file, read_card, trained_on
 from .blend import set_blend
 from .convert import from_dsp
 from .core import atomic_write, DataError, file_sha256, patch
 from .model import RewardModel
-from .packing import tokenize_records
+from .packing import lost_line, tokenize_records
 from .recipes import find, flat, read_recipe, Recipe, settings, StageConfig, to_yaml
 from .records import load_records, read_json, to_one_template, write_json
 from .scorer import score_tokens
-from .split import split_validation
+from .split import questions_of, split_validation
 from .trainer import last_checkpoint, RewardTrainer, training_arguments
 
 # %% ../nbs/api/26_stages.ipynb #d7246ac2
@@ -109,8 +109,10 @@ def stages(self:Run) -> list[str]:
 
 # %% ../nbs/api/26_stages.ipynb #586177c5
 @patch
-def _note(self:Run, **entry) -> None:
-    "Add a line to the run's log"
+def note(self:Run,
+    **entry, # Numbers and names
+)->None:
+    "Add a line to the run's log."
     line = json.dumps(dict(time=time.strftime("%F %T"), **entry))
     with open(self.folder/"log.jsonl", "a", encoding="utf-8") as file: file.write(line + "\n")
 
@@ -225,6 +227,16 @@ def _config(self:Run, stage:str) -> StageConfig:
     "How a stage is trained"
     return self.recipe.general if stage == "general" else self.recipe.custom
 
+# %% ../nbs/api/26_stages.ipynb #e04877c5
+def _check_learnable(
+    stage:str,
+    counts:dict, # Of what is learned from
+)->None:
+    "Raises `DataError` where a stage would learn from ties only"
+    if counts["comparisons"]: return
+    raise DataError(f"{stage}: its {counts['records']} training records are ties only (equal scores), so there is "
+                    "nothing to learn; give records that prefer something")
+
 # %% ../nbs/api/26_stages.ipynb #3eb0ab1b
 @patch
 def _tokens(self:Run, stage:str) -> tuple:
@@ -237,6 +249,7 @@ def _tokens(self:Run, stage:str) -> tuple:
         learned.append(tokens if stage == "general" else self._marked(tokens, replayed))
         counts.update(count)
         if watch is not None and not replayed: watched[name] = tokenize_records(watch, rm.tokenizer, rm.max_length)[0]
+    _check_learnable(stage, counts)
     return concatenate_datasets(learned), watched, dict(counts)
 
 # %% ../nbs/api/26_stages.ipynb #f8720387
@@ -252,6 +265,15 @@ def _counts_line(
         line += f", {counts['truncated']} texts too long and cut on the left"
     if counts["dropped"]: line += f", {counts['dropped']} records too long and left out"
     return line + (f"; {watched} records for validation" if watched else "")
+
+# %% ../nbs/api/26_stages.ipynb #2915be4f
+@patch
+def _tell_lost(self:Run, stage:str, counts:dict) -> None:
+    "Report comparisons that can't be told apart after cutting, if there are any"
+    line = lost_line(dict(lost=counts["lost"], of=counts["comparisons"], max_length=self.rm.max_length))
+    if not line: return
+    self.report(f"{stage:9} {line}")
+    self.note(stage=stage, step=0, lost=counts["lost"], comparisons=counts["comparisons"])
 
 # %% ../nbs/api/26_stages.ipynb #44ddd451
 def _progress_line(
@@ -301,7 +323,7 @@ def on_log(self:_Progress, args, state, control, logs:dict|None=None, **kwargs) 
     "What the trainer calls at each log line"
     if not state.is_world_process_zero or not logs: return
     rounded = {name: round(value, 6) for name, value in _numbers(logs).items()}
-    self.run._note(stage=self.stage, step=state.global_step, **rounded)
+    self.run.note(stage=self.stage, step=state.global_step, **rounded)
     if "accuracy" in logs and self._is_due(state): self._tell(state, logs)
 
 # %% ../nbs/api/26_stages.ipynb #0601e002
@@ -347,6 +369,16 @@ def _parent_card(self:Run, parent:str) -> dict:
     if not (self.folder/parent).is_dir(): return dict(name=parent)
     return dict(name=parent, weights_sha256=read_card(self.folder/parent)["weights_sha256"])
 
+# %% ../nbs/api/26_stages.ipynb #144f179d
+@patch
+def _asked(self:Run, stage:str, parent:str) -> set[bytes]|None:
+    "Hashes of all questions that a stage's model has learned from; None where its parent doesn't say"
+    inherited = trained_on(self.folder/parent) if (self.folder/parent).is_dir() else set()
+    if inherited is None: return None
+    sets = self._general_sets() if stage == "general" else self._domain_sets(self._training_of(stage))
+    if stage != "general" and parent != "general": sets |= self._replayed_sets(stage)
+    return inherited.union(*map(questions_of, sets.values()))
+
 # %% ../nbs/api/26_stages.ipynb #15c2c894
 @patch
 def _keep(self:Run, stage:str, trainer:RewardTrainer, parent:str, counts:dict, seconds:float) -> None:
@@ -354,8 +386,9 @@ def _keep(self:Run, stage:str, trainer:RewardTrainer, parent:str, counts:dict, s
     lineage = self._parent_card(parent)
     if trainer.is_world_process_zero():
         history = [_numbers(logs) for logs in trainer.state.log_history]
-        self.rm.use(stage).save(self.folder/stage, recipe=settings(self.recipe), data=self.files(stage), parent=lineage,
-            seed=self.seed, counts=counts, seconds=round(seconds, 1), history=history)
+        self.rm.use(stage).save(self.folder/stage, questions_file(self._asked(stage, parent)), data=self.files(stage),
+            recipe=settings(self.recipe), parent=lineage, seed=self.seed, counts=counts, seconds=round(seconds, 1),
+            history=history)
         shutil.rmtree(trainer.args.output_dir, ignore_errors=True)
     trainer.accelerator.wait_for_everyone()
 
@@ -423,6 +456,7 @@ def train_stage(self:Run,
     trainer, counts = self._trainer(training)
     watched = sum(map(len, (trainer.eval_dataset or {}).values()))
     self.report(f"{stage:9} {_counts_line(counts, rm.trees, watched)}")
+    self._tell_lost(stage, counts)
     start = time.time()
     self._fit(trainer, stage)
     self._settle(training, parent)

@@ -8,6 +8,7 @@ __all__ = ['TEMPLATES', 'ROLES', 'Template', 'template_of', 'split_text', 'to_te
 
 # %% ../nbs/api/01_templates.ipynb #2c7e1985
 import json, re
+from functools import cached_property
 from collections.abc import Iterator
 
 # %% ../nbs/api/01_templates.ipynb #5c714ef0
@@ -16,11 +17,11 @@ from .core import DataError
 # %% ../nbs/api/01_templates.ipynb #e3291873
 class Template(str):
     "A whole interaction as a format string with {prompt} and {response}; what opens a turn is read off it"
-    @property
+    @cached_property
     def human(self) -> str:
         "What opens a human's turn"
         return self.partition("{prompt}")[0]
-    @property
+    @cached_property
     def assistant(self) -> str:
         "What opens the assistant's turn"
         return self.partition("{prompt}")[2].partition("{response}")[0]
@@ -174,10 +175,12 @@ def chat_text(
     return "".join([style.human + spoken[0][1], *(opens[role] + text for role, text in spoken[1:])])
 
 # %% ../nbs/api/01_templates.ipynb #72716002
+_MARK = re.compile(r"\n\n(?:## )?(?:Human|Assistant):")
+
 def _is_plain(turns:list) -> bool:
     "A question and an answer, and nothing in them that could be taken for a marker?"
     if [(turn["role"], len(turn)) for turn in turns] != [("user", 2), ("assistant", 2)]: return False
-    return not any(marker in turn["content"] for turn in turns for marker in ("\n\n", "##", "Human:", "Assistant:"))
+    return not any("\n\n" in turn["content"] and _MARK.search(turn["content"]) for turn in turns)
 
 # %% ../nbs/api/01_templates.ipynb #cae97720
 def compact(

@@ -298,7 +298,7 @@ def test_places_that_would_do_harm(tmp_path):
     before = (tmp_path / "a.jsonl").read_bytes()
     for call, message in ((lambda: convert(tmp_path / "a.jsonl", tmp_path / "a.jsonl"), "is the input"), (lambda: convert(tmp_path / "a.jsonl", tmp_path / "a.csv"), "neither .json nor .jsonl"),
                           (lambda: clean_file(tmp_path / "a.jsonl", tmp_path / "." / "a.jsonl"), "read or written already"), (lambda: clean_file(tmp_path / "a.jsonl", tmp_path / "b.jsonl", report=tmp_path / "a.jsonl"), "read or written already"),
-                          (lambda: clean_file(tmp_path / "a.jsonl", tmp_path / "b.jsonl", tie="drop"), "tie: is not a check; known are identical, empty"), (lambda: clean_file(tmp_path / "a.jsonl", tmp_path / "b.jsonl", ties="fix"), "ties: 'fix' is not an action; choose keep, flag, drop")):
+                          (lambda: clean_file(tmp_path / "a.jsonl", tmp_path / "b.jsonl", tie="drop"), "tie: is not a check; known are no_question, identical, empty"), (lambda: clean_file(tmp_path / "a.jsonl", tmp_path / "b.jsonl", ties="fix"), "ties: 'fix' is not an action; choose keep, flag, drop")):
         with pytest.raises(DataError, match=message): call()
     assert [p.name for p in tmp_path.iterdir()] == ["a.jsonl"] and (tmp_path / "a.jsonl").read_bytes() == before
 
@@ -324,4 +324,81 @@ def test_full_disk(tmp_path, monkeypatch, work):
         return os.open("/dev/full", os.O_WRONLY), name
     monkeypatch.setattr(tempfile, "mkstemp", full)
     with pytest.raises(DataError, match="b.json: can't be written .*No space left on device.*; free some space"): work(tmp_path / "a.jsonl", tmp_path / "b.json")
+    assert [p.name for p in tmp_path.iterdir()] == ["a.jsonl"]
+
+
+def ask(question, a="a", b="b", score=(1, 0), **more): return {"text": [human(question, a), human(question, b)], "score": list(score), **more}
+
+def found(tmp_path, rows, against=None, **actions):
+    write_json(tmp_path / "in.jsonl", rows)
+    if against: write_json(tmp_path / "against.jsonl", against)
+    said = clean_file(tmp_path / "in.jsonl", tmp_path / "out.jsonl", against=tmp_path / "against.jsonl" if against else None, **actions)
+    return {check: numbers for check, numbers in said.records.items() if numbers}
+
+
+def test_against_sees_through_spaces_and_capitals(tmp_path):
+    rows = [ask("Why is it so? ", "1", "2"), ask("WHY is it so?", "3", "4"), ask("Why is\nit so?", "5", "6"), ask("Why is it?", "7", "8"), {"text": ["yes", "no"], "score": [1, 0], "prompt": "why is it so?"}]
+    assert found(tmp_path, rows, [ask("Why is it so?")])["shared_prompts"] == [1, 2, 3, 5]
+    assert found(tmp_path, [ask("Why?", "a  b ", "c")], [{"text": ["\n\nHuman: Why?\n\nAssistant: c", "\n\nHuman: Why?\n\nAssistant: a b"], "score": [0, 5]}])["duplicates"] == [1]
+
+
+def test_contradictions_are_not_duplicates(tmp_path):
+    turned = {"text": [human("Q", "b"), human("Q", "a")], "score": [1, 0]}
+    assert found(tmp_path, [ask("Q"), turned, ask("Q")]) == {"contradictions": [2, 3], "duplicates": [3]}
+    assert found(tmp_path, [ask("Q"), ask("Q", score=[1, 1]), ask("Q", score=[0, 0])]) == {"ties": [2, 3], "duplicates": [3]}, "a tie is neither"
+    votes = [ask("Q", person=p, score=s) for p, s in (("ann", (1, 0)), ("bob", (0, 1)), ("cy", (1, 0)), ("ann", (2, 0)), ("bob", (1, 0)), (None, (1, 0)))]
+    assert found(tmp_path, votes) == {"duplicates": [4], "contradictions": [5]}
+    three = {"text": [human("Q", a) for a in "abc"], "score": [2, 1, 0]}
+    assert found(tmp_path, [three, ask("Q", "c", "b"), ask("Q", "a", "c")]) == {"contradictions": [2]}
+    bare = [{"text": ["yes", "no"], "score": s, "prompt": p} for p, s in (("P", [1, 0]), ("Q", [0, 1]), ("q ", [1, 0]))]
+    assert found(tmp_path, bare) == {"contradictions": [3]}, "the same answers to another question say nothing"
+    clean_file(tmp_path / "in.jsonl", tmp_path / "out.jsonl", contradictions="drop")
+    assert [r["prompt"] for r in values(tmp_path / "out.jsonl")] == ["P", "Q"]
+
+
+def test_no_question(tmp_path):
+    rows = [ask("Q"), {"text": ["a", "b"], "score": [1, 0]}, {"text": ["c", "d"], "score": [1, 0], "prompt": "  "}, ask(" ", "e", "f"), {"text": ["g", "h"], "score": [1, 0], "prompt": "Why?"}]
+    assert found(tmp_path, rows)["no_question"] == [2, 3, 4]
+
+
+SKY = "Why is the sky over the sea so very blue on a clear day in the early summer?"
+NOT_NEAR = ["Name a fruit", "Name a fruit that is red", "Name a red fruit", "What is 3 plus one?", "What is 4 plus one?", "What is the capital of France?", "What is the capital of Spain?",
+            "Is Paris in France?", "Is France in Paris?", SKY, SKY.replace("very", "not very"), SKY.replace("a clear", "2 clear"), "Translate: dog", "Translate: cat"]
+
+
+def test_near_duplicate_questions(tmp_path):
+    assert not found(tmp_path, [ask(q, str(i), "x") for i, q in enumerate(NOT_NEAR)])
+    near = ["Name a fruit!", '"Name a fruit"', SKY.replace("sea", "seas").replace("?", "..."), SKY.replace("very", "very very")]
+    assert found(tmp_path, [ask(q, str(i), "x") for i, q in enumerate([*NOT_NEAR, *near, "name a fruit "])]) == {"near_duplicate_questions": [15, 16, 17, 18]}
+    assert found(tmp_path, [ask(near[0]), ask(near[0], "c", "d")], [ask("Name a fruit")]) == {"near_duplicate_questions": [1, 2]}, "every record of the question, and other files count"
+    said = clean_file(tmp_path / "in.jsonl", tmp_path / "out.jsonl", against=tmp_path / "against.jsonl")
+    assert "(at least 80% of word pairs in common)" in str(said)
+
+
+def test_near_duplicates_against_the_definition():
+    "What the filed pairs find is what comparing all with all finds"
+    from custom_rm.clean import NEAR, Questions, _likeness, _sketch
+    rng, words = random.Random(0), "the of rain sun moon river mountain yellow umbrella".split()
+    asked = [" ".join(rng.choices(words, k=rng.randint(3, 14))) for _ in range(120)]
+    asked += [" ".join(w for w in q.split() if rng.random() > .05) for q in asked for _ in range(2)]
+    unique = list(dict.fromkeys(asked))
+    questions = Questions()
+    expected = [any(_likeness(_sketch(q), _sketch(o)) >= NEAR for o in unique[:i]) for i, q in enumerate(unique)]
+    assert [questions.is_near(q) for q in unique] == expected and 20 < sum(expected) < len(unique)
+
+
+def test_messages_stay_messages(tmp_path):
+    chat = lambda a: [say("system", "Be kind."), say("user", "Hi"), say("assistant", a)]
+    rows = [{"text": [chat("Hello!"), chat("What? ")], "score": [1, 0], "id": 7}, {"text": [chat("Hello!"), chat("What?")], "score": [5, 1]}, {"text": [chat("a"), chat("b")[:2]], "score": [1, 0]},
+            {"text": [chat("x"), chat("Human: y")], "score": [1, 0]}]
+    assert found(tmp_path, rows) == {"white_space": [1], "duplicates": [2], "non_strings": [3]}
+    assert values(tmp_path / "out.jsonl")[0] == rows[0] | {"score": [1.0, 0.0]}
+    found(tmp_path, rows, white_space="fix")
+    assert values(tmp_path / "out.jsonl")[0]["text"] == [chat("Hello!"), chat("What?")]
+
+
+def test_clean_writes_json_only(tmp_path):
+    write_json(tmp_path / "a.jsonl", [good])
+    for name in ("o.csv", "o.csv.gz", "o"):
+        with pytest.raises(DataError, match=f"{name}: is neither .json nor .jsonl; name it so"): clean_file(tmp_path / "a.jsonl", tmp_path / name)
     assert [p.name for p in tmp_path.iterdir()] == ["a.jsonl"]

@@ -10,9 +10,9 @@ from datasets import Dataset
 
 from custom_rm.clean import Known, clean_file, shared_prompts
 from custom_rm.core import DataError, atomic_write, choices, choose, patch, quietly
-from custom_rm.records import (TEMPLATES, Template, _json_list, check_record, load_records, read_json, read_records, split_text, template_of,
-                               to_one_template, to_template, write_json)
+from custom_rm.records import _json_list, check_record, load_records, read_json, read_records, to_one_template, write_json
 from custom_rm.split import split_validation
+from custom_rm.templates import TEMPLATES, Template, split_text, template_of, to_template
 
 record = {"text": ["## Human:\nHi\n\n## Assistant:\nHello!", "## Human:\nHi\n\n## Assistant:\nWhat?"], "score": [1.0, 0.0]}
 
@@ -151,3 +151,9 @@ def test_a_question_falls_on_one_side():
     again = set(split_validation(make(range(100)), .2)[1]["prompt"])
     assert set(watch["prompt"]) < more and again == {q for q in watch["prompt"] if int(q[1:]) < 100}
     assert [split_validation(make(range(9)), share)[1] for share in (0, 1e-6)] == [None, None]
+
+
+def test_one_template_keeps_a_prompt_that_no_text_says():
+    rows = [dict(text=["a", "b"], score=[1., 0.], prompt="Why?"), dict(text=["\n\nHuman: Hi\n\nAssistant: a", "\n\nHuman: Hi\n\nAssistant: b"], score=[1., 0.], prompt="\n\nHuman: Hi\n\nAssistant: ")]
+    data, count = to_one_template(Dataset.from_list(rows), "dsp")
+    assert count == 1 and data["prompt"][:] == ["Why?", "## Human:\nHi\n\n## Assistant:\n"]
