@@ -467,10 +467,13 @@ def form_of(
 def peek(
     rows:Iterable, # Any
     most:int=1000, # Rows to look at
+    size:int=2**21, # Characters after which it is enough
 )->tuple[list, Iterator]: # (the first rows, all of them)
     "Look at the first rows without losing them."
-    rows = iter(rows)
-    first = list(islice(rows, most))
+    rows, first = iter(rows), []
+    for row in islice(rows, most):
+        first.append(row)
+        if (size := size - len(str(row))) < 0: break
     return first, chain(first, rows)
 
 # %% ../nbs/api/07_convert.ipynb #24c1d904
@@ -540,15 +543,15 @@ def _by_domain(rows:Iterable, domain:str, known:dict) -> Iterator[tuple]:
 # %% ../nbs/api/07_convert.ipynb #2cfcc006
 def _with_best(records:Iterable, domain:str, known:dict, where:str) -> Iterator[dict]:
     "Records in which the domain has a response. Raises `DataError` where one has none, and for an unknown domain"
-    lacking = 0
+    lacking, first = 0, None
     for record in records:
-        lacking += not any(record["score"])
+        if not any(record["score"]): lacking, first = lacking + 1, first or record["text"][0]
         yield record
     if domain not in known:
         raise DataError(f"{where}: unknown domain {domain!r}; known are {', '.join(known)}; choose one of these")
-    if lacking:
-        prompts = "1 prompt has" if lacking == 1 else f"{lacking} prompts have"
-        raise DataError(f"{where}: {prompts} no response of domain {domain!r}; add one to each, or remove them")
+    if not lacking: return
+    prompts = f"{lacking} prompts have" if lacking > 1 else "1 prompt has"
+    raise DataError(f"{where}: {prompts} no response of domain {domain!r} ({_shown(first)}); add it, or remove the rows")
 
 # %% ../nbs/api/07_convert.ipynb #daa300bf
 def _together(known:Mapping, given:Mapping) -> Mapping:
