@@ -551,7 +551,8 @@ def _with_best(records:Iterable, domain:str, known:dict, where:str) -> Iterator[
         raise DataError(f"{where}: unknown domain {domain!r}; known are {', '.join(known)}; choose one of these")
     if not lacking: return
     prompts = f"{lacking} prompts have" if lacking > 1 else "1 prompt has"
-    raise DataError(f"{where}: {prompts} no response of domain {domain!r} ({_shown(first)}); add it, or remove the rows")
+    fault = f"{prompts} no response of domain {domain!r} ({_shown(first)})"
+    raise DataError(f"{where}: {fault}; add it, or remove the rows")
 
 # %% ../nbs/api/07_convert.ipynb #daa300bf
 def _together(known:Mapping, given:Mapping) -> Mapping:
