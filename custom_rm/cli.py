@@ -121,8 +121,8 @@ Artefact = Annotated[Path, typer.Argument(metavar="ARTEFACT", help="Folder that 
 
 # %% ../nbs/api/42_cli.ipynb #5d8c63a5
 Input = Annotated[Optional[Path], typer.Argument(metavar="INPUT",
-    help="File to convert: JSON, JSON Lines, CSV, TSV, Excel, Parquet or Arrow, also with .gz; a folder of `datasets`; "
-    "or a set on the hub, owner/name:split")]
+    help="File to convert: JSON, JSON Lines, CSV, TSV, Excel (FILE#SHEET takes one sheet), Parquet or Arrow, also with "
+    ".gz; a folder of `datasets`; or a set on the hub, owner/name:split")]
 Output = Annotated[Optional[Path], typer.Argument(metavar="OUTPUT",
     help="File to write: .json or .jsonl, also with .gz")]
 

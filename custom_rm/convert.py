@@ -589,7 +589,9 @@ def _by_columns(
     mapping, codes = _mapped(first, form, given, report.input)
     report.reading, report.used = kind_of(mapping), described(mapping)
     records = by_mapping(rows, mapping, codes, report, skip_faulty)
-    return records if domain is None else _with_best(records, domain, known, report.input)
+    if domain is None: return records
+    report.used["score"] = f"1 where domain is {domain}"
+    return _with_best(records, domain, known, report.input)
 
 # %% ../nbs/api/07_convert.ipynb #24c1d910
 def _names_columns(given:Mapping) -> bool:
