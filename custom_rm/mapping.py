@@ -6,8 +6,8 @@
 __all__ = ['VOTES', 'SEVERAL', 'ONE', 'TRANSCRIPTS', 'TIES', 'SIDES', 'Mapping', 'names', 'joined', 'cell', 'option',
            'read_mapping', 'transcript', 'is_chat', 'said', 'earlier', 'NoQuestion', 'ColumnFault', 'interaction',
            'code', 'usual_sides', 'parse_values', 'meaning_of', 'models_beside', 'side_of', 'one_hot', 'Judged', 'Skip',
-           'answer_list', 'kind_of', 'plain_name', 'is_note', 'wordy', 'spread', 'answer_columns', 'used_columns',
-           'described', 'Reader', 'Conversion', 'Faults', 'by_mapping']
+           'answer_list', 'kind_of', 'plain_name', 'is_note', 'is_label', 'wordy', 'spread', 'answer_columns',
+           'used_columns', 'described', 'Reader', 'Conversion', 'Faults', 'by_mapping']
 
 # %% ../nbs/api/05_mapping.ipynb #22e8e419
 import json, math, os, re, shlex, sqlite3, tempfile, unicodedata
@@ -48,17 +48,18 @@ class Mapping:
     ignore:list = field(default_factory=list) # Columns that are left out on purpose
     keep:list = field(default_factory=list)   # Columns kept with each record, under their own names
     fill_down:bool = False    # An empty question is that of the row above, as in merged cells
-    repeated:bool = False     # Answers begin with the question, which is taken once
+    group:str|None = None     # Answers are compared only within one value of this column, such as a duel's number
     votes:str = "all"         # One of `VOTES`
     packed:tuple = ()         # Columns whose cells are lists or objects written as text
+    watch:frozenset = frozenset() # Plain names of columns that must not begin to speak in a later row
 
 # %% ../nbs/api/05_mapping.ipynb #0973803c
-VOTES = dict(all="a record for each person's verdict", majority="of two answers, the one that more people prefer",
+VOTES = dict(all="a record for each person's verdict", majority="of two answers, the one that more people prefer than not",
              mean="the mean of the grades, or each answer's share of the votes")
 
 # %% ../nbs/api/05_mapping.ipynb #53e4e23a
 SEVERAL = ("prompt", "system", "history", "winner", "response", "score") # Settings that may name several columns
-ONE = ("chosen", "rejected", "margin", "a", "b", "by")                   # Settings that name one
+ONE = ("chosen", "rejected", "margin", "a", "b", "by", "group")          # Settings that name one
 _UNIT = "\x1f" # Between columns of which a name has a comma
 
 # %% ../nbs/api/05_mapping.ipynb #7b6e4140
@@ -118,16 +119,26 @@ def _yaml(path:str|Path) -> dict:
     raise DataError(f"{path}: holds no settings; write one line for each, such as prompt: brief")
 
 # %% ../nbs/api/05_mapping.ipynb #9f85ee91
+def _check_setting(path, key:str, value) -> None:
+    "A complaint about a setting that is no text, or none of the words it may be"
+    kinds = {"only": (str, list), "ignore": (str, list), "keep": (str, list), "values": (str, dict), "votes": (str,)}
+    kinds |= dict.fromkeys(("lower_is_better", "fill_down"), (bool,))
+    if isinstance(value, kinds.get(key, (str,))) and (key != "votes" or value in VOTES):
+        if not isinstance(value, list) or all(isinstance(one, str) for one in value): return
+    raise DataError(f"{path}: {key} is {_shown(value, 40)}; write a column's name, or for lower_is_better and fill_down "
+                    f"true or false, for votes {', '.join(VOTES)}")
+
 def read_mapping(
     path:str|Path, # A YAML file
 )->Mapping:
     "A mapping out of a file. Raises `DataError` for a file that is none, and for a setting that nobody knows."
-    given, known = _yaml(path), [f.name for f in fields(Mapping) if f.name != "packed"]
+    given, known = _yaml(path), [f.name for f in fields(Mapping) if f.name not in ("packed", "watch")]
     for key in given:
         if key in known: continue
         raise DataError(f"{path}: {key!r} is no setting of a mapping; known are {', '.join(known)}")
+    for key, value in given.items(): _check_setting(path, key, value)
     lists = {key: [given[key]] for key in ("only", "ignore", "keep") if isinstance(given.get(key), str)}
-    return Mapping(**{key.replace("-", "_"): value for key, value in (given | lists).items()})
+    return Mapping(**given | lists)
 
 # %% ../nbs/api/05_mapping.ipynb #c37dc596
 TRANSCRIPTS = dict(
@@ -135,6 +146,7 @@ TRANSCRIPTS = dict(
     zephyr=r"<\|(?P<role>user|assistant|system)\|>\n?", gemma=r"<start_of_turn>(?P<role>user|model)\n",
     hashes=r"(?:^|\n+)### ?(?P<role>Human|User|Assistant|System|Instruction|Response): ?\n?",
     lines=r"(?:^|\n+)(?P<role>Human|User|Assistant|Bot|System|AI): ?", vicuna=r"(?:^|\s)(?P<role>USER|ASSISTANT): ?")
+_PREFACE = re.compile(r"\s*A chat between ") # what Vicuna's system says
 _SPEAKERS = dict(human="user", user="user", instruction="user", system="system") | dict.fromkeys(
     ("assistant", "response", "bot", "ai", "model"), "assistant")
 
@@ -167,7 +179,7 @@ def _llama2(text:str) -> list[dict]:
     return ([dict(role="system", content=system[1])] if system else []) + turns
 
 # %% ../nbs/api/05_mapping.ipynb #ffcfbb8e
-_MAY_BE = re.compile(r"\s*(?:<|###|\[INST|(?:Human|User|System|Assistant|Bot|AI):)") # how most transcripts begin
+_MAY_BE = re.compile(r"\s*(?:<|###|\[INST|A chat between |(?:Human|User|USER|System|Assistant|Bot|AI):)") # how they begin
 
 def transcript(
     text:str,
@@ -176,9 +188,10 @@ def transcript(
     if template_of(text):
         turns = turns_of(text)
         return turns if any(turn["role"] == "assistant" for turn in turns) else []
-    if not _MAY_BE.match(text) and "USER:" not in text[:2000]: return []
-    if "[INST]" in text[:2000]: return _llama2(text)
-    found = (_by_markers(text, marker, name in ("vicuna", "llama3")) for name, marker in TRANSCRIPTS.items())
+    if not _MAY_BE.match(text): return []
+    if "[INST]" in text[:50]: return _llama2(text)
+    preface = _PREFACE.match(text) or "<|start_header_id|>" in text
+    found = (_by_markers(text, marker, bool(preface)) for marker in TRANSCRIPTS.values())
     return next(filter(None, found), [])
 
 # %% ../nbs/api/05_mapping.ipynb #ff06c342
@@ -267,20 +280,20 @@ def _complete(turns:list, where:str) -> list[dict]:
     raise DataError(f"{where}: its last turn is not an answer; mend or remove that row")
 
 # %% ../nbs/api/05_mapping.ipynb #cc785bd4
-def _once(before:list, answer:str) -> str:
-    "An answer without the question that it begins with"
-    asked = [turn["content"] for turn in before if turn["role"] == "user"]
-    return answer[len(asked[-1]):].lstrip() if asked and asked[-1].strip() and answer.startswith(asked[-1]) else answer
+def _repeated(before:list, answers:list) -> str:
+    "The question, where all answers begin with it and then go on; else nothing"
+    asked = next((turn["content"].strip() for turn in reversed(before) if turn["role"] == "user"), "")
+    if len(asked.split()) < 3 and len(asked) < 12: return ""
+    begins = (isinstance(one, str) and re.match(rf"\s*{re.escape(asked)}\s+\S", one) for one in answers)
+    return asked if answers and all(begins) else ""
 
 # %% ../nbs/api/05_mapping.ipynb #f5bf1996
 def interaction(
     before:list, # Turns of system, history and question
     answer,      # Of a cell
     where:str,   # Its place, for complaints
-    repeated:bool=False, # The answer begins with the question
 )->list[dict]: # All turns, the answer last
     "A question with one answer. Raises `DataError` where either is empty, and where they don't belong together."
-    if isinstance(answer, str) and repeated: answer = _once(before, answer)
     if isinstance(answer, str) and answer.rstrip().endswith(">"): answer = _LAST.sub("", answer)
     turns = said(answer, "assistant", where)
     if not turns: raise DataError(f"{where}: an answer is empty; fill it in or remove that row")
@@ -294,9 +307,9 @@ def code(
 )->str: # Small letters, no brackets or underscores; 1 and 1.0 are the same
     "A verdict as it is compared."
     if isinstance(value, bool): return str(value).lower()
-    text = str(value).strip().strip("[]").strip().casefold().replace("_", " ")
-    try: return f"{float(text):g}"
-    except ValueError: return text
+    text = str(value).strip().strip("[]").strip().casefold()
+    if not re.fullmatch(r"[+-]?(?:\d+\.?\d*|\.\d+)", text): return text.replace("_", " ")
+    return str(int(float(text))) if float(text).is_integer() and abs(float(text)) < 1e15 else text.lstrip("+")
 
 # %% ../nbs/api/05_mapping.ipynb #d7d8cd2f
 TIES = {"tie", "tied", "draw", "equal", "equally good", "equally bad", "same", "both", "both bad", "bothbad",
@@ -315,8 +328,10 @@ def usual_sides(
     b:str, # Name of the second's
 )->dict: # Code → a, b or tie
     "What verdicts usually mean where two columns have these names."
-    known = dict.fromkeys(TIES, "tie")
-    for first, second in _WORDS: known |= {first: "a", second: "b"}
+    known, turned = dict.fromkeys(TIES, "tie"), [re.search(r"[a-z]*$", column.lower())[0] for column in (a, b)] == ["b", "a"]
+    for first, second in _WORDS:
+        swap = turned and first.split(">")[0].split()[-1] == "a" # letters name the columns, wherever they stand
+        known |= {first: "b", second: "a"} if swap else {first: "a", second: "b"}
     for column, side in ((a, "a"), (b, "b")):
         known[code(column)] = side
         if tail := re.search(r"([a-z]+|\d+)$", column.lower()): known[code(tail[1])] = side
@@ -327,12 +342,14 @@ def parse_values(
     values:str|dict, # Such as "A=a,B=b,same=tie", or code → meaning
 )->dict: # Code, or < or > with a number → meaning
     "What verdicts mean, out of an option. Raises `DataError` for one that says no verdict."
-    pairs = values.items() if isinstance(values, dict) else (part.rpartition("=")[::2] for part in values.split(","))
+    pairs = values.items() if isinstance(values, dict) else (part.rpartition("=")[::2] for part in re.split("[,;]", values))
     known = {}
     for name, meaning in ((str(name).strip(), str(meaning).strip().lower()) for name, meaning in pairs):
         if not name or not meaning:
             raise DataError(f'--values: {name}={meaning} says no verdict; write it as in "A=a,B=b,same=tie"')
-        known[name if re.match(r"[<>] *-?[\d.]", name) else code(name)] = meaning
+        key = name.replace(" ", "") if re.fullmatch(r"[<>] *-?\d+(?:\.\d+)?", name) else code(name)
+        if known.setdefault(key, meaning) != meaning:
+            raise DataError(f"--values: {name} is said to be {known[key]} and {meaning}; say one of them")
     return known
 
 # %% ../nbs/api/05_mapping.ipynb #ac855eb3
@@ -345,7 +362,8 @@ def meaning_of(
     try: amount = float(key)
     except ValueError: return None
     fits = {"<": amount.__lt__, ">": amount.__gt__}
-    scales = ((test, meaning) for test, meaning in known.items() if test[:1] in fits)
+    scales = [(test, meaning) for test, meaning in known.items() if test[:1] in fits and test[1:]]
+    if "within" in known and not known["within"][0] <= amount <= known["within"][1]: return None
     return next((meaning for test, meaning in scales if fits[test[0]](float(test[1:]))), None)
 
 # %% ../nbs/api/05_mapping.ipynb #ce191ed4
@@ -374,9 +392,12 @@ def side_of(
     "Who won. Raises `DataError` for a verdict that nothing explains."
     value = cell(row, column)
     if value is None or value == "": return "skip"
-    for pair in (models_beside(row, mapping), answers):
-        if pair[0] != pair[1] and value in pair: return SIDES[pair.index(value)]
-    if (meaning := meaning_of(value, known)) in SIDES: return meaning
+    models, said_so = models_beside(row, mapping), meaning_of(value, known)
+    if models[0] != models[1] and value in models: return SIDES[models.index(value)]
+    by_text = SIDES[answers.index(value)] if answers[0] != answers[1] and value in answers else said_so
+    if by_text in SIDES and said_so in (None, by_text): return by_text
+    if said_so in SIDES: raise DataError(f"{where}: {column} is {_shown(value, 40)}, which is an answer's text and a code "
+                                         "for the other; write other codes into that column")
     raise DataError(f"{where}: {column} is {_shown(value, 40)}; say what it means, such as "
                     f"{option('values', f'{value}=tie')}, or a for {mapping.a}, b for {mapping.b}, or skip")
 
@@ -405,6 +426,7 @@ class Judged:
     person:object = None  # Whoever judged, as the file says it
     kept:dict = field(default_factory=dict) # Other columns, under their own names
     gathered:bool = False # Whether its answers stood in rows of their own
+    group:object = None   # What its answers are compared within, beside the question and the person
     template:str = "dsp"  # What its texts were written in, or will be
     left_out:int = 0      # Answers of the row that have no text or no score
 
@@ -413,14 +435,33 @@ class Skip(Exception):
     "A row that says nothing; its reason"
 
 # %% ../nbs/api/05_mapping.ipynb #727d5fb4
+def _question(value, where:str) -> list[dict]:
+    "What a question's cell says; a text that ends with words of the assistant is no transcript but somebody's question"
+    turns = said(value, "user", where)
+    if not turns or turns[-1]["role"] != "assistant" or not turns[-1]["content"].strip(): return turns
+    if isinstance(value, str): return [dict(role="user", content=value)]
+    raise DataError(f"{where}: its question ends with an answer of the assistant; leave that out, or name another column with --prompt")
+
+def _after(before:list, part:list, where:str) -> list[dict]:
+    "Turns after others; where they hold these already, once"
+    told = "\n".join(turn["content"] for turn in part)
+    inside = [turn["content"].strip() in told for turn in before]
+    if len(part) < 2 or not any(inside): return before + part
+    outside = [turn for turn, there in zip(before, inside) if not there]
+    if all(turn["role"] == "system" for turn in outside): return outside + part
+    raise DataError(f"{where}: its question holds a part of what comes before it; leave one of them out with --ignore")
+
 def _asked(row:dict, mapping:Mapping, where:str) -> list[dict]:
     "System, history and question of a row, as turns"
     turns = [turn for column in names(mapping.system) for turn in said(cell(row, column), "system", where)]
     turns += [turn for column in names(mapping.history) for turn in earlier(cell(row, column), where)]
-    parts = [part for column in names(mapping.prompt) if (part := said(cell(row, column), "user", where))]
+    parts = [part for column in names(mapping.prompt) if (part := _question(cell(row, column), where))]
     if len(parts) > 1 and all([turn["role"] for turn in part] == ["user"] for part in parts):
-        return turns + [dict(role="user", content="\n".join(part[0]["content"] for part in parts))]
-    return turns + [turn for part in parts for turn in part]
+        words = [part[0]["content"] for part in parts]
+        once = [text for i, text in enumerate(words) if not any(text in other for other in words[:i] + words[i+1:] if other != text) and text not in words[:i]]
+        parts = [[dict(role="user", content="\n".join(once))]]
+    for part in parts: turns = _after(turns, part, where)
+    return turns
 
 # %% ../nbs/api/05_mapping.ipynb #ba919bd1
 def _turn_lists(prompts, answers:list) -> list|None:
@@ -433,6 +474,15 @@ def _turn_lists(prompts, answers:list) -> list|None:
             for replies in answers]
 
 # %% ../nbs/api/05_mapping.ipynb #19a6e658
+def _check_one_question(texts:list, before:list, where:str) -> None:
+    "A complaint where answers are to different questions, or the question tells the answer"
+    first = {next(turn["content"].strip() for turn in turns if turn["role"] == "user") for turns in texts}
+    if len(first) > 1: raise DataError(f"{where}: its answers are whole chats of different questions; mend or remove that row")
+    told = [turn["content"].strip() for turn in before if turn["role"] == "assistant"]
+    if told and len(texts) > 1 and any(turns[-1]["content"].strip() == told[-1] and len(told[-1].split()) > 2 for turns in texts):
+        raise DataError(f"{where}: an answer stands in what comes before it already; name the right columns with --prompt and "
+                        "--history, or leave the history out with --ignore")
+
 def _is_words(value) -> bool:
     "A text that is certainly neither empty nor a transcript, as most are?"
     if not isinstance(value, str) or not value or value.isspace() or value[-1] in ">\n ": return False
@@ -444,13 +494,17 @@ def _interactions(row:dict, mapping:Mapping, answers:list, where:str) -> list[li
     if len(columns) == 1 and (listed := _turn_lists(cell(row, columns[0]), answers)):
         rules = _asked(row, Mapping(system=mapping.system), where)
         return [rules + turns for turns in listed]
-    if not mapping.repeated and len(columns) == 1 and not (mapping.system or mapping.history) and all(map(_is_words, [asked := row.get(columns[0]), *answers])):
+    if len(columns) == 1 and not (mapping.system or mapping.history) and all(map(_is_words, [asked := row.get(columns[0]), *answers])) \
+            and not any(answer.startswith(asked) for answer in answers):
         return [[dict(role="user", content=asked), dict(role="assistant", content=answer)] for answer in answers]
     before = _asked(row, mapping, where)
     if columns and not any(turn["role"] == "user" for turn in before):
         raise DataError(f"{where}: its question ({', '.join(columns)}) is empty; fill it in, "
                         "or say --fill-down where it is that of the row above")
-    return [interaction(before, answer, where, mapping.repeated) for answer in answers]
+    if asked := _repeated(before, answers): answers = [answer.strip()[len(asked):].lstrip() for answer in answers]
+    texts = [interaction(before, answer, where) for answer in answers]
+    _check_one_question(texts, before, where)
+    return texts
 
 # %% ../nbs/api/05_mapping.ipynb #37ca76ae
 _SCORES = dict(a=[1., 0.], b=[0., 1.], tie=[.5, .5])
@@ -476,12 +530,22 @@ def _duel(row:dict, mapping:Mapping, known:dict, where:str) -> Iterator[Judged]:
     yield from (Judged(texts, _SCORES[side], person) for person, side in sides)
 
 # %% ../nbs/api/05_mapping.ipynb #d947e75a
+def _named_verdict(row:dict, mapping:Mapping, where:str) -> tuple[float, float]:
+    "The scores of chosen and rejected where a column says that they are a tie, or the other way round"
+    said_so = code(cell(row, names(mapping.winner)[0])) if mapping.winner else ""
+    if said_so in ("rejected", code(mapping.rejected)):
+        raise DataError(f"{where}: {mapping.winner} says that the rejected answer is better; mend that row, "
+                        f"or leave the column out with {option('ignore', mapping.winner)}")
+    return (.5, .5) if said_so in TIES else (1., 0.)
+
 def _grades_beside(row:dict, mapping:Mapping, where:str) -> tuple[float, float]:
     "The scores of chosen and rejected"
     if mapping.score: grades = [number(cell(row, c), f"{where}, {c}") for c in names(mapping.score)]
-    elif mapping.margin and isinstance(both := cell(row, mapping.margin), list): grades = [max(both), min(both)]
+    elif mapping.margin and isinstance(both := cell(row, mapping.margin), list):
+        both = [number(one, f"{where}, {mapping.margin}") for one in both]
+        grades = [max(both), min(both)] if len(both) == 2 and None not in both else [None]
     elif mapping.margin: grades = [number(cell(row, mapping.margin), f"{where}, {mapping.margin}"), 0.]
-    else: return (.5, .5) if mapping.winner and code(cell(row, names(mapping.winner)[0])) in TIES else (1., 0.)
+    else: return _named_verdict(row, mapping, where)
     if None in grades: raise Skip("no score")
     return tuple(-grade for grade in grades) if mapping.lower_is_better else tuple(grades)
 
@@ -506,6 +570,9 @@ def answer_list(
 def _pair(row:dict, mapping:Mapping, known:dict, where:str) -> Iterator[Judged]:
     "chosen and rejected, each one answer or several"
     cells, scores = [cell(row, mapping.chosen), cell(row, mapping.rejected)], _margin(row, mapping, where)
+    if all(isinstance(one, str) and one in row for one in cells):
+        raise DataError(f"{where}: {mapping.chosen} and {mapping.rejected} hold names of columns; "
+                        "say which two hold the answers with --a and --b, and the verdict with --winner")
     columns = names(mapping.prompt)
     turns = len(columns) == 1 and _turn_lists(cell(row, columns[0]), cells)
     lists = [[value] if turns else answer_list(value) or [value] for value in cells]
@@ -571,7 +638,9 @@ def _one_answer(row:dict, mapping:Mapping, known:dict, where:str) -> Iterator[Ju
     grades = [_grade(cell(row, column), mapping, known, f"{where}, {column}") for column in scores]
     if set(grades) == {None}: raise Skip("an answer without a score")
     texts = _interactions(row, mapping, [cell(row, mapping.response)], where)
-    yield from (Judged(texts, [grade], person) for person, grade in zip(people, grades) if grade is not None)
+    found = [Judged(texts, [grade], person) for person, grade in zip(people, grades) if grade is not None]
+    found[0].left_out = grades.count(None)
+    yield from found
 
 # %% ../nbs/api/05_mapping.ipynb #c25247a8
 def _rated(row:dict, mapping:Mapping, known:dict, where:str) -> Iterator[Judged]:
@@ -610,22 +679,27 @@ def plain_name(
     return re.sub(r"[^a-z0-9]+", "_", letters.lower()).strip("_")
 
 # %% ../nbs/api/05_mapping.ipynb #f075220a
+_REMARKS = re.compile(r"(?:^|_)(?:comments?|remarks?|reasons?|reasoning|rationale|explanation|justification|feedback|critique|"
+                      r"review|annotations?|principle|custom_system_prompt|kommentar|bemerkung)$|^(?:labell?ing|judge|raw|generation)_")
 _ABOUT = re.compile(
     r"(?:^|_)(?:ids?|uuid|hash|index|idx|source|origin|dataset|data_source|models?|generator|engine|provider|language|"
     r"lang|date|time|timestamp|tstamp|created|updated|created_at|updated_at|submitted|url|link|category|categories|"
-    r"subset|split|tags?|domain|labels?|comments?|remarks?|reasons?|reasoning|rationale|explanation|justification|"
-    r"feedback|critique|review|metadata|version|status|annotations?|principle|custom_system_prompt|email|name|"
-    r"username|scores?|ratings?|rank|kommentar|bemerkung)$|"
-    r"^(?:model|id|metadata|source|is|num|n|count|len|labell?ing|judge|raw|original|generation)_|_level$")
-# these only where they say no more than three words
-_PERHAPS = re.compile(r"(?:^|_)(?:task|task_type|type|topic|notes?|meta|info|extra)$")
+    r"subset|split|tags?|domain|labels?|version|status|email|name|username|scores?|ratings?|rank|task|task_type|"
+    r"type|topic|notes?|meta|metadata|info|extra)$|^(?:model|id|is|num|n|count|len)_|_level$")
 
 # %% ../nbs/api/05_mapping.ipynb #700ea1a4
 @cache
 def is_note(
     column:str, # A name, or a path
-)->bool: # False also where it depends on what the column holds
-    "Is a column of this name about the row, and no part of what was judged?"
+)->bool:
+    "Is a column of this name a remark about a judgement, however long?"
+    return bool(_REMARKS.search(plain_name(column)))
+
+@cache
+def is_label(
+    column:str, # A name, or a path
+)->bool:
+    "Is a column of this name about the row? Only where it says a few words, or the same in all rows."
     return bool(_ABOUT.search(plain_name(column)))
 
 # %% ../nbs/api/05_mapping.ipynb #6d4404b4
@@ -678,11 +752,11 @@ def described(
 )->dict: # What → columns
     "What a mapping reads, for people."
     told = dict(question="prompt", system="system", history="history", chosen="chosen", rejected="rejected",
-                margin="margin", a="a", b="b", verdict="winner", answer="response", score="score", person="by")
+                margin="margin", a="a", b="b", verdict="winner", answer="response", score="score", person="by", within="group")
     found = {what: ", ".join(names(columns) if setting in SEVERAL else [columns])
              for what, setting in told.items() if (columns := getattr(mapping, setting))}
     if mapping.lower_is_better: found["score, lower is better"] = found.pop("score")
-    return found | ({"once": "the question that answers begin with"} if mapping.repeated else {})
+    return found
 
 # %% ../nbs/api/05_mapping.ipynb #2ded9834
 class Reader:
@@ -691,7 +765,8 @@ class Reader:
         mapping:Mapping, # Complete
         known:dict,      # What verdicts mean, from `parse_values` or `usual_sides`
     ):
-        self.mapping, self.known, self.read, self.last, self.unread = mapping, known, _way(mapping), None, {}
+        self.mapping, self.known, self.read, self.last = mapping, known, _way(mapping), None
+        self.unread, self.first = {}, {} # columns that nobody reads → are they remarks?, → what they said first
         read = {*used_columns(mapping), *mapping.ignore, *mapping.keep}
         # a place in a list stands for the list
         self.known_columns = read | {re.sub(r"\.\d+(?=\.|$)", "", column) for column in read}
@@ -707,8 +782,8 @@ def _prepared(self:Reader, row, where:str) -> dict:
     for column in self.mapping.packed:
         if isinstance(row.get(column), str): row = {**row, column: unpacked(row[column])}
     if self.mapping.fill_down:
-        above = self.last or {}
-        row = row | {column: above.get(column) for column in names(self.mapping.prompt) if row.get(column) in (None, "")}
+        above, columns = self.last or {}, names(self.mapping.prompt)
+        if all(row.get(column) in (None, "") for column in columns): row = row | {c: above.get(c) for c in columns}
         self.last = row
     return row
 
@@ -720,12 +795,19 @@ def _check_unread(self:Reader, row:dict, found:list, where:str) -> None:
     for column, value in spread({c: v for c, v in row.items() if c not in self.known_columns and v is not None}):
         if column in self.known_columns or value is None: continue
         note = self.unread.setdefault(column, is_note(column))
+        if value != "" and plain_name(column.rpartition(".")[2]) in self.mapping.watch: raise ColumnFault(self._late(column, where))
         for words in () if note else wordy(value):
-            if _PERHAPS.search(plain_name(column)) and len(words.split()) < 4: continue
+            if is_label(column) and (len(words.split()) < 4 or self.first.setdefault(column, words) == words): continue
             if told is None: told = "\n".join(turn["content"] for one in found for turns in one.texts for turn in turns)
             if words not in told: raise ColumnFault(self._lost(column, words, where))
 
 # %% ../nbs/api/05_mapping.ipynb #1a8e4f8c
+@patch
+def _late(self:Reader, column:str, where:str) -> str:
+    "The complaint about a column that says nothing in the first rows, and then something that may matter"
+    return (f"{where}: column {column!r} speaks for the first time here; name it with --prompt, --system, --history, --margin, "
+            f"--winner or --by if it is one of these, else leave it out with {option('ignore', column)}")
+
 @patch
 def _lost(self:Reader, column:str, words:str, where:str) -> str:
     "The complaint about a column whose words would be lost"
@@ -749,6 +831,7 @@ def _check_turn(row:dict, found:list, where:str) -> None:
 def _person(value, where:str):
     "Who judged, as a file says it; None where nobody is named"
     if value in (None, "", []): return None
+    if isinstance(value, float) and value.is_integer(): return int(value)
     if isinstance(value, (str, int, float)): return value.strip() if isinstance(value, str) else value
     raise DataError(f"{where}: its person is {_shown(value, 40)}; a judgement is one person's, "
                     "name another column with --by")
@@ -760,6 +843,11 @@ def _style(texts:Iterable) -> str:
     return next(filter(None, map(template_of, marked)), "dsp")
 
 # %% ../nbs/api/05_mapping.ipynb #33e17222
+def _exact(value) -> str:
+    "A value as --only compares it: 3 and 3.0 and \"3\" are the same, capitals and edges don't count"
+    if isinstance(value, bool): return str(value).lower()
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value).strip().casefold()
+
 @patch
 def judged(
     self:Reader,
@@ -769,7 +857,7 @@ def judged(
     "What one row says. Raises `Skip` where it says nothing, and `DataError` for a fault."
     row = self._prepared(row, where)
     for column, _, wanted in self.only:
-        if code(cell(row, column.strip())) != code(wanted): raise Skip(f"not {column}={wanted}")
+        if _exact(cell(row, column.strip())) != _exact(wanted): raise Skip(f"not {column}={wanted}")
     found = list(self.read(row, self.mapping, self.known, where))
     if not found: raise Skip("no verdict")
     if "turn" not in self.known_columns or "turn" in used_columns(self.mapping): _check_turn(row, found, where)
@@ -785,6 +873,7 @@ def _signed(self:Reader, row:dict, found:list, where:str) -> list[Judged]:
     kept = {column: value for column in mapping.keep if (value := cell(row, column)) is not None}
     for one in found:
         one.person, one.kept, one.template = one.person if person is None else person, kept, style
+        one.group = cell(row, mapping.group) if mapping.group else None
     return found
 
 # %% ../nbs/api/05_mapping.ipynb #d3e9b56d
@@ -825,8 +914,8 @@ def _put(base, one:Judged, where:str, last:dict) -> None:
     *asked, answer = one.texts[0]
     rest = json.dumps([one.kept, one.template])
     base.execute("insert into answers (id, person, place, turn, score, rest) values (?, ?, ?, ?, ?, ?)",
-                 (_question_id(base, json.dumps(asked), last), json.dumps(one.person), where, json.dumps(answer),
-                  one.scores[0], rest))
+                 (_question_id(base, json.dumps(asked), last), json.dumps([one.person, one.group]), where,
+                  json.dumps(answer), one.scores[0], rest))
 
 # %% ../nbs/api/05_mapping.ipynb #95b65752
 def _gathered(base) -> Iterator[tuple[str, Judged]]:
@@ -837,25 +926,30 @@ def _gathered(base) -> Iterator[tuple[str, Judged]]:
         *_, places, turns, scores, rests = zip(*group)
         (kept, template), asked = json.loads(rests[0]), json.loads(asked)
         texts = [[*asked, json.loads(turn)] for turn in turns]
-        yield places[0], Judged(texts, list(scores), json.loads(person), kept, True, template)
+        yield places[0], Judged(texts, list(scores), json.loads(person)[0], kept, True, template=template)
 
 # %% ../nbs/api/05_mapping.ipynb #a31e80b5
-def _averaged(one:Judged) -> Judged:
-    "Each answer once, with the mean of its grades"
+def _averaged(one:Judged, where:str) -> Judged:
+    "Each answer once, with the mean of its grades; a complaint where answers have not the same number of them"
     grades = {}
     for turns, score in zip(one.texts, one.scores): grades.setdefault(json.dumps(turns), []).append(score)
+    if len({len(given) for given in grades.values()}) > 1:
+        raise DataError(f"{where}: its answers were graded by different numbers of people, so that means would compare people; "
+                        "leave the grades of those who did not grade all away, or say --votes all")
     means = [math.fsum(given) / len(given) for given in grades.values()]
     return replace(one, texts=[json.loads(turns) for turns in grades], scores=means, person=None)
 
 # %% ../nbs/api/05_mapping.ipynb #dda136de
-def _mean_grades(found:Iterable) -> Iterator[tuple[str, Judged]]:
+def _mean_grades(found:Iterable, faults) -> Iterator[tuple[str, Judged]]:
     "All people's grades of a question together"
     with _database() as base:
         last = {}
         for where, one in found:
             for turns, score in zip(one.texts, one.scores):
                 _put(base, replace(one, texts=[turns], scores=[score], person=None), where, last)
-        for where, one in _gathered(base): yield where, _averaged(one)
+        for where, one in _gathered(base):
+            try: yield where, _averaged(one, where)
+            except DataError as fault: faults.add(fault)
 
 # %% ../nbs/api/05_mapping.ipynb #c4c91534
 def _vote(base, where:str, one:Judged, i:int, j:int) -> None:
@@ -894,9 +988,17 @@ def _differing(one:Judged, where:str) -> Judged:
     return replace(one, texts=[turns for turns, _ in told.values()], scores=[score for _, score in told.values()])
 
 # %% ../nbs/api/05_mapping.ipynb #2eb3531f
+def _check_writable(texts:list, where:str) -> None:
+    "A complaint about a text that no file can hold"
+    try: json.dumps(texts, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        problem = "a text holds half a surrogate pair, which UTF-8 can't write"
+        raise DataError(f"{where}: {problem}; mend or remove that row") from None
+
 def _record(one:Judged, where:str) -> dict:
     "A record; each text as a string where that says the same, else as messages"
     texts = [compact(turns, where, one.template) for turns in one.texts]
+    if not all(text.isascii() for text in texts if isinstance(text, str)): _check_writable(texts, where)
     person = {} if one.person is None else dict(person=one.person)
     return {"text": texts, "score": one.scores, **one.kept, **person}
 
@@ -1012,10 +1114,11 @@ def _judgements(rows:Iterable, reader:Reader, report:Conversion, faults:Faults) 
         yield from _gathered(base)
 
 # %% ../nbs/api/05_mapping.ipynb #892aef6c
-def _agreed(found:Iterable, mapping:Mapping) -> Iterator[tuple[str, Judged]]:
+def _agreed(found:Iterable, mapping:Mapping, faults:Faults) -> Iterator[tuple[str, Judged]]:
     "Several people's judgements as they are, or as one"
     if mapping.votes == "all": return found
-    return _mean_grades(found) if mapping.votes == "mean" and _way(mapping) is _rated else _voted(found, mapping.votes)
+    if mapping.votes == "mean" and _way(mapping) is _rated: return _mean_grades(found, faults)
+    return _voted(found, mapping.votes)
 
 # %% ../nbs/api/05_mapping.ipynb #c295e1d8
 def by_mapping(
@@ -1027,7 +1130,7 @@ def by_mapping(
 )->Iterator[dict]: # Records
     "Rows to records. Raises `DataError` for rows that can't be understood, and where none holds a comparison."
     reader, faults, made = Reader(mapping, known), Faults(report, skip_faulty), 0
-    for where, one in _agreed(_judgements(rows, reader, report, faults), mapping):
+    for where, one in _agreed(_judgements(rows, reader, report, faults), mapping, faults):
         try: record = _record(_differing(one, where), where)
         except Skip as reason: report.skip(str(reason))
         except DataError as fault: faults.add(fault)

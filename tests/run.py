@@ -54,7 +54,9 @@ def main() -> int:
     done = call(bin / "nbdev_test", "--n_workers", 2, env=small)
     bad = len(re.findall(r"^\t\S+\.ipynb", done.stdout, re.M)) or (done.returncode != 0) * notebooks
     results += [False] * bad + [True] * (notebooks - bad)
-    done = call(sys.executable, "-m", "pytest", "-q", "-x" if "-x" in sys.argv else "--durations=8", "tests")
+    # two files at a time, each with one thread: most tests wait for a process of their own to import its libraries
+    two = ("-n", 2, "--dist", "loadfile")
+    done = call(sys.executable, "-m", "pytest", "-q", *two, "-x" if "-x" in sys.argv else "--durations=8", "tests", env=os.environ | {"OMP_NUM_THREADS": "1"})
     passed, failed = count("passed", done.stdout), count("failed", done.stdout) + count("errors?", done.stdout)
     results += [True] * passed + [False] * (failed or (done.returncode != 0))
     print(f"{(time.time() - start) / 60:.0f} minutes")

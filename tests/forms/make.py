@@ -672,6 +672,222 @@ def spreadsheets():
         prompt=f"{q}; briefly; please", chosen=b, rejected=w) for q, b, w in P[:N]], also=["; briefly; please"])
 
 
+# What a reviewer of the first reading found: each was read silently wrong, or refused by a message that leads nowhere
+
+def reviewed():
+    def rows(make, n=N): return [make(i, *P[i]) for i in range(n)]
+    def long(make, n=N): return [make(i, P[i][0], a, k) for i in range(n) for k, a in enumerate(P[i][1:])]
+    lists = [(q + " As a list.", json.dumps([b, "more"]), json.dumps([w, "less"])) for q, b, w in P[:N]]
+    either("json_list_answers.jsonl", "answers that are JSON lists", [dict(prompt=q, chosen=b, rejected=w)
+                                                                      for q, b, w in lists], comparisons=lists)
+    objects = [(q, json.dumps(dict(text=b, sure=True)), json.dumps(dict(text=w, sure=False))) for q, b, w in P[:N]]
+    either("json_object_answers.jsonl", "answers that are JSON objects", [dict(prompt=q, chosen=b, rejected=w)
+                                                                          for q, b, w in objects], comparisons=objects)
+    sums = [("What is 1000 times 1234.567?", 1234567, 1234568), ("What is ten million and one?", 10000001, 10000002)]
+    add("whole_numbers.jsonl", "answers that are numbers of seven digits", [dict(prompt=q, chosen=b, rejected=w)
+        for q, b, w in sums], comparisons=[[q, str(b), str(w)] for q, b, w in sums])
+    nan = float("nan")
+    add("nan_cells.jsonl", "NaN where a text is missing, as pandas writes it", rows(lambda i, q, b, w: dict(
+        system=nan, instruction=q, input=nan, chosen=b, rejected=w)), without=["nan"])
+    either("nan_some_cells.jsonl", "NaN in some cells of system and input", [
+        *rows(lambda i, q, b, w: dict(system=nan, instruction=q, input=nan, chosen=b, rejected=w)),
+        dict(system="Be brief.", instruction=P[4][0], input="In verse.", chosen=P[4][1], rejected=P[4][2])],
+        comparisons=triples(range(N + 1)), without=["nan"])
+    blank = dict(comparisons=triples([0, 3]), ties=triples([1]), skipped=1)
+    either("nan_scores.jsonl", "one NaN among the scores, one tie", rows(lambda i, q, b, w: dict(
+        prompt=q, chosen=b, rejected=w, score_chosen=4.0, score_rejected=[1.0, 4.0, nan, 2.0][i])), **blank)
+    either("na_scores.csv", "one n/a among the scores, one tie", rows(lambda i, q, b, w: dict(
+        prompt=q, chosen=b, rejected=w, score_chosen=4, score_rejected=[1, 4, "n/a", 2][i])), **blank)
+    either("na_margin.csv", "one n/a among the margins, one 0", rows(lambda i, q, b, w: dict(
+        prompt=q, chosen=b, rejected=w, margin=[1, 0, "n/a", 2][i])), **blank)
+    refused("ranked_against_names.jsonl", "the chosen one has the worse rank", rows(lambda i, q, b, w: dict(
+        prompt=q, chosen=b, rejected=w, chosen_rank=2, rejected_rank=1)))
+    add("ranks_of_pairs.jsonl", "the chosen one has rank 1", rows(lambda i, q, b, w: dict(
+        prompt=q, chosen=b, rejected=w, rank_chosen=1, rank_rejected=2)))
+    refused("verdict_against_names.jsonl", "a verdict beside chosen and rejected that says rejected", rows(
+        lambda i, q, b, w: dict(prompt=q, chosen=b, rejected=w, preference="rejected" if i == 1 else "chosen")))
+    either("shown_position.csv", "where an answer was shown is no rank", [dict(
+        prompt=P[i][0], response=P[i][1 + (k != i % 2)], position=k + 1, preferred="yes" if k == i % 2 else "no")
+        for i in range(N) for k in range(2)])
+    add("school_marks.csv", "German marks: 1 is best", table(long(lambda i, q, a, k: dict(
+        Frage=q, Antwort=a, Note=1 + 4 * k)), ";"), auto=False,
+        options="--prompt Frage --response Antwort --score Note --lower-is-better")
+    refused("order_in_a_list.jsonl", "an order of three: ranks, or the places of the best, second, third?", rows(
+        lambda i, q, b, w: dict(prompt=q, responses=["Perhaps so.", w, b], ranking=[2, 0, 1])))
+    add("ranking_score.csv", "a score whose name holds a rank", long(lambda i, q, a, k: dict(
+        prompt=q, response=a, ranking_score=5 - 3 * k)), auto=False, tries=["--score ranking_score"])
+    either("strength_1_to_7.jsonl", "a strength of preference from 1 to 7", rows(lambda i, q, b, w: dict(
+        prompt=q, response_a=b, response_b=w, preference_strength=1 + i % 3)), says=["--values"])
+    likert = ["A much better", "A slightly better", "B slightly better", "B much better"]
+    either("likert_words.csv", "four degrees in words", rows(lambda i, q, b, w: dict(
+        prompt=q, response_a=b if i < 2 else w, response_b=w if i < 2 else b, preference=likert[i])),
+        says=["a much better=a,a slightly better=a"])
+    either("likert_seven.csv", "seven degrees in numbers: the offers are no nonsense", rows(lambda i, q, b, w: dict(
+        prompt=q, response_a=b if i < 2 else w, response_b=w if i < 2 else b, preference=[1, 3, 7, 5][i])),
+        says=["--values \"<"])
+    either("records_with_prompt.jsonl", "texts and scores beside a prompt", rows(lambda i, q, b, w: dict(
+        prompt=q, text=[b, w], score=[1, 0])))
+    webgpt = lambda more: rows(lambda i, q, b, w: dict(question=q, answer_0=b, answer_1=w, score_0=1, score_1=-1,
+                                                       **more))
+    either("webgpt_context.jsonl", "WebGPT's columns and a context", webgpt(dict(context="A page says so.")),
+           also=["A page says so."])
+    either("webgpt_people.jsonl", "WebGPT's columns and a person", webgpt(dict(annotator="ann")), people="annotator")
+    either("completions_and_winner.jsonl", "GPT-4-LLM's columns and a verdict that says b", rows(
+        lambda i, q, b, w: dict(user_input=q, completion_a=w, completion_b=b, winner="b")))
+    either("completions_and_system.jsonl", "GPT-4-LLM's columns and a system prompt", rows(lambda i, q, b, w: dict(
+        system="Be brief.", user_input=q, completion_a=b, completion_b=w)), also=["Be brief."])
+    either("query_scores.jsonl", "query, and a list of responses with scores", rows(lambda i, q, b, w: dict(
+        query=q, responses=[b, w], scores=[5, 1])), says=["--"])
+    transcript = lambda q, a: f"\n\nHuman: {q}\n\nAssistant: {a}"
+    either("hh_then_margins.jsonl", "HH; later rows have a margin of 0", [
+        dict(chosen=transcript(q, b), rejected=transcript(q, w), **(dict(margin=0) if i > 1 else {}))
+        for i, (q, b, w) in enumerate(P[:N])], comparisons=triples([0, 1]), ties=triples([2, 3]))
+    for column, text in dict(source="Guten Tag, alle.", source_text="Guten Tag, alle.", task="Answer as a pirate.",
+                             review="The soup was cold.", original_text="Good day all.", principle="Be kind to all.",
+                             model_input="Good day all.", word="Osmosis", history="Hello", sys="Brief").items():
+        either(f"question_in_{column}.jsonl", f"a part of the question in {column}", rows(lambda i, q, b, w: {
+            "prompt": q, column: f"{text} Nr. {i}" if " " in text else f"{text}{i}", "chosen": b, "rejected": w}),
+            also=[text])
+    either("question_in_metadata.jsonl", "a part of the question within metadata", rows(lambda i, q, b, w: dict(
+        prompt=q, metadata=dict(context="A page says so."), chosen=b, rejected=w)), also=["A page says so."])
+    either("number_as_input.jsonl", "query and a number as its input", rows(lambda i, q, b, w: dict(
+        query=q, input="742", chosen=b, rejected=w)), also=["742"])
+    graded = [dict(prompt=q, response=a, ann="" if i == 1 and not k else 5 - 3 * k, ben=5 - 3 * k)
+              for i, (q, *two) in enumerate(P[:N]) for k, a in enumerate(two)]
+    add("one_of_two_grades.csv", "two people's columns; one left a grade blank", graded, auto=False,
+        options="--score ann,ben", people="ann,ben", skipped=1, voters=[
+            *(("ann", *P[i]) for i in (0, 2, 3)), *(("ben", *P[i]) for i in range(N))])
+    halves = lambda column, who: long(lambda i, q, a, k: {column: who[k], "prompt": q, "response": a,
+                                                          "score": 5 - 3 * k})
+    refused("people_as_floats.jsonl", "each answer graded by another person, 1.0 and 2.0", halves(
+        "annotator", [1.0, 2.0]))
+    refused("people_by_email.csv", "each answer graded by another person, by email", halves(
+        "Email", ["ann@x.org", "ben@x.org"]))
+    either("pair_ids.csv", "two duels of one question in four rows", [
+        dict(pair_id=j, prompt=P[0][0], response=a, score=1 - k)
+        for j, two in enumerate([P[0][1:], ("Perhaps so.", "Who knows?")]) for k, a in enumerate(two)],
+        comparisons=[P[0], [P[0][0], "Perhaps so.", "Who knows?"]])
+    again = lambda q, a: f"{q}\n{a}"
+    either("half_repeated.jsonl", "every other row's answers begin with the question", rows(lambda i, q, b, w: dict(
+        prompt=q, chosen=again(q, b) if i % 2 else b, rejected=again(q, w) if i % 2 else w)))
+    either("repeated_two_columns.jsonl", "answers begin with instruction and input", rows(lambda i, q, b, w: dict(
+        instruction="Be plain.", input=q, chosen=again("Be plain.\n" + q, b),
+        rejected=again("Be plain.\n" + q, w))))
+    either("repeated_in_lists.jsonl", "answers in a list begin with the question", rows(lambda i, q, b, w: dict(
+        prompt=q, responses=[again(q, b), again(q, w)], scores=[2, 1])))
+    either("repeated_after_messages.jsonl", "answers begin with the question of a list of messages", rows(
+        lambda i, q, b, w: dict(prompt=[user(q)], chosen=again(q, b), rejected=again(q, w))))
+    refused("two_questions.jsonl", "whole chats of two questions are no pair", [dict(
+        chosen=chat(P[i][0], P[i][1]), rejected=chat(P[i + 1][0], P[i][2])) for i in range(N)])
+    words = [("Which tree has cork?", "Oak", "Fir"), ("What falls in April?", "Rain", "Sand")]
+    either("letters_as_chosen.jsonl", "chosen and rejected name columns", [dict(
+        prompt=q, A=b, B=w, chosen="A", rejected="B") for q, b, w in words], comparisons=words)
+    either("indices_as_chosen.jsonl", "chosen and rejected are places in a list", rows(lambda i, q, b, w: dict(
+        prompt=q, responses=[b, w], chosen=0, rejected=1)), says=["--winner|--response|--a "])
+    either("models_as_winner.jsonl", "winner and loser name models", rows(lambda i, q, b, w: dict(
+        prompt=q, response_a=b, response_b=w, model_a="m1", model_b="m2", winner="m1", loser="m2")), says=["--winner"])
+    refused("letter_answers.csv", "answers are letters, and so is the verdict", [
+        dict(prompt=P[0][0], response_a="B", response_b="A", winner="A"),
+        dict(prompt=P[1][0], response_a="C", response_b="A", winner="B")])
+    short = long(lambda i, q, a, k: dict(prompt=q, response=a, score=5 - 3 * k))
+    add("keep_score.csv", "a column that is kept has the name of a record's own", short, tries=["--keep score"])
+    add("keep_text.jsonl", "a column that is kept is called text", rows(lambda i, q, b, w: dict(
+        prompt=q, chosen=b, rejected=w, text="Some words here.")), auto=False, options="--ignore text",
+        tries=["--keep text"])
+    either("filled_and_only.csv", "merged questions; --only leaves out a row with a question", [dict(
+        prompt="" if k else q, response=a, score=5 - 3 * k, lang="de" if i == 1 and not k else "en")
+        for i, (q, *two) in enumerate(P[:3]) for k, a in enumerate(two)], comparisons=triples([0, 2]), skipped=1,
+        tries=["--fill-down --only lang=en"])
+    both = ["response_a", "response_b"]
+    item = lambda i, values, status="submitted": dict(
+        id=f"r{i}", fields=dict(prompt=P[i][0], response_a=P[i][1], response_b=P[i][2]), responses=[dict(
+            user_id="u1", status=status, values={k: dict(value=v) for k, v in values.items()})])
+    refused("argilla_two_questions.json", "Argilla: more helpful is the one, safer the other", [
+        item(i, dict(helpful=both[0], safe=both[1])) for i in range(N)])
+    add("argilla_discarded.json", "Argilla: discarded items and drafts are said", [
+        item(i, dict(better=both[0]), status) for i, status in enumerate(
+            ["submitted", "discarded", "draft", "submitted"])], comparisons=triples([0, 3]), skipped=2)
+    def task(i, *said, **more):
+        picks = [dict(from_name=name, to_name="x", type="pairwise", value=dict(selected=side)) for name, side in said]
+        done = [dict(id=i, completed_by=1, result=picks, **more)] if said or more else []
+        return dict(id=i, data=dict(prompt=P[i][0], answer1=P[i][1], answer2=P[i][2]), annotations=done)
+    refused("labelstudio_two_questions.json", "Label Studio: more helpful is the left, safer the right", [
+        task(i, ("helpful", "left"), ("safe", "right")) for i in range(N)])
+    add("labelstudio_not_done.json", "Label Studio: tasks without a verdict are said", [
+        task(0, ("x", "left")), task(1), task(2, was_cancelled=True), task(3, ("x", "left"))],
+        comparisons=triples([0, 3]), skipped=2)
+    picked = lambda i, **more: dict(text=P[i][0], options=[dict(id=k, text=a) for k, a in enumerate(P[i][1:])],
+                                    accept=[0], answer="accept") | more
+    add("prodigy_ignored.jsonl", "Prodigy: ignored tasks are said", [
+        picked(0), picked(1, accept=[]), picked(2, answer="ignore"), picked(3)], comparisons=triples([0, 3]), skipped=2)
+    either("prodigy_html.jsonl", "Prodigy: the question stands in HTML", [
+        picked(i, text="Which is better?", html=f"<p>{P[i][0]}</p>") for i in range(N)])
+    refused("half_a_pair.jsonl", "half a surrogate pair", '{"prompt": "Hm \\ud83d what?", "chosen": "a b", '
+            '"rejected": "c d"}\n', says=["line 1"])
+    add("comma_in_a_header.csv", "a header with a comma, to be ignored", rows(lambda i, q, b, w: {
+        "prompt": q, "chosen": b, "rejected": w, "Why, in short?": "Because it is so."}), auto=False,
+        options="--ignore 'Why, in short?'", without=["Because"])
+    big = rows(lambda i, q, b, w: dict(prompt=q, chosen=b, rejected=w, worker=1234567 + i))
+    add("large_ids.jsonl", "ids of seven digits, one wanted", big, options="--only worker=1234567",
+        comparisons=triples([0]), unasked=dict(comparisons=triples(range(N))))
+    russian = rows(lambda i, q, b, w: {"Вопрос": q, "Лучше": b, "Хуже": w, "Судья": f"s{i % 2}", "Тема": "хлеб"})
+    columns = "--prompt Вопрос --chosen Лучше --rejected Хуже"
+    add("cyrillic.jsonl", "headers without a Latin letter; a name that is none finds no other", russian, auto=False,
+        options=f"{columns} --by Судья --ignore Тема", people="Судья", voters=[
+            (f"s{i % 2}", *P[i]) for i in range(N)], tries=[f"{columns} --by Судьи --ignore Тема"])
+    add("dialogue_answers.jsonl", "answers that are dialogues", rows(lambda i, q, b, w: dict(
+        prompt=q, chosen=f"User: Hello\nAssistant: {b}", rejected=f"User: Hello\nAssistant: {w}")),
+        also=["User: Hello"])
+    add("two_votes_1_2.csv", "two people's columns vote_1 and vote_2, answers 1 and 2", rows(lambda i, q, b, w: dict(
+        prompt=q, answer_1=b, answer_2=w, vote_1=1, vote_2=2 if i else 1)), auto=False, columns=True,
+        options='--winner vote_1,vote_2 --values "1=a,2=b"', people="vote_1,vote_2", voters=[
+            *(("vote_1", *P[i]) for i in range(N)), ("vote_2", *P[0]),
+            *(("vote_2", q, w, b) for q, b, w in P[1:N])])
+    either("single_margin.jsonl", "a margin given as the score of a pair", rows(lambda i, q, b, w: dict(
+        prompt=q, chosen=b, rejected=w, delta=i)), comparisons=triples([1, 2, 3]), ties=triples([0]),
+        unasked=dict(comparisons=triples(range(N)), ties=[]), tries=["--score delta", "--margin delta"])
+    duels = [dict(zip(("prompt", "response_a", "response_b", "winner"), (*duel(i)[:3], "12"[duel(i)[3] == "b"])))
+             for i in range(N)]
+    either("comparisons_as_values.csv", "verdict codes that are signs", duels,
+           tries=["--values '>=a,<=b'", "--values '<x=a,>1=b'"])
+    refused("contradictory_values.csv", "verdict codes x and y, explained twice", [
+        {**row, "winner": "xy"[row["winner"] == "2"]} for row in duels], says=["--values"],
+        comparisons=triples(range(N)), tries=["--values 'x=b,x=a,y=b,y=a'", "--values 'x=a;y=b'"])
+    either("people_in_lists.jsonl", "people as a list", rows(lambda i, q, b, w: dict(
+        prompt=q, chosen=b, rejected=w, rater=["ann", "ben"])), tries=["--by rater"])
+    quoted = ["Assume that USER: is a label and ASSISTANT: too. ", "[INST] and [/INST] are tags. ", "", ""]
+    either("quoted_markers.jsonl", "questions that quote a template's markers", [
+        dict(prompt=f + q, chosen=b, rejected=w) for f, (q, b, w) in zip(quoted, P)],
+        comparisons=[[f + q, b, w] for f, (q, b, w) in zip(quoted, P)])
+    asked = [json.dumps({"content": P[0][0], "lang": "en"}), json.dumps({"text": P[1][0]}), P[2][0], P[3][0]]
+    either("json_questions.jsonl", "some questions are JSON", [
+        dict(prompt=q, chosen=b, rejected=w) for q, (_, b, w) in zip(asked, P)],
+        comparisons=[[q, b, w] for q, (_, b, w) in zip(asked, P)])
+    both = [dict(person="ann", prompt=P[i][0], response=P[i][1 + k], score=5 - k) for i in range(2) for k in range(2)]
+    either("means_of_others.csv", "a mean over people who graded different answers turns everybody's order round", [
+        *both, *(dict(person="ben", prompt=P[i][0], response=P[i][1], score=1) for i in range(2))],
+        comparisons=triples(range(2)), tries=["--votes mean"])
+    day = [user("Good day."), said("What is it?")]
+    either("history_in_prompt.jsonl", "earlier turns in their column and in the prompt's messages", rows(
+        lambda i, q, b, w: dict(history=day, prompt=[*day, user(q)], chosen=b, rejected=w)), once=["Good day."])
+    either("history_with_answer.jsonl", "a history that ends with the question and the chosen answer", rows(
+        lambda i, q, b, w: dict(history=[["Good day.", "What is it?"], [q, b]], prompt=q, chosen=b, rejected=w)))
+    either("system_and_messages.jsonl", "the system prompt in its column and in the prompt's messages", rows(
+        lambda i, q, b, w: dict(system="Be brief.", prompt=[system("Be brief."), user(q)], chosen=b, rejected=w)),
+        once=["Be brief."])
+    either("input_repeats.jsonl", "instruction and input are the same", rows(lambda i, q, b, w: dict(
+        instruction=q, input=q, chosen=b, rejected=w)))
+    either("unranked_answer.jsonl", "one of three answers has no rank", rows(lambda i, q, b, w: dict(
+        prompt=q, answers=[dict(text="Perhaps so.", rank=None), dict(text=b, rank=1), dict(text=w, rank=2)])),
+        skipped=N)
+    marks = rows(lambda i, q, b, w: {"prompt": q, "A": b if i % 2 else w, "B": w if i % 2 else b,
+                                     "better A": "x" if i % 2 else "", "better B": "" if i % 2 else "x"})
+    add("crosses.csv", "a cross under the better answer", marks, auto=False,
+        options='--winner "better A,better B" --values "A=a,B=b"')
+    refused("huge_number.jsonl", "a number of 400 digits as an answer", '{"prompt": "How much?", "chosen": 1'
+            + "0" * 400 + ', "rejected": "Little."}\n')
+
+
 # Files that are no text
 
 def zipped(path, content):
@@ -738,6 +954,9 @@ def containers():
         comparisons=triples([0, 1, 2]), ties=triples([3]))
     add("votes.xlsx", "a workbook: verdicts, blank rows, an empty sheet", lambda path: workbook(
         path, {"Votes": [*cells, [], ["", "", "", ""]], "Sheet2": []}))
+    add("numbers.xlsx", "a workbook with numbers of eight digits as answers", lambda path: workbook(
+        path, {"x": [["prompt", "chosen", "rejected"], ["How much is it?", 12345678, 12345679], [*P[0]]]}),
+        comparisons=[["How much is it?", "12345678", "12345679"], P[0]])
     either("two_sheets.xlsx", "a workbook: verdicts, and a sheet of notes", lambda path: workbook(
         path, {"Votes": cells, "Notes": [["Read this", "first"], ["x", "y"]]}))
     either("merged.xlsx", "a workbook whose question is merged over its rows", lambda path: workbook(path, {"x": [
@@ -749,7 +968,7 @@ def containers():
         b"\xef\xbb\xbf" + rendered("x.jsonl", plain).encode()))
 
 
-for part in (transcripts, pairs_in_columns, verdicts, tools, grades, spreadsheets, containers): part()
+for part in (transcripts, pairs_in_columns, verdicts, tools, grades, spreadsheets, reviewed, containers): part()
 
 
 def binary(folder: Path) -> None:
