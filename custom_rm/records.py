@@ -14,7 +14,7 @@ from pathlib import Path
 
 # %% ../nbs/api/02_records.ipynb #c0de0db0
 from .core import atomic_write, DataError, quietly
-from .templates import message, plain_text, split_text, template_of, to_template
+from .templates import message, plain_text, restored, split_text, template_of, to_template
 
 # %% ../nbs/api/02_records.ipynb #8e13b2dc
 def _check_keys(record, where:str) -> None:
@@ -76,7 +76,7 @@ def prompt_of(
     record:dict, # A valid record
 )->str: # Its own `prompt` if it has one, else the prompt of its first text; "" where the template is unknown
     "The question a record is about."
-    return record.get("prompt") or split_text(plain_text(record["text"][0]))[0]
+    return record.get("prompt") or split_text(restored(plain_text(record["text"][0])))[0]
 
 # %% ../nbs/api/02_records.ipynb #ea7ecc54
 def open_text(
@@ -214,7 +214,7 @@ def check_json_name(
 def _rows(path:str, stamp:str) -> Iterator[dict]:
     "Records with the three columns that training needs"
     for r in read_records(path):
-        yield {"text": [plain_text(t) for t in r["text"]], "score": r["score"], "prompt": prompt_of(r)}
+        yield {"text": [restored(plain_text(t)) for t in r["text"]], "score": r["score"], "prompt": prompt_of(r)}
 
 # %% ../nbs/api/02_records.ipynb #fa580110
 def load_records(
