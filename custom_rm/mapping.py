@@ -226,7 +226,7 @@ def said(
     "What one cell says. Raises `DataError` for what is neither text nor messages."
     if value is None or value == "" or value == []: return []
     if isinstance(value, (int, float)) and not isinstance(value, bool):
-        value = f"{value:.0f}" if float(value).is_integer() else str(value)
+        value = f"{value:.0f}" if isinstance(value, float) and value.is_integer() else str(value)
     if isinstance(value, str): return transcript(value) or ([dict(role=role, content=value)] if value.strip() else [])
     if isinstance(value, (list, dict)): return _messages(value, role, where)
     raise DataError(f"{where}: holds {_shown(value)} where a text should be; mend that row")
@@ -338,6 +338,8 @@ def usual_sides(
     return known
 
 # %% ../nbs/api/05_mapping.ipynb #4138cf87
+_TEST = re.compile(r"[<>]-?\d+(?:\.\d+)?") # below or above a number
+
 def parse_values(
     values:str|dict, # Such as "A=a,B=b,same=tie", or code → meaning
 )->dict: # Code, or < or > with a number → meaning
@@ -347,7 +349,7 @@ def parse_values(
     for name, meaning in ((str(name).strip(), str(meaning).strip().lower()) for name, meaning in pairs):
         if not name or not meaning:
             raise DataError(f'--values: {name}={meaning} says no verdict; write it as in "A=a,B=b,same=tie"')
-        key = name.replace(" ", "") if re.fullmatch(r"[<>] *-?\d+(?:\.\d+)?", name) else code(name)
+        key = bare if _TEST.fullmatch(bare := name.replace(" ", "")) else code(name)
         if known.setdefault(key, meaning) != meaning:
             raise DataError(f"--values: {name} is said to be {known[key]} and {meaning}; say one of them")
     return known
@@ -362,7 +364,7 @@ def meaning_of(
     try: amount = float(key)
     except ValueError: return None
     fits = {"<": amount.__lt__, ">": amount.__gt__}
-    scales = [(test, meaning) for test, meaning in known.items() if test[:1] in fits and test[1:]]
+    scales = [(test, meaning) for test, meaning in known.items() if _TEST.fullmatch(test)]
     if "within" in known and not known["within"][0] <= amount <= known["within"][1]: return None
     return next((meaning for test, meaning in scales if fits[test[0]](float(test[1:]))), None)
 
@@ -507,14 +509,20 @@ def _interactions(row:dict, mapping:Mapping, answers:list, where:str) -> list[li
     return texts
 
 # %% ../nbs/api/05_mapping.ipynb #37ca76ae
+def _is_marked(value, where:str) -> bool:
+    "Is a mark set?"
+    if value is None or code(value) in ("", "0", "false", "no", "nein"): return False
+    if code(value) in ("1", "true", "yes", "ja", "x", "✓", "✔", "✗"): return True
+    raise DataError(f"{where}: is {_shown(value, 40)}, not a mark; write 1 or 0")
+
 _SCORES = dict(a=[1., 0.], b=[0., 1.], tie=[.5, .5])
 
 def _sides(row:dict, mapping:Mapping, known:dict, answers:list, where:str) -> Iterator[tuple]:
     "(person or None, one of `SIDES`) of each verdict in a row"
     columns = names(mapping.winner)
     if len(columns) == 1: yield None, side_of(row, columns[0], mapping, known, answers, where)
-    elif marks := one_hot(columns, known):
-        marked = [side for column, side in marks.items() if number(cell(row, column), f"{where}, {column}")]
+    elif "marks" in known:
+        marked = [side for column, side in one_hot(columns, known).items() if _is_marked(cell(row, column), f"{where}, {column}")]
         if len(marked) > 1: raise DataError(f"{where}: {len(marked)} of {', '.join(columns)} are marked; mark one")
         yield None, marked[0] if marked else "skip"
     else:
@@ -680,11 +688,11 @@ def plain_name(
 
 # %% ../nbs/api/05_mapping.ipynb #f075220a
 _REMARKS = re.compile(r"(?:^|_)(?:comments?|remarks?|reasons?|reasoning|rationale|explanation|justification|feedback|critique|"
-                      r"review|annotations?|principle|custom_system_prompt|kommentar|bemerkung)$|^(?:labell?ing|judge|raw|generation)_")
+                      r"annotations?|custom_system_prompt|kommentar|bemerkung)$|^(?:labell?ing|judge|raw|generation)_")
 _ABOUT = re.compile(
     r"(?:^|_)(?:ids?|uuid|hash|index|idx|source|origin|dataset|data_source|models?|generator|engine|provider|language|"
     r"lang|date|time|timestamp|tstamp|created|updated|created_at|updated_at|submitted|url|link|category|categories|"
-    r"subset|split|tags?|domain|labels?|version|status|email|name|username|scores?|ratings?|rank|task|task_type|"
+    r"subset|split|tags?|domain|labels?|review|principle|version|status|email|name|username|scores?|ratings?|rank|task|task_type|"
     r"type|topic|notes?|meta|metadata|info|extra)$|^(?:model|id|is|num|n|count|len)_|_level$")
 
 # %% ../nbs/api/05_mapping.ipynb #700ea1a4
@@ -710,7 +718,8 @@ def wordy(
 )->Iterator[str]: # Those of its strings that say something
     "Words in a value, however deep it is nested."
     if isinstance(value, str):
-        if not _NO_WORDS.fullmatch(value.strip()) or any(ord(letter) > 0x2e7f for letter in value): yield value.strip()
+        some = any(map(str.isalpha, value)) and not _NO_WORDS.fullmatch(value.strip())
+        if some or any(ord(letter) > 0x2e7f for letter in value): yield value.strip()
     elif isinstance(value, dict):
         for name, inner in value.items(): yield from () if is_note(name) else wordy(inner)
     elif isinstance(value, list):
@@ -780,7 +789,7 @@ def _prepared(self:Reader, row, where:str) -> dict:
         raise DataError(f"{where}: is {_shown(row, 40)}, not an object; mend or remove that row")
     if any(value != value for value in row.values()): row = {n: v if v == v else None for n, v in row.items()}
     for column in self.mapping.packed:
-        if isinstance(row.get(column), str): row = {**row, column: unpacked(row[column])}
+        if isinstance(row.get(column), str): row = {**row, column: unpacked(row[column], where)}
     if self.mapping.fill_down:
         above, columns = self.last or {}, names(self.mapping.prompt)
         if all(row.get(column) in (None, "") for column in columns): row = row | {c: above.get(c) for c in columns}
