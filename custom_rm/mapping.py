@@ -256,10 +256,15 @@ def earlier(
                     "join it to the question with --prompt, the columns separated by a comma")
 
 # %% ../nbs/api/05_mapping.ipynb #329467c4
+def _covers(chat:list, before:list) -> bool:
+    "Does a chat hold all that was asked?"
+    told = "\n".join(turn["content"] for turn in chat)
+    return all(turn["role"] == "system" or turn["content"].strip() in told for turn in before)
+
 def _whole(before:list, chat:list, where:str) -> list[dict]:
     "A whole chat beside its own question: the question once, what a system says kept"
     told = "\n".join(turn["content"] for turn in chat)
-    if any(turn["role"] != "system" and turn["content"].strip() not in told for turn in before):
+    if not _covers(chat, before):
         raise DataError(f"{where}: an answer is a whole chat of another question than the one beside it; "
                         "name the right column with --prompt, or leave the other out with --ignore")
     return [turn for turn in before if turn["role"] == "system" and turn["content"].strip() not in told] + chat
@@ -297,6 +302,8 @@ def interaction(
     if isinstance(answer, str) and answer.rstrip().endswith(">"): answer = _LAST.sub("", answer)
     turns = said(answer, "assistant", where)
     if not turns: raise DataError(f"{where}: an answer is empty; fill it in or remove that row")
+    if before and isinstance(answer, str) and turns[0]["role"] != "assistant" and not _covers(turns, before):
+        turns = [dict(role="assistant", content=answer)] # a dialogue that somebody asked for
     opened = before and before[-1]["role"] == "assistant" and not before[-1]["content"].strip()
     if turns[0]["role"] in ("user", "system"): return _complete(_whole(before, turns, where), where)
     return _complete((before[:-1] if opened else before) + turns, where)
