@@ -5,11 +5,11 @@
 # %% auto #0
 __all__ = ['app', 'DISK_FULL', 'TABLES', 'Device', 'Json', 'Artefact', 'Input', 'Output', 'PAPER', 'PaperInput', 'PaperOutput',
            'ConvertFlag', 'Domain', 'ToPairs', 'From', 'To', 'ASKED', 'PromptColumn', 'SystemColumn', 'HistoryColumn',
-           'FillDown', 'Repeated', 'BETTER', 'Chosen', 'Rejected', 'Margin', 'DUEL', 'AnswerA', 'AnswerB', 'Winner',
-           'Values', 'SCORED', 'ResponseColumn', 'Score', 'LowerIsBetter', 'PEOPLE', 'ByColumn', 'Votes', 'REST',
-           'OnlyRows', 'IgnoreColumns', 'KeepColumns', 'SkipFaulty', 'MappingFile', 'Records', 'Cleaned', 'Against',
-           'Report', 'Test', 'By', 'Seed', 'OutTrain', 'OutTest', 'Names', 'Dest', 'Mirror', 'RecipeName', 'RunFolder',
-           'Show', 'SETTINGS', 'Measure', 'Files', 'TrainFiles', 'MetricName', 'TextFile', 'Prompt', 'Response', 'Also',
+           'FillDown', 'BETTER', 'Chosen', 'Rejected', 'Margin', 'DUEL', 'AnswerA', 'AnswerB', 'Winner', 'Values',
+           'SCORED', 'ResponseColumn', 'Score', 'LowerIsBetter', 'PEOPLE', 'ByColumn', 'Votes', 'REST', 'OnlyRows',
+           'IgnoreColumns', 'KeepColumns', 'SkipFaulty', 'MappingFile', 'Records', 'Cleaned', 'Against', 'Report',
+           'Test', 'By', 'Seed', 'OutTrain', 'OutTest', 'Names', 'Dest', 'Mirror', 'RecipeName', 'RunFolder', 'Show',
+           'SETTINGS', 'Measure', 'Files', 'TrainFiles', 'MetricName', 'TextFile', 'Prompt', 'Response', 'Also',
            'ScoreOut', 'ScoreIgnore', 'GeneralArtefact', 'CustomArtefact', 'MadeArtefact', 'Alpha', 'Choose', 'Keep',
            'Tolerance', 'StudyName', 'StudyFolder', 'Judge', 'Only', 'Seeds', 'Budget', 'Retry', 'Exported', 'Merge',
            'Dtype', 'Limit', 'Force', 'Push', 'Yes', 'Folders', 'Host', 'Port', 'Token', 'custom_rm', 'fault_line',
@@ -163,8 +163,6 @@ SystemColumn = column("system", "What a system says before it", ASKED)
 HistoryColumn = column("history", "Earlier turns: messages, or pairs of question and answer", ASKED)
 FillDown = Annotated[bool, typer.Option("--fill-down", help="An empty question is that of the row above",
     rich_help_panel=ASKED)]
-Repeated = Annotated[bool, typer.Option("--repeated", help="Answers begin with the question, which is taken once",
-    rich_help_panel=ASKED)]
 
 # %% ../nbs/api/42_cli.ipynb #8f714821
 BETTER = "Answers as better and worse"
@@ -226,7 +224,7 @@ def mapping_of(
 @app.command("convert", cls=Explained)
 def convert_verb(input_path:Input=None, output_path:Output=None, form:From=None, to:To="records",
     domain:Domain=None, to_pairs:ToPairs=False, prompt:PromptColumn=None, system:SystemColumn=None,
-    history:HistoryColumn=None, fill_down:FillDown=False, repeated:Repeated=False, chosen:Chosen=None,
+    history:HistoryColumn=None, fill_down:FillDown=False, chosen:Chosen=None,
     rejected:Rejected=None, margin:Margin=None, a:AnswerA=None, b:AnswerB=None, winner:Winner=None, values:Values=None,
     response:ResponseColumn=None, score:Score=None, lower_is_better:LowerIsBetter=False, by:ByColumn=None,
     votes:Votes="all", only:OnlyRows=None, ignore:IgnoreColumns=None, keep:KeepColumns=None,
