@@ -227,8 +227,8 @@ def convert_verb(input_path:Input=None, output_path:Output=None, form:From=None,
     domain:Domain=None, to_pairs:ToPairs=False, prompt:PromptColumn=None, system:SystemColumn=None,
     history:HistoryColumn=None, fill_down:FillDown=False, chosen:Chosen=None,
     rejected:Rejected=None, margin:Margin=None, a:AnswerA=None, b:AnswerB=None, winner:Winner=None, values:Values=None,
-    response:ResponseColumn=None, score:Score=None, lower_is_better:LowerIsBetter=False, group:Group=None, by:ByColumn=None,
-    votes:Votes="all", only:OnlyRows=None, ignore:IgnoreColumns=None, keep:KeepColumns=None,
+    response:ResponseColumn=None, score:Score=None, lower_is_better:LowerIsBetter=False, group:Group=None,
+    by:ByColumn=None, votes:Votes="all", only:OnlyRows=None, ignore:IgnoreColumns=None, keep:KeepColumns=None,
     skip_faulty:SkipFaulty=False, mapping:MappingFile=None, input_data_path:PaperInput=None,
     output_data_path:PaperOutput=None, convert_flag:ConvertFlag=False):
     """Turn preference data of any form into records, a file into a file; say what was understood.
