@@ -12,7 +12,7 @@ from pathlib import Path
 
 # %% ../nbs/api/24_blend.ipynb #4617896d
 from .artefact import load, questions_file, read_card, trained_on
-from .core import DataError, quietly
+from .core import DataError
 from .evaluate import evaluate
 from .metrics import comparisons
 from .model import RewardModel
@@ -33,9 +33,8 @@ def set_blend(
     name:str="blend", # Of the adapter that is made, or made anew
 )->RewardModel: # The same model, the blend in use
     "Put (1 − α) general + α custom on the trunk: LoRA matrices and heads. Raises `DataError` for an α outside [0, 1]."
-    from peft import get_peft_model_state_dict
     if not 0 <= alpha <= 1: raise DataError(f"alpha is {alpha}; give a number from 0 (general) to 1 (custom)")
-    start, end = (quietly(get_peft_model_state_dict, rm.trunk, adapter_name=n) for n in (general, custom))
+    start, end = rm.weights(general), rm.weights(custom)
     if name not in rm.adapters: rm.add_adapter(name, like=general)
     rm.set_weights(name, interpolate(start, end, alpha))
     return rm.use(name)

@@ -57,7 +57,7 @@ def merged_weights(
 )->dict[str,torch.Tensor]: # As a plain sequence classifier names them
     "The weights of trunk and adapter as one model, on the CPU."
     def there(value): return value.to("cpu", dtype if value.is_floating_point() else None).contiguous()
-    return {key: there(value) for key, value in _named_weights(rm.trunk.base_model.model, rm.active)}
+    return {key: there(value) for key, value in _named_weights(rm.trunk.base_model.model, rm.key(rm.active))}
 
 # %% ../nbs/api/40_export.ipynb #4c8164fe
 _CHAT = r"""

@@ -164,11 +164,14 @@ class CustomConfig(StageConfig):
         check_custom(self)
 
 # %% ../nbs/api/25_recipes.ipynb #b0e64d83
+_TAKEN = dict.fromkeys(("base", "general", "together"), "another reward model here") | dict.fromkeys(
+    (".work", "figures", "log.jsonl", "metrics.json", "recipe.yaml"), "something else in a run's folder")
+
 def _check_domains(domains:list[str]) -> None:
     "Raises `DataError` for a name that means another reward model, or can't name one"
-    if taken := {"base", "general", "together"} & set(domains):
-        raise DataError(f"custom.domains has {taken.pop()!r}, which names another reward model here; rename the domain")
     for domain in domains:
+        if domain in _TAKEN: raise DataError(f"custom.domains has {domain!r}, which names {_TAKEN[domain]}; "
+                                             "rename the domain")
         try: check_adapter_name(domain)
         except DataError as e: raise DataError(f"custom.domains: {e}") from None
 

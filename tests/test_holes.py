@@ -165,3 +165,118 @@ def test_every_shard_must_be_there(base):
     (base / "model.safetensors.index.json").write_text(json.dumps(dict(weight_map=dict(zip("ab", names)))))
     with pytest.raises(DataError) as e: fetch_model(base)
     one_line(e, names[1], "again")
+
+
+# Names
+
+NAMES = ("v1.2", "score", "train", "keys", "items", "half", "lora_A", "weight", "mlp", "model", "q", "base_layer", "modules_to_save",
+         "default", "to", "日本語", "a b", "(x", "Ünï", "adapter_6d6c70", "--", "0")
+
+
+@pytest.mark.parametrize("kind", ["llama", "bert"])
+def test_any_name_works_beside_any_other(tmp_path, kind):
+    "Each name keeps an adapter of its own that is saved, loaded and blended whole, whatever the others are called"
+    from custom_rm.artefact import load
+    from custom_rm.blend import set_blend
+    rm = opened(tiny_base(tmp_path / "base", kind=kind))
+    for i, name in enumerate(NAMES):
+        rm.add_adapter(name)
+        weights = {k: torch.randn(v.shape, generator=torch.Generator().manual_seed(i)) for k, v in rm.weights(name).items()}
+        rm.set_weights(name, weights)
+    rewards = {name: score_texts(rm.use(name), ["Hi", "Hello"]).tolist() for name in NAMES}
+    assert len({tuple(r) for r in rewards.values()}) == len(NAMES), "two names share weights"
+    sizes = {len(rm.weights(name)) for name in NAMES}
+    assert len(sizes) == 1 and sizes != {1}
+    for name in NAMES: rm.use(name).save(tmp_path / "run" / name)
+    again = load(*(tmp_path / "run" / name for name in NAMES), device="cpu")
+    for name in NAMES: assert score_texts(again.use(name), ["Hi", "Hello"]).tolist() == pytest.approx(rewards[name], abs=1e-4)
+    assert score_texts(set_blend(again, "mlp", "v1.2", 1, "half"), ["Hi", "Hello"]).tolist() == pytest.approx(rewards["v1.2"], abs=1e-4)
+
+
+def recipe(folder, **changes):
+    "A recipe of tiny things as a file says it"
+    given = dict(name="run", base=dict(name=str(folder / "base"), max_length=64, quantize=False), lora=dict(rank=2, alpha=4),
+                 general=dict(train=dict(sums=f"{folder}/general.train.json"), test=dict(sums=f"{folder}/general.test.json"), batch_size=8),
+                 custom=dict(domains=["loud", "quiet"], train=f"{folder}/domains.train.json", test=f"{folder}/domains.test.json", batch_size=8))
+    for name, value in changes.items():
+        group, _, key = name.rpartition("__")
+        (given[group] if group else given)[key] = value
+    return given
+
+
+@pytest.mark.parametrize("domain, word", [("a/b", "'a/b'"), ("a\\b", "folder"), ("..", "'..'"), ("", "''"), ("a\nb", "a\\nb"), ("x" * 300, "long"), ("metrics.json", "metrics.json"),
+                                          ("figures", "figures"), ("\ud800", "ud800"), (".work", ".work")])
+def test_a_domain_must_be_able_to_name_a_folder(tmp_path, domain, word):
+    from custom_rm.recipes import fill_settings, Recipe
+    with pytest.raises(DataError) as e: fill_settings(Recipe, recipe(tmp_path, custom__domains=[domain]), "")
+    one_line(e, "custom.domains", word)
+
+
+# Artefacts
+
+@pytest.fixture
+def artefact(tmp_path, base):
+    rm = opened(base).add_adapter("academy")
+    for i, p in enumerate(p for p in rm.parameters() if p.requires_grad): p.data.normal_(0, .2, generator=torch.Generator().manual_seed(i))
+    return rm.save(tmp_path / "academy")
+
+
+def flip(folder):
+    file = folder / "adapter_model.safetensors"
+    data = bytearray(file.read_bytes())
+    data[-7] ^= 1
+    file.write_bytes(data)
+
+
+def write_card(text): return lambda folder: (folder / "reward_model.json").write_text(text)
+def change_card(**new): return lambda folder: (folder / "reward_model.json").write_text(json.dumps(json.loads((folder / "reward_model.json").read_text()) | new))
+def rewrite_adapter(change, hashed=True):
+    def harm(folder):
+        from custom_rm.core import file_sha256
+        file = folder / "adapter_model.safetensors"
+        save_file(dict(change(k, v) for k, v in load_file(file).items() if change(k, v)), file, {"format": "pt"})
+        change_card(weights_sha256=file_sha256(file))(folder)
+    return harm
+
+
+@pytest.mark.parametrize("harm, words", [
+    (flip, ("adapter_model.safetensors", "other than its card says", "copy")),
+    (write_card("{}"), ("reward_model.json", "lacks", "base")), (write_card("null"), ("reward_model.json", "no card")), (write_card("[1]"), ("no card",)),
+    (change_card(base=None), ("reward_model.json", "base")), (change_card(base=dict(name="x")), ("reward_model.json", "base", "sha256")),
+    (change_card(lora=3), ("reward_model.json", "lora")), (change_card(lora=dict(size=3)), ("reward_model.json", "lora")),
+    (change_card(template="sphinx"), ("reward_model.json", "template", "sphinx")), (change_card(pooling="least"), ("pooling", "least")),
+    (lambda folder: (folder / "adapter_model.safetensors").write_bytes((folder / "adapter_model.safetensors").read_bytes()[:900]), ("adapter_model.safetensors", "cut short")),
+    (lambda folder: (folder / "adapter_model.safetensors").write_text(POINTER), ("git-lfs pointer",)),
+    (lambda folder: (folder / "adapter_model.safetensors").unlink(), ("adapter_model.safetensors", "missing")),
+    (rewrite_adapter(lambda k, v: None if "score" in k else (k, v)), ("academy", "1 of its", "score")),
+    (rewrite_adapter(lambda k, v: None if "layers.1" in k else (k, v)), ("academy", "of its", "layers.1")),
+    (rewrite_adapter(lambda k, v: (k, v[:2].clone() if "lora_A" in k else v)), ("academy", "shape")),
+], ids=str)
+def test_an_artefact_that_is_not_as_it_was_saved(artefact, harm, words):
+    from custom_rm.artefact import load
+    load(artefact, device="cpu")
+    harm(artefact)
+    with pytest.raises(DataError) as e: load(artefact, device="cpu")
+    one_line(e, *words)
+
+
+def test_nothing_is_saved_of_weights_that_are_no_numbers(tmp_path, base):
+    rm = opened(base).add_adapter("academy")
+    rm.head().weight.data[0, 0] = float("nan")
+    with pytest.raises(DataError) as e: rm.save(tmp_path / "academy")
+    one_line(e, "academy", "not finite", "learning rate")
+    assert not list(tmp_path.glob("*academy*"))
+
+
+def test_a_base_elsewhere_is_named(artefact, base, tmp_path, monkeypatch, custom_rm):
+    "The card says where the base was; it may lie elsewhere, and must be the very same"
+    from custom_rm.artefact import load
+    from custom_rm.scorer import score_texts as score
+    texts = [sum_text(1, "It is 2."), sum_text(2, "No idea.")]
+    before = score(load(artefact, device="cpu"), texts)
+    moved = base.rename(tmp_path / "moved")
+    with pytest.raises(DataError) as e: load(artefact, device="cpu")
+    one_line(e, "base", "--base")
+    assert score(load(artefact, device="cpu", base=moved), texts) == pytest.approx(before)
+    with pytest.raises(DataError) as e: load(artefact, device="cpu", base=tiny_base(tmp_path / "other", seed=1))
+    one_line(e, "was trained on weights", "scores would differ")
