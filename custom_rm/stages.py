@@ -349,7 +349,8 @@ def _trainer(self:Run, stage:str) -> tuple:
     steps = -(-counts["records"] // config.batch_size)
     args = training_arguments(self.work/f"{stage}-checkpoints", self.rm, steps, config.epochs, config.learning_rate,
         config.batch_size, config.warmup, evaluations=4 if watched else 0, seed=self.seed)
-    trainer = RewardTrainer(self.rm.use(stage), args, learned, watched or None, config.token_budget, **config.losses)
+    trainer = RewardTrainer(self.rm.use(stage), args, learned, watched or None, config.token_budget,
+                            stage=f"{config.stage}.", **config.losses)
     trainer.remove_callback(PrinterCallback)
     trainer.add_callback(_Progress(self, stage))
     return trainer, counts

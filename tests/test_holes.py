@@ -280,3 +280,62 @@ def test_a_base_elsewhere_is_named(artefact, base, tmp_path, monkeypatch, custom
     assert score(load(artefact, device="cpu", base=moved), texts) == pytest.approx(before)
     with pytest.raises(DataError) as e: load(artefact, device="cpu", base=tiny_base(tmp_path / "other", seed=1))
     one_line(e, "was trained on weights", "scores would differ")
+
+
+# Divergence
+
+def trained(folder, **changes):
+    "A run of the tiny recipe, all of it"
+    from custom_rm.recipes import fill_settings, Recipe
+    from custom_rm.runs import run_recipe
+    if not (folder / "base").exists(): tiny_base(folder / "base", [sum_text(i, "It is.") for i in range(9)])
+    if not (folder / "general.train.json").exists(): tiny_preferences(folder, 16, 4)
+    lines, options = [], {k: changes.pop(k) for k in ("again", "out") if k in changes}
+    made = fill_settings(Recipe, recipe(folder, **changes), "")
+    try: run_recipe(made, folder / options.pop("out", "run"), "cpu", lines.append, **options)
+    except DataError as e: e.lines = lines; raise
+    return lines
+
+
+@pytest.mark.parametrize("where", ["reward", "gradient", "weight", "imitation"])
+def test_training_stops_at_the_first_number_that_is_none(tmp_path, monkeypatch, where):
+    from custom_rm import trainer
+    steps = []
+    if where == "reward":
+        whole = RewardModel.read
+        monkeypatch.setattr(RewardModel, "read", lambda self, states, name=None: whole(self, states, name) * (float("nan") if len(steps) >= 3 else 1))
+    elif where == "imitation":
+        from custom_rm import model
+        whole = model.imitation_loss
+        monkeypatch.setattr(model, "imitation_loss", lambda *a, **k: whole(*a, **k) * (float("inf") if len(steps) >= 3 else 1))
+    step = trainer.RewardTrainer.training_step
+    def counted(self, model, inputs, *rest):
+        steps.append(1)
+        loss = step(self, model, inputs, *rest)
+        first = next(p for p in model.parameters() if p.requires_grad)
+        if where == "gradient" and len(steps) == 3: first.grad[0] = float("inf")
+        if where == "weight" and len(steps) == 3: first.data[0] = float("nan")
+        return loss
+    monkeypatch.setattr(trainer.RewardTrainer, "training_step", counted)
+    with pytest.raises(DataError) as e: trained(tmp_path, general__imitation=.1 if where == "imitation" else 0., general__epochs=4)
+    one_line(e, "step 3", "not finite", "general.learning_rate", "0.0002", where)
+    assert not (tmp_path / "run" / "general").exists() and not (tmp_path / "run" / "loud").exists()
+    assert all(p.isfinite().all() for file in (tmp_path / "run").rglob("*.safetensors") for p in load_file(file).values())
+
+
+def test_a_model_that_gives_no_numbers_gives_no_scores(artefact, tmp_path, custom_rm, monkeypatch):
+    from custom_rm.core import file_sha256
+    rewrite_adapter(lambda k, v: (k, v * float("nan") if "score" in k else v))(artefact)
+    done = custom_rm("score", artefact, "--prompt", "Hi", "--response", "a", "--response", "b", "--json", tmp_path / "out.json", "--device", "cpu")
+    assert done.returncode == 2 and done.stderr.count("\n") == 1 and not (tmp_path / "out.json").exists()
+    assert "academy" in done.stderr and "not finite" in done.stderr and "nan" not in done.stdout
+
+
+def test_padding_is_no_number_and_a_reward_must_be_one():
+    from custom_rm.losses import ranking_loss
+    nan = float("nan")
+    rewards = torch.tensor([[2., 0., nan]], requires_grad=True)
+    loss = ranking_loss(rewards, torch.tensor([[1., 0., nan]]))
+    loss.backward()
+    assert loss.isfinite() and rewards.grad.isfinite().all()
+    assert ranking_loss(torch.tensor([[nan, nan, nan]]), torch.tensor([[1., 0., nan]])).isnan()
