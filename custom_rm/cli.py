@@ -8,10 +8,10 @@ __all__ = ['app', 'DISK_FULL', 'TABLES', 'Device', 'Json', 'Artefact', 'Input', 
            'AnswerA', 'AnswerB', 'Winner', 'Values', 'ResponseColumn', 'Score', 'LowerIsBetter', 'By', 'OnlyRows',
            'IgnoreColumns', 'KeepColumns', 'Votes', 'FillDown', 'SkipFaulty', 'MappingFile', 'Records', 'Cleaned',
            'Against', 'Report', 'Test', 'Seed', 'OutTrain', 'OutTest', 'Names', 'Dest', 'Mirror', 'RecipeName',
-           'RunFolder', 'Show', 'SETTINGS', 'Measure', 'Files', 'TrainFiles', 'MetricName', 'TextFile', 'Prompt',
-           'Response', 'Also', 'ScoreOut', 'ScoreIgnore', 'GeneralArtefact', 'CustomArtefact', 'MadeArtefact', 'Alpha',
-           'Choose', 'Keep', 'Tolerance', 'StudyName', 'StudyFolder', 'Judge', 'Only', 'Seeds', 'Budget', 'Retry',
-           'Exported', 'Merge', 'Dtype', 'Limit', 'Force', 'Push', 'Yes', 'Folders', 'Host', 'Port', 'Token',
+           'RunFolder', 'Again', 'Show', 'SETTINGS', 'Measure', 'Files', 'TrainFiles', 'MetricName', 'TextFile',
+           'Prompt', 'Response', 'Also', 'ScoreOut', 'ScoreIgnore', 'GeneralArtefact', 'CustomArtefact', 'MadeArtefact',
+           'Alpha', 'Choose', 'Keep', 'Tolerance', 'StudyName', 'StudyFolder', 'Judge', 'Only', 'Seeds', 'Budget',
+           'Retry', 'Exported', 'Merge', 'Dtype', 'Limit', 'Force', 'Push', 'Yes', 'Folders', 'Host', 'Port', 'Token',
            'custom_rm', 'fault_line', 'main', 'named', 'Explained', 'mapping_of', 'convert_verb', 'action',
            'clean_verb', 'split_verb', 'fetch_verb', 'show_matrix', 'train_verb', 'print_plan', 'plan_verb',
            'quickstart_verb', 'named_sets', 'evaluate_verb', 'print_scores', 'what_to_score', 'score_verb',
@@ -266,6 +266,8 @@ def fetch_verb(names:Names=None, dest:Dest=None, mirror:Mirror=None):
 # %% ../nbs/api/42_cli.ipynb #9dfe66a4
 RecipeName = Annotated[str, typer.Argument(help="A YAML file, or the name of a recipe that comes along: {recipes}")]
 RunFolder = Annotated[Optional[Path], typer.Option(help="The run's folder; runs/<name> if not given")]
+Again = Annotated[bool, typer.Option("--again", help="Make stages anew whose base, data or settings have changed, and "
+    "what grows from them")]
 Show = Annotated[bool, typer.Option("--show", help="Print the recipe, to be saved and edited, and do nothing else")]
 
 # %% ../nbs/api/42_cli.ipynb #0476872c
@@ -286,12 +288,12 @@ SETTINGS = ("Each setting of a recipe explains itself: --show prints them. base.
 
 # %% ../nbs/api/42_cli.ipynb #21e26c02
 @app.command("train", cls=Explained, epilog=SETTINGS)
-def train_verb(recipe:RecipeName, out:RunFolder=None, device:Device=None, show:Show=False):
+def train_verb(recipe:RecipeName, out:RunFolder=None, device:Device=None, show:Show=False, again:Again=False):
     "Train, measure and draw what a recipe says; go on where an earlier run stopped."
     if show: return print(recipe_path(recipe).read_text(encoding="utf-8"), end="")
     from custom_rm.recipes import read_recipe
     from custom_rm.runs import run_recipe
-    show_matrix(run_recipe(read_recipe(recipe_path(recipe)), out, device))
+    show_matrix(run_recipe(read_recipe(recipe_path(recipe)), out, device, again=again))
 
 # %% ../nbs/api/42_cli.ipynb #93136338
 Measure = Annotated[Optional[bool], typer.Option("--measure/--no-measure",

@@ -5,17 +5,17 @@
 # %% auto #0
 __all__ = ['default_device', 'find_device', 'device_name', 'default_dtype', 'keep_freed_memory', 'new_head', 'head_name',
            'choose_pad', 'without_dropout', 'cut_layers', 'read_tokenizer', 'check_vocabulary', 'longest_text',
-           'load_trunk']
+           'tokenizer_sha256', 'load_trunk']
 
 # %% ../nbs/api/14_trunk.ipynb #d848c314
-import ctypes, os, re
+import ctypes, hashlib, os, re
 from functools import cache
 from pathlib import Path
 import torch
 from torch import nn
 
 # %% ../nbs/api/14_trunk.ipynb #86b81efe
-from .core import DataError, quietly
+from .core import DataError, file_sha256, quietly
 from .fetch import Base, fetch_model
 
 # %% ../nbs/api/14_trunk.ipynb #09aab726
@@ -267,6 +267,15 @@ def longest_text(
         if isinstance(table, nn.Embedding) and re.search(r"(position_embeddings|embed_positions|wpe)$", name):
             before = getattr(table, "offset", 0) if table.padding_idx is None else table.padding_idx + 1
             return table.num_embeddings - before # RoBERTa's first rows are for padding, OPT's first two for nothing
+
+# %% ../nbs/api/14_trunk.ipynb #ca8d83fb
+def tokenizer_sha256(
+    folder:str|Path, # Of a base model
+)->str: # 64 hexadecimal digits
+    "A hash of the files of a base's tokenizer, of their names and contents."
+    patterns = ("*token*.json", "*vocab*", "merges.txt", "*.model", "*.jinja")
+    files = sorted({path for pattern in patterns for path in Path(folder).glob(pattern) if path.is_file()})
+    return hashlib.sha256("".join(f"{path.name} {file_sha256(path)}\n" for path in files).encode()).hexdigest()
 
 # %% ../nbs/api/14_trunk.ipynb #e0ef3f66
 def load_trunk(

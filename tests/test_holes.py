@@ -339,3 +339,68 @@ def test_padding_is_no_number_and_a_reward_must_be_one():
     loss.backward()
     assert loss.isfinite() and rewards.grad.isfinite().all()
     assert ranking_loss(torch.tensor([[nan, nan, nan]]), torch.tensor([[1., 0., nan]])).isnan()
+
+
+# A stage that was made from something else
+
+def hashes(folder): return {path.parent.name: path.read_bytes() for path in (folder / "run").glob("*/adapter_model.safetensors")}
+
+
+def edit(name, old, new): return lambda folder: (folder / name).write_text((folder / name).read_text().replace(old, new))
+def other_base(folder): tiny_base(folder / "base", [sum_text(i, "It is.") for i in range(9)], seed=7)
+def other_tokens(folder):
+    file = folder / "base" / "tokenizer_config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | dict(padding_side="left")))
+
+
+def test_a_stage_is_reused_only_if_it_would_be_the_same(tmp_path):
+    "What changed is said; --again makes the stage anew, and what grows from it, and leaves the others"
+    trained(tmp_path)
+    before = hashes(tmp_path)
+    assert sum("trained and measured already" in line for line in trained(tmp_path)) == 1
+    for change, words, anew in ((edit("general.train.json", "No idea", "No clue"), ("general", "the file", "general.train.json"), {"general", "loud", "quiet"}),
+                                (edit("domains.train.json", "!!!", "!!"), ("loud", "the file", "domains.train.json"), {"loud", "quiet"}),
+                                (other_base, ("general", "the base's weights"), {"general", "loud", "quiet"}),
+                                (other_tokens, ("general", "the base's tokenizer"), {"general", "loud", "quiet"})):
+        change(tmp_path)
+        with pytest.raises(DataError) as e: trained(tmp_path)
+        one_line(e, "was made from something else", "--again", "--out", *words)
+        lines = trained(tmp_path, again=True)
+        kept = {line.split()[0] for line in lines if "is there already" in line}
+        assert kept == {"general", "loud", "quiet"} - anew
+        assert any("trained and measured already" in line for line in trained(tmp_path))
+    assert hashes(tmp_path).keys() == before.keys() and hashes(tmp_path) != before
+
+
+def test_settings_that_change_no_weight_make_nothing_anew(tmp_path):
+    trained(tmp_path)
+    before = hashes(tmp_path)
+    with pytest.raises(DataError) as e: trained(tmp_path, custom__epochs=2.)
+    one_line(e, "custom.epochs", "--again")
+    assert trained(tmp_path, custom__token_budget=512, custom__test="", again=True) and hashes(tmp_path) == before
+    lines = trained(tmp_path, custom__epochs=2., again=True)
+    assert {line.split()[0] for line in lines if "is there already" in line} == {"general"}
+    assert {name for name, weights in hashes(tmp_path).items() if weights != before[name]} == {"loud", "quiet"}
+
+
+def test_a_checkpoint_goes_on_only_with_what_it_began_with(tmp_path, monkeypatch):
+    from custom_rm.trainer import RewardTrainer
+    step, done = RewardTrainer.training_step, []
+    def stopped(self, *rest):
+        done.append(1)
+        if len(done) == 7: raise KeyboardInterrupt
+        return step(self, *rest)
+    def stop():
+        done.clear()
+        monkeypatch.setattr(RewardTrainer, "training_step", stopped)
+        with pytest.raises(KeyboardInterrupt): trained(tmp_path, general__epochs=4)
+        monkeypatch.setattr(RewardTrainer, "training_step", step)
+    stop()
+    edit("general.train.json", "No idea", "No clue")(tmp_path)
+    with pytest.raises(DataError) as e: trained(tmp_path, general__epochs=4)
+    one_line(e, "general", "the file", "--again")
+    assert not any("goes on" in line for line in trained(tmp_path, general__epochs=4, again=True))
+    import shutil
+    shutil.rmtree(tmp_path / "run")
+    stop()
+    assert any("goes on at checkpoint" in line for line in trained(tmp_path, general__epochs=4))
