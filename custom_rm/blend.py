@@ -62,12 +62,13 @@ def blend(
     out:str|Path,                      # The artefact to make
     alpha:float,                       # 0 is the general one, 1 the custom one
     device:str|None=None, # The best there is if None
+    base:str|Path|None=None, # Where their base lies, if not where the artefacts say
     **info,                            # More for the card
 )->Path: # `out`
     "Write the blend of two artefacts. Raises `DataError` where they don't fit each other, or `out` is there already."
     general, custom, out = Path(general), Path(custom), Path(out)
     if out.exists(): raise DataError(f"{out}: is there already; choose another place or remove it")
-    rm, cards = load(general, custom, device=device), [read_card(p) for p in (general, custom)]
+    rm, cards = load(general, custom, device=device, base=base), [read_card(p) for p in (general, custom)]
     set_blend(rm, *rm.adapters, alpha)
     return rm.save(out, questions_file(_asked(general, custom)), **blend_info(cards, alpha), **info)
 

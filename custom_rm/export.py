@@ -260,13 +260,15 @@ def merge(
     limit:float=.01,        # Largest difference allowed, in standard deviations of the rewards
     force:bool=False,       # Keep it though it drifts more
     device:str|None=None,   # The best there is if None
+    base:str|Path|None=None, # Where the artefact's base lies, if not where it says
 )->dict: # drift: largest difference; spread: standard deviation of the rewards; share: their ratio; texts: how many
     "Write a reward model that any tool loads. Raises `DataError` where it can't say the same, or says something else."
     artefact, out = Path(artefact), Path(out)
     card = read_card(artefact)
     _check_merge(artefact, card, dtype)
     _check_free(out)
-    rm = load(artefact, device=device, dtype="float32") # compared are the weights, not the rounding of some arithmetic
+    # compared are the weights, not the rounding of some arithmetic
+    rm = load(artefact, device=device, base=base, dtype="float32")
     with _appearing(out) as partial:
         _write_plain(rm, partial, getattr(torch, dtype))
         texts = texts or sample_texts(card["template"])

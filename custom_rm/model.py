@@ -32,6 +32,7 @@ class LoRA:
     dropout:float = field(default=0.0, metadata=dict(help="before the first matrix; 0 keeps training repeatable"))
     def __post_init__(self):
         if self.rank < 1: raise DataError(f"lora.rank is {self.rank}; give at least 1")
+        if not self.alpha > 0: raise DataError(f"lora.alpha is {self.alpha}; give more than 0, usually twice the rank")
         if not 0 <= self.dropout < 1: raise DataError(f"lora.dropout is {self.dropout}; give 0 or more, less than 1")
 
 # %% ../nbs/api/15_model.ipynb #712bdf69

@@ -218,9 +218,10 @@ def calibrate(
     folder:str|Path, # An artefact; its card gets a calibration
     data,            # Validation records
     device:str|None=None, # The best there is if None
+    base:str|Path|None=None, # Where the artefact's base lies, if not where it says
 )->dict: # temperature, offset, pairs, ece_before, ece
     "Fit an artefact's scale and keep it there. Raises `DataError` where no two scores differ."
-    folder, rm = Path(folder), load(folder, device=device)
+    folder, rm = Path(folder), load(folder, device=device, base=base)
     texts = [{"text": [to_template(t, rm.template) for t in r["text"]]} for r in data]
     found = _calibration(score_records(rm, texts), [r["score"] for r in data])
     card = read_card(folder) | dict(calibration=found)

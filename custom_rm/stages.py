@@ -177,6 +177,13 @@ def _judged_alike(data, heads:int):
                                    score=[[score] * heads for score in record["score"]]) for record in data])
 
 # %% ../nbs/api/26_stages.ipynb #1d802683
+def _how_many(replay:float, name:str, records:int) -> int:
+    "How many records of a general set are seen again. Raises `DataError` where the share comes to none"
+    if n := round(replay * records): return n
+    raise DataError(f"custom.replay is {replay:g}, which of the {records} records of {name} is none; "
+                    f"give {1 / records:.2g} or more, or 0")
+
+# %% ../nbs/api/26_stages.ipynb #937ed6f0
 _REPLAYED = " (replayed)" # at the end of a set's name
 
 @patch
@@ -184,7 +191,7 @@ def _replayed_sets(self:Run, stage:str) -> dict:
     "The share of each general set that a customized stage sees again"
     custom, sets = self.recipe.custom, {}
     for name, data in self.training_sets("general").items() if custom.replay else ():
-        chosen = random.Random(self.seed).sample(range(len(data)), round(custom.replay * len(data)))
+        chosen = random.Random(self.seed).sample(range(len(data)), _how_many(custom.replay, name, len(data)))
         again = data.select(sorted(chosen))
         sets[name + _REPLAYED] = _judged_alike(again, len(custom.domains)) if self._is_joint(stage) else again
     return sets
@@ -243,6 +250,13 @@ def _check_learnable(
     raise DataError(f"{stage}: its {counts['records']} training records are ties only (equal scores), so there is "
                     "nothing to learn; give records that prefer something")
 
+# %% ../nbs/api/26_stages.ipynb #b05c6e72
+def _check_left(stage:str, name:str, records:int, learned:int, validation:float) -> None:
+    "Raises `DataError` where nothing of a set is left to learn from"
+    if learned: return
+    why = f"validation ({validation:g}) takes all {records}; lower it" if records else "it has none; give it some"
+    raise DataError(f"{stage}: no records of {name} are left to learn from: {why}")
+
 # %% ../nbs/api/26_stages.ipynb #3eb0ab1b
 @patch
 def _tokens(self:Run, stage:str) -> tuple:
@@ -251,6 +265,7 @@ def _tokens(self:Run, stage:str) -> tuple:
     for name, data in self.training_sets(stage).items():
         replayed = name.endswith(_REPLAYED)
         learn, watch = split_validation(data, self.recipe.validation)
+        _check_left(stage, name, len(data), len(learn), self.recipe.validation)
         tokens, count = tokenize_records(learn, rm.tokenizer, rm.max_length, self.recipe.base.too_long)
         learned.append(tokens if stage == "general" else self._marked(tokens, replayed))
         counts.update(count)
@@ -557,7 +572,10 @@ def train_stage(self:Run,
 # %% ../nbs/api/26_stages.ipynb #7244cc8f
 @patch
 def train(self:Run) -> RewardModel: # With an adapter for every stage, "base" among them
-    "Train every stage that is not there yet."
+    "Train every stage that is not there yet. Raises `DataError` for what can't be, before anything is trained."
+    custom = self.recipe.custom
+    for name, data in self._general_sets().items() if custom.replay and custom.domains else ():
+        _how_many(custom.replay, name, len(data))
     self.model()
     for stage in self.stages()[1:]: self.train_stage(stage)
     return self.rm

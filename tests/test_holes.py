@@ -404,3 +404,75 @@ def test_a_checkpoint_goes_on_only_with_what_it_began_with(tmp_path, monkeypatch
     shutil.rmtree(tmp_path / "run")
     stop()
     assert any("goes on at checkpoint" in line for line in trained(tmp_path, general__epochs=4))
+
+
+@pytest.mark.parametrize("verb", ["score", "evaluate", "calibrate", "blend", "export", "serve"])
+def test_every_verb_that_reads_artefacts_takes_a_base(verb, artefact, base, tmp_path, monkeypatch):
+    "The base of an artefact that was moved is found by --base, here without a process of its own"
+    from typer.testing import CliRunner
+    from custom_rm import cli, export, serve
+    tiny_preferences(tmp_path, 8, 4)
+    moved, asked = base.rename(tmp_path / "moved"), []
+    twin = RewardModel(str(moved), max_length=64, quantize=False, device="cpu")
+    monkeypatch.setattr(export, "merge", lambda *a, base=None, **k: asked.append(base) or dict(drift=0., share=0., texts=1))
+    monkeypatch.setattr(serve, "serve", lambda *a, base=None, **k: asked.append(base))
+    test = str(tmp_path / "general.test.json")
+    args = dict(score=[artefact, "--prompt", "Hi", "--response", "a"], evaluate=[artefact, test], calibrate=[artefact, test],
+                blend=[artefact, artefact.rename(tmp_path / "other") if verb == "blend" else artefact, tmp_path / "out", "--alpha", "1"],
+                export=[artefact, tmp_path / "out"], serve=[artefact])[verb]
+    if verb == "blend":
+        import shutil
+        shutil.copytree(tmp_path / "other", artefact)
+    device = ["--device", "cpu"]
+    done = CliRunner().invoke(cli.app, [verb, *map(str, args), *device, "--base", str(moved)])
+    assert done.exit_code == 0, (done.output, done.exception)
+    if verb in ("export", "serve"): assert [str(b) for b in asked] == [str(moved)]
+    elif verb != "blend":
+        lost = CliRunner().invoke(cli.app, [verb, *map(str, args), *device])
+        assert isinstance(lost.exception, DataError) and "--base" in str(lost.exception)
+
+
+# Settings, and data that leave nothing
+
+@pytest.mark.parametrize("text, words", [
+    ("custom: {domains: [2024], train: a.json}", ("custom.domains", "2024", "quotes")),
+    ("custom: {domains: [no], train: a.json}", ("custom.domains", "False", "quotes")),
+    ("custom: {domains: [[a]], train: a.json}", ("custom.domains",)),
+    ("custom: {domains: [a, a], train: a.json}", ("custom.domains", "twice")),
+    ("general: {train: {g: 5}}", ("general.train", "g", "5")), ("general: {train: {2024: a.json}}", ("general.train", "2024")),
+    ("general: {train: {g: [a.json]}}", ("general.train",)), ("general: {train: {g: a.json}, test: {no: a.json}}", ("general.test", "False")),
+    ("seeds: [a]", ("seeds", "'a'")), ("seeds: [1.5]", ("seeds", "1.5")), ("seeds: [-1]", ("seeds", "-1")), ("seeds: [true]", ("seeds", "True")),
+    ("seeds: [1, 1]", ("seeds", "twice")), ("seeds: [99999999999999999999]", ("seeds",)),
+    ("general: {epochs: .nan}", ("general.epochs", "nan")), ("general: {epochs: .inf}", ("general.epochs", "inf")), ("general: {learning_rate: nan}", ("general.learning_rate", "nan")),
+    ("general: {imitation: .nan}", ("general.imitation", "nan")), ("validation: .nan", ("validation",)), ("custom: {blend: .nan}", ("custom.blend",)),
+    ("lora: {dropout: .nan}", ("lora.dropout",)), ("lora: {alpha: 0}", ("lora.alpha",)),
+    ("- a", ("recipe",)), ("general", ("recipe",)), ("base: 3", ("base",)), ("1: 2", ("1",)),
+])
+def test_settings_that_are_none(tmp_path, text, words):
+    from custom_rm.recipes import read_recipe
+    whole = text if "train" in text or ":" not in text else text.replace("general: {", "general: {train: {g: a.json}, ") if "general" in text else \
+        text.replace("custom: {", "custom: {train: a.json, ") + "\ngeneral: {train: {g: a.json}}"
+    (tmp_path / "r.yaml").write_text(whole)
+    with pytest.raises(DataError) as e: read_recipe(tmp_path / "r.yaml")
+    one_line(e, "r.yaml", *words)
+
+
+@pytest.mark.parametrize("changes, words", [
+    (dict(custom__replay=.001), ("custom.replay", "0.001", "sums", "16")),
+    (dict(validation=.999), ("validation", "0.999", "sums")),
+], ids=["replay", "validation"])
+def test_a_part_that_is_empty(tmp_path, changes, words):
+    "Nothing to show again, or nothing left to learn from, is said"
+    with pytest.raises(DataError) as e: trained(tmp_path, **changes)
+    one_line(e, *words)
+
+
+def test_a_score_of_400_digits(tmp_path):
+    from custom_rm.records import check_record, load_records
+    with pytest.raises(DataError) as e: check_record({"text": ["a", "b"], "score": [10**400, 0]})
+    one_line(e, "too large")
+    for digits in (400, 5000):
+        (tmp_path / "a.jsonl").write_text('{"text": ["a", "b"], "score": [1%s, 0]}\n' % ("0" * digits))
+        with pytest.raises(DataError) as e: load_records(tmp_path / "a.jsonl")
+        one_line(e, "a.jsonl")
+        (tmp_path / "b.jsonl").write_text('{"query": "q", "responses": {"a": "x", "b": "y"}, "score": 1%s}\n' % ("0" * digits))
