@@ -230,7 +230,8 @@ def check_whole(
     "Raises `DataError` for a git-lfs pointer in a file's place, and for a safetensors file that is cut short."
     file = Path(file)
     with open(file, "rb") as f: pointer = f.read(40).startswith(b"version https://git-lfs")
-    if pointer: raise DataError(f"{file}: is a git-lfs pointer, not the file itself; run `git lfs pull` where it is from")
+    if pointer:
+        raise DataError(f"{file}: is a git-lfs pointer, not the file itself; run `git lfs pull` where it is from")
     if file.suffix != ".safetensors" or (length := _length_by_header(file)) == file.stat().st_size: return
     told = f"{file.stat().st_size:,} bytes of {length:,}" if length >= 0 else "its header can't be read"
     raise DataError(f"{file}: is cut short or damaged ({told}); fetch or copy it again")

@@ -47,8 +47,8 @@ def _check_length(trunk, max_length:int) -> None:
 def _parts_of(trunk) -> set[str]:
     "The words that mean something in the names of a model's tensors, or to the containers that adapters are kept in"
     words = {word for name, _ in (*trunk.named_modules(), *trunk.named_parameters()) for word in name.split(".")}
-    own = {"base_model", "model", "base_layer", "modules_to_save", "original_module", "score", "classifier"} # PEFT's own words
-    return words | own | set(dir(nn.ModuleDict()))
+    of_peft = {"base_model", "model", "base_layer", "modules_to_save", "original_module", "score", "classifier"}
+    return words | of_peft | set(dir(nn.ModuleDict()))
 
 # %% ../nbs/api/15_model.ipynb #265491b1
 class RewardModel(nn.Module):
@@ -160,8 +160,8 @@ def _check_weights(self:RewardModel, name:str, weights:dict[str,Tensor]) -> None
         raise DataError(f"adapter {name!r}: {len(unknown)} weights don't belong to this base model, "
                         f"such as {unknown[0]}; was it trained on another?")
     if missing := [key for key in own if key not in weights]:
-        raise DataError(f"adapter {name!r}: {len(missing)} of its {len(own)} weights are missing, such as {missing[0]}; "
-                        "copy it again, or train it anew")
+        raise DataError(f"adapter {name!r}: {len(missing)} of its {len(own)} weights are missing, "
+                        f"such as {missing[0]}; copy it again, or train it anew")
     for key, weight in weights.items():
         if weight.shape != own[key].shape:
             raise DataError(f"adapter {name!r}: {key} has the shape {tuple(weight.shape)} and should have "
@@ -173,7 +173,7 @@ def set_weights(self:RewardModel,
     name:str,     # An adapter on this trunk
     weights:dict[str,Tensor], # From `weights` of this base model
 )->None:
-    "Overwrite an adapter's matrices and head. Raises `DataError` where they belong to another base, or some are missing."
+    "Overwrite an adapter's matrices and head. Raises `DataError` where they are not those of such an adapter."
     from peft import set_peft_model_state_dict
     self._check_weights(name, weights)
     set_peft_model_state_dict(self.trunk, weights, adapter_name=self.key(name))

@@ -128,7 +128,7 @@ def _metrics(folder:Path) -> dict:
 
 # %% ../nbs/api/31_runs.ipynb #5fd81cc8
 def _is_done(run:Run) -> bool:
-    "Is all of a run there, and do its figures still hold? Raises `DataError` where a stage was made from something else"
+    "Is all of a run there, and do its figures still hold? Raises `DataError` where a stage was made otherwise"
     artefacts = [run.folder/stage/"reward_model.json" for stage in run.stages()[1:]]
     if not (run.folder/"metrics.json").exists() or not all(path.exists() for path in artefacts): return False
     if not all([run.still_holds(stage, read_card(run.folder/stage)) for stage in run.stages()[1:]]): return False

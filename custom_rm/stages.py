@@ -230,8 +230,8 @@ def files(self:Run, stage:str) -> dict:
     "SHA-256 of every file a stage learns from."
     general, custom = self.recipe.general, self.recipe.custom
     paths = list(general.train.values()) if stage == "general" or custom.replay else []
-    domains = self._models_of(self._training_of(stage)) if stage != "general" else []
-    paths += [custom.train.replace("{domain}", domain) for domain in domains]
+    domains = [stage] if custom.sharing == "apart" else custom.domains
+    if stage != "general": paths += [custom.train.replace("{domain}", domain) for domain in domains]
     return {path: file_sha256(find(path)) for path in paths}
 
 # %% ../nbs/api/26_stages.ipynb #813e2cde
@@ -384,7 +384,8 @@ def _parent_card(self:Run, parent:str) -> dict:
     return dict(name=parent, weights_sha256=read_card(self.folder/parent)["weights_sha256"])
 
 # %% ../nbs/api/26_stages.ipynb #9b78d16c
-_UNSEEN = {"base.name", "base.recompute", "general.train", "custom.train", "custom.domains"} # known by a hash, or no matter
+# known by a hash, or of no matter
+_UNSEEN = {"base.name", "base.recompute", "general.train", "custom.train", "custom.domains"}
 _UNSEEN |= {f"{stage}.{name}" for stage in ("general", "custom") for name in ("test", "test_rows", "token_budget")}
 
 def _counting(stage:str, nested:dict) -> dict:
