@@ -4,13 +4,14 @@
 
 # %% auto #0
 __all__ = ['default_device', 'find_device', 'device_name', 'default_dtype', 'keep_freed_memory', 'new_head', 'head_name',
-           'choose_pad', 'without_dropout', 'cut_layers', 'load_trunk']
+           'choose_pad', 'without_dropout', 'still', 'cut_layers', 'load_trunk', 'InFloat32']
 
 # %% ../nbs/api/14_trunk.ipynb #d848c314
 import ctypes, os
 from functools import cache
 import torch
-from torch import nn
+from torch import nn, Tensor
+from torch.overrides import TorchFunctionMode
 
 # %% ../nbs/api/14_trunk.ipynb #86b81efe
 from .core import DataError, quietly
@@ -123,8 +124,18 @@ def without_dropout(
     for part in {id(c): c for c in (config, config.get_text_config())}.values():
         for name, value in vars(part).items():
             is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-            if "dropout" in name and is_number: setattr(part, name, 0.0)
+            if "drop" in name and is_number: setattr(part, name, 0.0)
     return config
+
+# %% ../nbs/api/14_trunk.ipynb #9c4f9db3
+def still(
+    model:nn.Module, # Changed in place; before adapters are put on it, whose own dropout stays
+)->None:
+    "Set every dropout layer of a model, and every rate that a layer keeps, to zero."
+    for module in model.modules():
+        if isinstance(module, nn.modules.dropout._DropoutNd): module.p = 0.0
+        for name, value in vars(module).items():
+            if "drop" in name and isinstance(value, float): setattr(module, name, 0.0)
 
 # %% ../nbs/api/14_trunk.ipynb #c07a1e02
 def cut_layers(
@@ -167,14 +178,31 @@ def _classifier(base:Base, config, options:dict):
         raise DataError(f"base model {base.name!r}: transformers can't load it as a sequence classifier "
                         f"({str(e).splitlines()[0][:120]}); choose another") from None
 
+# %% ../nbs/api/14_trunk.ipynb #9932ea50
+def _only_trunk_and_head(model) -> None:
+    "Take a classifier's other layers out, a pooler of the trunk's among them"
+    if model.base_model is model: return
+    kept = (model.base_model, getattr(model, head_name(model)))
+    for name, layer in list(model.named_children()):
+        if not any(layer is other for other in kept): setattr(model, name, nn.Identity())
+    if hasattr(model.base_model, "pooler"): model.base_model.pooler = None
+
+# %% ../nbs/api/14_trunk.ipynb #9932ea53
+def _width(model) -> int:
+    "Of the states that a head reads"
+    head = getattr(model, head_name(model))
+    return head.in_features if isinstance(head, nn.Linear) else model.config.get_text_config().hidden_size
+
 # %% ../nbs/api/14_trunk.ipynb #c2328978
 def _fit(model, tokenizer, seed:int) -> None:
     "Freeze a classifier and give it our head and pad"
     model.config.pad_token_id = choose_pad(tokenizer)
     model.config.use_cache, model.config.problem_type = False, "regression"
     model.requires_grad_(False)
-    setattr(model, head_name(model), new_head(model.config.get_text_config().hidden_size, seed))
-    if hasattr(model.base_model, "pooler"): model.base_model.pooler = None # BERT's own; ours is `pool`
+    width = _width(model)
+    _only_trunk_and_head(model)
+    setattr(model, head_name(model), new_head(width, seed))
+    still(model)
 
 # %% ../nbs/api/14_trunk.ipynb #0afe6e0b
 def _place(model, quantize:bool, device:torch.device): # The same model
@@ -205,3 +233,21 @@ def load_trunk(
     tokenizer = quietly(AutoTokenizer.from_pretrained, base.path)
     _fit(model, tokenizer, seed)
     return _place(model, quantize, device), tokenizer, base
+
+# %% ../nbs/api/14_trunk.ipynb #c5363821
+def _widened(value): # The same, or wider; lists and tuples one by one
+    "Sixteen-bit tensors and types in an argument of a call, as float32"
+    if isinstance(value, Tensor): return value.float() if value.dtype in (torch.float16, torch.bfloat16) else value
+    if isinstance(value, (list, tuple)) and type(value) in (list, tuple): return type(value)(map(_widened, value))
+    return torch.float32 if value in (torch.float16, torch.bfloat16) else value
+
+# %% ../nbs/api/14_trunk.ipynb #c5363823
+class InFloat32(TorchFunctionMode):
+    "While it lasts, a model computes in float32, whatever its weights are kept in."
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        precisions = {x.dtype for x in (*args, *kwargs.values()) if isinstance(x, Tensor) and x.is_floating_point()}
+        if function is Tensor.to or len(precisions) > 1:
+            args, kwargs = _widened(args), {name: _widened(value) for name, value in kwargs.items()}
+        out = function(*args, **kwargs)
+        return _widened(out) if function is nn.functional.embedding else out

@@ -96,10 +96,31 @@ def gradients(rm):
     return torch.cat([g.flatten() for g in found if g is not None])
 
 
+def kept(rm):
+    "How many numbers a step keeps for the backward pass, and its gradients"
+    sizes = []
+    with torch.autograd.graph.saved_tensors_hooks(lambda t: (sizes.append(t.numel()), t)[1], lambda t: t): found = gradients(rm)
+    return sum(sizes), found
+
+
 def recompute(rm):
-    before = gradients(rm)
+    everything, before = kept(rm)
     rm.checkpoint_activations()
-    return float((gradients(rm) - before).norm() / before.norm())
+    less, after = kept(rm)
+    return float((after - before).norm() / before.norm()) if less < everything / 2 else f"keeps {less / everything:.0%}"
+
+
+@torch.no_grad()
+def imitation(rm):
+    "The language model's loss by `transformers`, and ours, before any adapter"
+    from transformers import AutoModelForCausalLM
+    from custom_rm.core import quietly
+    record = record_of(rm)
+    lm = quietly(AutoModelForCausalLM.from_pretrained, rm.base.path, attn_implementation="eager", dtype=torch.float32).eval()
+    ids, start = torch.tensor([record["input_ids"][0]]), record["response_start"][0]
+    theirs = lm(ids, labels=ids.masked_fill(torch.arange(ids.shape[1]) < start, -100)).loss * (ids.shape[1] - start)
+    with rm.trunk.disable_adapter(): ours = rm(**rm.batch([record], imitate=True))["imitation"]
+    return abs(float(ours / theirs) - 1)
 
 
 def reloaded(rm, folder):
@@ -117,7 +138,8 @@ def merged(rm, folder):
 def quantized(base, folder):
     rm = model(base, quantize=True)
     gradients(rm)
-    return max(alone(rm), reloaded(rm, folder))
+    found = [alone(rm), reloaded(rm, folder)]
+    return max(found + [merged(rm, folder)] if rm.pooling == "last" else found)
 
 
 def attempt(check, *args):
@@ -134,7 +156,7 @@ def examine(kind, folder):
     except Exception as e: return dict(load=f"crashed: {type(e).__name__}: {e}")
     found = dict(reads="to the right" if rm.is_decoder else "both ways", fed="trees" if rm.trees else "rectangles", why=getattr(rm, "why", ""))
     found["library"] = attempt(library, base)
-    for check in (alone, dropout, recompute): found[check.__name__] = attempt(check, rm)
+    for check in (alone, dropout, imitation, recompute): found[check.__name__] = attempt(check, rm)
     for check in (reloaded, merged): found[check.__name__] = attempt(check, rm, folder)
     found["quantized"] = attempt(quantized, base, folder / "four")
     return found
