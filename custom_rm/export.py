@@ -116,6 +116,14 @@ def _plain_config(rm:RewardModel): # A `transformers` configuration
     config.pad_token_id, config.use_cache = rm.tokenizer.pad_token_id, True
     return config
 
+# %% ../nbs/api/40_export.ipynb #1c090eae
+def _to_turn(rm:RewardModel, plain) -> list[str]:
+    "Names of weights that a plain model keeps on their side, and four bits upright"
+    from transformers.pytorch_utils import Conv1D
+    sideways = {f"{key}.weight" for key, layer in plain.named_modules() if isinstance(layer, Conv1D)}
+    return [key for key, layer in _adapted(rm.bare_trunk()).items()
+            if key in sideways and not isinstance(layer.get_base_layer(), Conv1D)]
+
 # %% ../nbs/api/40_export.ipynb #1c090eb0
 def _plain_model(rm:RewardModel, dtype:torch.dtype): # A `transformers` model on the CPU
     "A sequence classifier with the merged weights. Raises `DataError` where one that it wants is not among them"
@@ -126,6 +134,7 @@ def _plain_model(rm:RewardModel, dtype:torch.dtype): # A `transformers` model on
     if missing := [key for key in wanted if key not in weights]:
         raise DataError(f"{rm.base.name}: {len(missing)} weights can't be merged, such as {missing[0]}; "
                         "export the adapter instead")
+    for key in _to_turn(rm, plain): weights[key] = weights[key].T.contiguous()
     plain.load_state_dict({key: weights[key] for key in wanted}, assign=True)
     return plain
 

@@ -22,7 +22,7 @@ from .fetch import Base
 from .losses import imitation_loss
 from .packing import pack, pad_texts, to_imitate
 from .pooling import pool, POOLINGS
-from .trunk import device_name, head_name, InFloat32, load_trunk
+from .trunk import device_name, head_name, InFloat32, load_trunk, looks_ahead, made_up, remarks
 
 # %% ../nbs/api/15_model.ipynb #720f0572
 @dataclass
@@ -54,14 +54,13 @@ class RewardModel(nn.Module):
         self.trunk, self.tokenizer, self.base = load_trunk(base, quantize, dtype, device, seed, layers)
         self.quantize, self.layers, self.lora, self.template = quantize, layers, lora or LoRA(), template
         self.max_length, self.seed, self.dtype, self.adapters = max_length, seed, self.trunk.dtype, []
-        self.why, self.notes = "", [] # why it takes no trees, and what else was found that one should know
-        self.is_decoder = not self._looks_ahead()
+        self.is_decoder = not looks_ahead(self.trunk)
+        self.why, self.notes = "", remarks(self.trunk) # why it takes no trees; what else one should know of it
         arguments = inspect.signature(self.trunk.base_model.forward).parameters
         self.takes_positions = self.is_decoder and "position_ids" in arguments
         self.pooling = choose(pooling or ("last" if self.is_decoder else "mean"), POOLINGS, "pooling")
         self.trees, self._lm_head = False, None
         if trees: self._try_trees()
-        self._check_still()
 
 # %% ../nbs/api/15_model.ipynb #3a9c6bfa
 def _device(self:RewardModel) -> torch.device:
@@ -69,31 +68,6 @@ def _device(self:RewardModel) -> torch.device:
     return next(self.trunk.parameters()).device
 
 RewardModel.device = property(_device)
-
-# %% ../nbs/api/15_model.ipynb #df616d61
-def _drawn(words:int, n:int) -> list[int]: # n tokens below `words`, the same every time
-    "A made-up text"
-    return torch.randint(words, (n,), generator=torch.Generator().manual_seed(n)).tolist()
-
-@patch
-def _words(self:RewardModel) -> int:
-    "How many tokens there are to draw from"
-    return min(len(self.tokenizer), self.trunk.get_input_embeddings().weight.shape[0])
-
-# %% ../nbs/api/15_model.ipynb #df616d63
-@patch
-@torch.no_grad()
-def _looks_ahead(self:RewardModel) -> bool:
-    "Does another last token change the states before it? Raises `DataError` for a trunk that tokens alone don't feed."
-    text, words = _drawn(self._words(), 12), self._words()
-    ids = torch.tensor([text, text[:-1] + [(text[-1] + 1) % words]], device=self.device)
-    try:
-        with InFloat32(): states = self.trunk.base_model(input_ids=ids, attention_mask=torch.ones_like(ids))
-    except (TypeError, ValueError) as e:
-        raise DataError(f"base model {self.base.name!r}: can't be fed tokens alone ({str(e).splitlines()[0][:100]}); "
-                        "choose a decoder or an encoder") from None
-    first, second = states.last_hidden_state[:, :-1]
-    return float((first - second).abs().max() / first.std()) > 1e-3
 
 # %% ../nbs/api/15_model.ipynb #df411c83
 @patch
@@ -120,7 +94,8 @@ def _peft_config(self:RewardModel):
     return LoraConfig(**size, target_modules="all-linear", task_type="SEQ_CLS", modules_to_save=[head])
 
 # %% ../nbs/api/15_model.ipynb #96452cbf
-_MEANT = "multiple adapters|is_gradient_checkpointing|should not be contained in the prefix|fan_in_fan_out is set"
+_MEANT = ("multiple adapters|is_gradient_checkpointing|should not be contained in the prefix|fan_in_fan_out is set|"
+          "(rank|alpha)_pattern keys")
 
 @patch
 def _attach(self:RewardModel, name:str) -> None:
@@ -330,11 +305,9 @@ def _against_trees(self:RewardModel) -> str:
     return ""
 
 # %% ../nbs/api/15_model.ipynb #f3d2daf8
-def _trial_record(
-    words:int, # Size of the vocabulary
-)->dict: # A record of three texts that share nine tokens and go on with 3, 5 and 4 of their own
+def _trial_record(trunk) -> dict: # A record of three texts that share nine tokens and go on with 3, 5 and 4 of their own
     "Random texts, the same every time"
-    return dict(input_ids=[_drawn(words, 9) + _drawn(words, n) for n in (3, 5, 4)])
+    return dict(input_ids=[made_up(trunk, 9) + made_up(trunk, n) for n in (3, 5, 4)])
 
 # %% ../nbs/api/15_model.ipynb #f2a5b5bf
 @patch
@@ -363,7 +336,7 @@ def _fault_of(self:RewardModel, record:dict, attention:str, most:float) -> str:
 @torch.no_grad()
 def _try_trees(self:RewardModel) -> None:
     "Switch to tree attention if the trunk's rewards stay the same with it"
-    self.why, record = self._against_trees(), _trial_record(self._words())
+    self.why, record = self._against_trees(), _trial_record(self.trunk)
     if self.why: return
     self.trunk.eval()
     with InFloat32(): self.why = self._fault_of(record, register(), 1e-3)
@@ -375,20 +348,6 @@ def _try_flex(self:RewardModel, record:dict) -> None:
     if not (fault := self._fault_of(record, register(flex=True), .2)): return
     self.trees = True
     self.notes.append(f"FlexAttention is not used ({fault}); trees go stretch by stretch")
-
-# %% ../nbs/api/15_model.ipynb #856a6b51
-@patch
-@torch.no_grad()
-def _check_still(self:RewardModel) -> None:
-    "Note where a trunk computes something else in training"
-    ids = torch.tensor([_drawn(self._words(), 12)], device=self.device)
-    with torch.random.fork_rng(devices=[]), InFloat32():
-        still, moved = (self.trunk.train(training).base_model(input_ids=ids).last_hidden_state
-                        for training in (False, True))
-    self.trunk.eval()
-    error = float((moved - still).abs().max() / still.std())
-    if error > 1e-3: self.notes.append(f"the trunk computes something else in training, by {error:.1%} of its states'"
-                                       " spread; scores then differ from those that were learnt")
 
 # %% ../nbs/api/15_model.ipynb #ba04c9b6
 @patch

@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['default_device', 'find_device', 'device_name', 'default_dtype', 'keep_freed_memory', 'new_head', 'head_name',
-           'choose_pad', 'without_dropout', 'still', 'cut_layers', 'load_trunk', 'InFloat32']
+           'choose_pad', 'without_dropout', 'still', 'cut_layers', 'load_trunk', 'InFloat32', 'made_up', 'looks_ahead',
+           'restlessness', 'remarks']
 
 # %% ../nbs/api/14_trunk.ipynb #d848c314
 import ctypes, os
@@ -251,3 +252,68 @@ class InFloat32(TorchFunctionMode):
             args, kwargs = _widened(args), {name: _widened(value) for name, value in kwargs.items()}
         out = function(*args, **kwargs)
         return _widened(out) if function is nn.functional.embedding else out
+
+# %% ../nbs/api/14_trunk.ipynb #c5363831
+def made_up(
+    trunk,  # A `transformers` model
+    n:int,  # Tokens
+)->list[int]: # The same every time
+    "A text of random tokens."
+    words = trunk.get_input_embeddings().weight.shape[0]
+    return torch.randint(words, (n,), generator=torch.Generator().manual_seed(n)).tolist()
+
+# %% ../nbs/api/14_trunk.ipynb #c5363833
+@torch.no_grad()
+def _asked(trunk, *texts:list[int]) -> Tensor: # float32, shape (texts, tokens, width)
+    "A trunk's states of texts of one length, in float32"
+    ids = torch.tensor(texts, device=next(trunk.parameters()).device)
+    with InFloat32(): return trunk.base_model(input_ids=ids, attention_mask=torch.ones_like(ids)).last_hidden_state
+
+# %% ../nbs/api/14_trunk.ipynb #c5363836
+def looks_ahead(
+    trunk, # A `transformers` sequence classifier
+)->bool: # False for a decoder, True for an encoder
+    "Does another last token change the states before it? Raises `DataError` for a trunk that tokens alone don't feed."
+    *text, last = made_up(trunk, 12)
+    try: first, second = _asked(trunk, [*text, last], [*text, (last or 2) - 1])[:, :-1]
+    except (TypeError, ValueError) as e:
+        raise DataError(f"{type(trunk).__name__}: can't be fed tokens alone ({str(e).splitlines()[0][:100]}); "
+                        "choose a decoder or an encoder as base model") from None
+    return float((first - second).abs().max() / first.std()) > 1e-3
+
+# %% ../nbs/api/14_trunk.ipynb #c5363839
+def restlessness(
+    trunk, # A `transformers` sequence classifier; in evaluation mode afterwards
+)->float: # Largest difference of its states in training, in standard deviations of the states
+    "How far a trunk in training mode is from itself in evaluation mode."
+    with torch.random.fork_rng():
+        still, moved = (_asked(trunk.train(training), made_up(trunk, 12)) for training in (False, True))
+    trunk.eval()
+    return float((moved - still).abs().max() / still.std())
+
+# %% ../nbs/api/14_trunk.ipynb #c536383c
+def _sizes(trunk) -> dict[str,tuple[int,bool]]: # Name of a matrix → (weights, is it in four bits?)
+    "A trunk's matrices, embeddings left out"
+    words = {id(part.weight) for part in trunk.modules() if isinstance(part, nn.Embedding)}
+    matrices = {name: p for name, p in trunk.base_model.named_parameters() if p.ndim > 1 and id(p) not in words}
+    states = {name: getattr(p, "quant_state", None) for name, p in matrices.items()}
+    return {name: (states[name].shape.numel() if states[name] else p.numel(), states[name] is not None)
+            for name, p in matrices.items()}
+
+# %% ../nbs/api/14_trunk.ipynb #c536383e
+def _left_wide(trunk) -> str: # Empty where nearly all are quantized, or none
+    "Which part of a quantized trunk is not in four bits"
+    sizes = _sizes(trunk)
+    wide = {name: weights for name, (weights, packed) in sizes.items() if not packed}
+    share = sum(wide.values()) / max(sum(weights for weights, _ in sizes.values()), 1)
+    if len(wide) == len(sizes) or share < .1: return ""
+    return f"{share:.0%} of the layers' weights are in no linear layer and not in four bits, such as {max(wide, key=wide.get)}"
+
+# %% ../nbs/api/14_trunk.ipynb #c5363841
+def remarks(
+    trunk, # A `transformers` sequence classifier
+)->list[str]: # One line each; none where all is as one expects
+    "What one should know of a trunk before it is trained on."
+    moved, wide = restlessness(trunk), _left_wide(trunk)
+    dice = f"the trunk computes something else in training, by {moved:.1%} of its states' spread"
+    return [dice] * (moved > 1e-3) + [wide] * bool(wide)

@@ -116,10 +116,10 @@ def imitation(rm):
     from transformers import AutoModelForCausalLM
     from custom_rm.core import quietly
     record = record_of(rm)
+    with rm.trunk.disable_adapter(): ours = rm(**rm.batch([record], imitate=True))["imitation"]
     lm = quietly(AutoModelForCausalLM.from_pretrained, rm.base.path, attn_implementation="eager", dtype=torch.float32).eval()
     ids, start = torch.tensor([record["input_ids"][0]]), record["response_start"][0]
     theirs = lm(ids, labels=ids.masked_fill(torch.arange(ids.shape[1]) < start, -100)).loss * (ids.shape[1] - start)
-    with rm.trunk.disable_adapter(): ours = rm(**rm.batch([record], imitate=True))["imitation"]
     return abs(float(ours / theirs) - 1)
 
 
@@ -145,7 +145,7 @@ def quantized(base, folder):
 def attempt(check, *args):
     "A share of the spread, or why there is none"
     try: return check(*args)
-    except DataError as e: return f"refused: {e}"
+    except DataError as e: return f"refused: {str(e).partition(': ')[2]}"
     except Exception as e: return f"crashed: {type(e).__name__}: {' '.join(str(e).split())[:200]}"
 
 
@@ -154,7 +154,7 @@ def examine(kind, folder):
     base = base_of(kind, folder)
     try: rm = model(base)
     except Exception as e: return dict(load=f"crashed: {type(e).__name__}: {e}")
-    found = dict(reads="to the right" if rm.is_decoder else "both ways", fed="trees" if rm.trees else "rectangles", why=getattr(rm, "why", ""))
+    found = dict(name=type(rm.bare_trunk().base_model).__name__.removesuffix("Model"), decoder=rm.is_decoder, fed="trees" if rm.trees else "rectangles", why=rm.why)
     found["library"] = attempt(library, base)
     for check in (alone, dropout, imitation, recompute): found[check.__name__] = attempt(check, rm)
     for check in (reloaded, merged): found[check.__name__] = attempt(check, rm, folder)
@@ -162,12 +162,75 @@ def examine(kind, folder):
     return found
 
 
+CHECKS = ("library", "alone", "dropout", "imitation", "recompute", "reloaded", "merged", "quantized")
+
+
+def verdict(found):
+    "The same as it stands in the docs: a mark for what is equal, else the words"
+    return found | {check: "✓" if isinstance(found[check], float) and found[check] < 1e-4 else found[check] for check in CHECKS}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_architecture(kind, tmp_path):
+    found = examine(kind, tmp_path)
+    assert "load" not in found, found["load"]
+    shown = verdict(found)
+    allowed = {} if found["decoder"] else dict(imitation="is an encoder", merged="mean pooling")
+    for check in CHECKS: assert shown[check] == "✓" or allowed.get(check) and shown[check].startswith("refused") and allowed[check] in shown[check], f"{check}: {found[check]}"
+    assert (found["why"] == "") == (found["fed"] == "trees")
+    assert shown == json.loads(TABLE.read_text())["kinds"][kind], "the docs' table is old: python tests/test_architectures.py --write"
+
+
+@pytest.mark.parametrize("kind", ["gemma2", "gpt_oss", "llama"])
+def test_sixteen_bits_hide_nothing(kind, tmp_path):
+    "In bfloat16 the choice between trees and rectangles is made as in float32: a layer that forgets the cap or the sinks is found out"
+    import custom_rm.attention as attention
+    from custom_rm.model import RewardModel
+    base = base_of(kind, tmp_path)
+    rm = RewardModel(base, quantize=False, max_length=LENGTH, device="cpu", dtype="bfloat16")
+    assert rm.trees and rm.dtype == torch.bfloat16
+    if kind == "llama": return
+    forgetful = lambda *args, softcap=None, s_aux=None, **kwargs: attention.tree_attention(*args, **kwargs)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("custom_rm.model.register", lambda flex=False: (attention.register(), __import__("transformers").AttentionInterface.register(attention.NAME, forgetful), attention.NAME)[2])
+        rm = RewardModel(base, quantize=False, max_length=LENGTH, device="cpu", dtype="bfloat16")
+    attention.register()
+    assert not rm.trees and "would change" in rm.why
+
+
+def test_what_tokens_alone_do_not_feed_is_refused(tmp_path):
+    from transformers import T5Config, T5ForSequenceClassification
+    from custom_rm.model import RewardModel
+    from custom_rm.tiny import tiny_tokenizer
+    config = T5Config(vocab_size=320, d_model=32, d_kv=8, d_ff=64, num_layers=1, num_heads=4, decoder_start_token_id=0, eos_token_id=2, pad_token_id=2)
+    T5ForSequenceClassification(config).save_pretrained(tmp_path); tiny_tokenizer().save_pretrained(tmp_path)
+    with pytest.raises(DataError): RewardModel(tmp_path, quantize=False, device="cpu")
+
+
+def test_flex_attention_that_fails_leaves_trees(tmp_path):
+    "Where FlexAttention fails, trees go stretch by stretch, and a line says so"
+    import custom_rm.attention as attention
+    from custom_rm.model import RewardModel
+    rm = RewardModel(base_of("llama", tmp_path), quantize=False, max_length=LENGTH, device="cpu", dtype="float32")
+    def broken(*_): raise RuntimeError("no kernel")
+    from custom_rm.model import _trial_record
+    with pytest.MonkeyPatch.context() as patch, torch.no_grad():
+        patch.setattr(attention, "by_flex", broken)
+        rm._try_flex(_trial_record(rm.trunk))
+    assert rm.trees and rm.trunk.config._attn_implementation == attention.NAME and "FlexAttention" in rm.notes[-1]
+    with torch.no_grad(): rm._try_flex(_trial_record(rm.trunk))
+    assert rm.trunk.config._attn_implementation == attention.FLEX and alone(rm) < 1e-4
+
+
 if __name__ == "__main__":
-    import tempfile, time
-    wanted = [arg for arg in sys.argv[1:] if not arg.startswith("-")] or KINDS
-    table = {}
+    import tempfile
+    import time
+    from custom_rm.core import versions
+    wanted, table = [arg for arg in sys.argv[1:] if not arg.startswith("-")] or KINDS, {}
     for kind in wanted:
         began = time.time()
-        with tempfile.TemporaryDirectory() as folder: table[kind] = examine(kind, Path(folder))
+        with tempfile.TemporaryDirectory() as folder: found = examine(kind, Path(folder))
         print(f"{kind} ({time.time() - began:.1f} s)")
-        for name, value in table[kind].items(): print(f"    {name:10} {value if isinstance(value, str) else f'{value:.1e}'}")
+        for name, value in found.items(): print(f"    {name:10} {f'{value:.1e}' if isinstance(value, float) else value}")
+        table[kind] = verdict(found)
+    if "--write" in sys.argv: TABLE.write_text(json.dumps(dict(date=str(date.today()), versions=versions(), texts=len(TEXTS), max_length=LENGTH, kinds=table), indent=1, ensure_ascii=False) + "\n")
