@@ -54,7 +54,7 @@ class Mapping:
     watch:frozenset = frozenset() # Plain names of columns that must not begin to speak in a later row
 
 # %% ../nbs/api/05_mapping.ipynb #0973803c
-VOTES = dict(all="a record for each person's verdict", majority="of two answers, the one that more people prefer than not",
+VOTES = dict(all="a record for each person's verdict", majority="of two answers, the one that more prefer than not",
              mean="the mean of the grades, or each answer's share of the votes")
 
 # %% ../nbs/api/05_mapping.ipynb #53e4e23a
@@ -125,9 +125,10 @@ def _check_setting(path, key:str, value) -> None:
     kinds |= dict.fromkeys(("lower_is_better", "fill_down"), (bool,))
     if isinstance(value, kinds.get(key, (str,))) and (key != "votes" or value in VOTES):
         if not isinstance(value, list) or all(isinstance(one, str) for one in value): return
-    raise DataError(f"{path}: {key} is {_shown(value, 40)}; write a column's name, or for lower_is_better and fill_down "
-                    f"true or false, for votes {', '.join(VOTES)}")
+    raise DataError(f"{path}: {key} is {json.dumps(value, default=str)[:40]}; write a column's name, or for "
+                    f"lower_is_better and fill_down true or false, for votes {', '.join(VOTES)}")
 
+# %% ../nbs/api/05_mapping.ipynb #207ca0a1
 def read_mapping(
     path:str|Path, # A YAML file
 )->Mapping:
@@ -179,7 +180,8 @@ def _llama2(text:str) -> list[dict]:
     return ([dict(role="system", content=system[1])] if system else []) + turns
 
 # %% ../nbs/api/05_mapping.ipynb #ffcfbb8e
-_MAY_BE = re.compile(r"\s*(?:<|###|\[INST|A chat between |(?:Human|User|USER|System|Assistant|Bot|AI):)") # how they begin
+_MAY_BE = re.compile( # how transcripts begin
+    r"\s*(?:<|###|\[INST|A chat between |(?:Human|User|USER|System|Assistant|Bot|AI):)")
 
 def transcript(
     text:str,
@@ -226,7 +228,7 @@ def said(
     "What one cell says. Raises `DataError` for what is neither text nor messages."
     if value is None or value == "" or value == []: return []
     if isinstance(value, (int, float)) and not isinstance(value, bool):
-        value = f"{value:.0f}" if float(value).is_integer() else str(value)
+        value = f"{value:.0f}" if isinstance(value, float) and value.is_integer() else str(value)
     if isinstance(value, str): return transcript(value) or ([dict(role=role, content=value)] if value.strip() else [])
     if isinstance(value, (list, dict)): return _messages(value, role, where)
     raise DataError(f"{where}: holds {_shown(value)} where a text should be; mend that row")
@@ -256,10 +258,15 @@ def earlier(
                     "join it to the question with --prompt, the columns separated by a comma")
 
 # %% ../nbs/api/05_mapping.ipynb #329467c4
+def _covers(chat:list, before:list) -> bool:
+    "Does a chat hold all that was asked?"
+    told = "\n".join(turn["content"] for turn in chat)
+    return all(turn["role"] == "system" or turn["content"].strip() in told for turn in before)
+
 def _whole(before:list, chat:list, where:str) -> list[dict]:
     "A whole chat beside its own question: the question once, what a system says kept"
     told = "\n".join(turn["content"] for turn in chat)
-    if any(turn["role"] != "system" and turn["content"].strip() not in told for turn in before):
+    if not _covers(chat, before):
         raise DataError(f"{where}: an answer is a whole chat of another question than the one beside it; "
                         "name the right column with --prompt, or leave the other out with --ignore")
     return [turn for turn in before if turn["role"] == "system" and turn["content"].strip() not in told] + chat
@@ -268,6 +275,7 @@ def _whole(before:list, chat:list, where:str) -> list[dict]:
 class NoQuestion(DataError):
     "A row in which nobody asks anything"
 
+# %% ../nbs/api/05_mapping.ipynb #250a9308
 class ColumnFault(DataError):
     "A fault of the columns, which every row has"
 
@@ -297,6 +305,8 @@ def interaction(
     if isinstance(answer, str) and answer.rstrip().endswith(">"): answer = _LAST.sub("", answer)
     turns = said(answer, "assistant", where)
     if not turns: raise DataError(f"{where}: an answer is empty; fill it in or remove that row")
+    if before and isinstance(answer, str) and turns[0]["role"] != "assistant" and not _covers(turns, before):
+        turns = [dict(role="assistant", content=answer)] # a dialogue that somebody asked for
     opened = before and before[-1]["role"] == "assistant" and not before[-1]["content"].strip()
     if turns[0]["role"] in ("user", "system"): return _complete(_whole(before, turns, where), where)
     return _complete((before[:-1] if opened else before) + turns, where)
@@ -328,7 +338,8 @@ def usual_sides(
     b:str, # Name of the second's
 )->dict: # Code → a, b or tie
     "What verdicts usually mean where two columns have these names."
-    known, turned = dict.fromkeys(TIES, "tie"), [re.search(r"[a-z]*$", column.lower())[0] for column in (a, b)] == ["b", "a"]
+    known = dict.fromkeys(TIES, "tie")
+    turned = [re.search(r"[a-z]*$", column.lower())[0] for column in (a, b)] == ["b", "a"]
     for first, second in _WORDS:
         swap = turned and first.split(">")[0].split()[-1] == "a" # letters name the columns, wherever they stand
         known |= {first: "b", second: "a"} if swap else {first: "a", second: "b"}
@@ -338,16 +349,18 @@ def usual_sides(
     return known
 
 # %% ../nbs/api/05_mapping.ipynb #4138cf87
+_TEST = re.compile(r"[<>]-?\d+(?:\.\d+)?") # below or above a number
+
 def parse_values(
     values:str|dict, # Such as "A=a,B=b,same=tie", or code → meaning
 )->dict: # Code, or < or > with a number → meaning
     "What verdicts mean, out of an option. Raises `DataError` for one that says no verdict."
-    pairs = values.items() if isinstance(values, dict) else (part.rpartition("=")[::2] for part in re.split("[,;]", values))
-    known = {}
+    written = () if isinstance(values, dict) else re.split("[,;]", values)
+    pairs, known = values.items() if isinstance(values, dict) else (part.rpartition("=")[::2] for part in written), {}
     for name, meaning in ((str(name).strip(), str(meaning).strip().lower()) for name, meaning in pairs):
         if not name or not meaning:
             raise DataError(f'--values: {name}={meaning} says no verdict; write it as in "A=a,B=b,same=tie"')
-        key = name.replace(" ", "") if re.fullmatch(r"[<>] *-?\d+(?:\.\d+)?", name) else code(name)
+        key = bare if _TEST.fullmatch(bare := name.replace(" ", "")) else code(name)
         if known.setdefault(key, meaning) != meaning:
             raise DataError(f"--values: {name} is said to be {known[key]} and {meaning}; say one of them")
     return known
@@ -362,7 +375,7 @@ def meaning_of(
     try: amount = float(key)
     except ValueError: return None
     fits = {"<": amount.__lt__, ">": amount.__gt__}
-    scales = [(test, meaning) for test, meaning in known.items() if test[:1] in fits and test[1:]]
+    scales = [(test, meaning) for test, meaning in known.items() if _TEST.fullmatch(test)]
     if "within" in known and not known["within"][0] <= amount <= known["within"][1]: return None
     return next((meaning for test, meaning in scales if fits[test[0]](float(test[1:]))), None)
 
@@ -396,8 +409,9 @@ def side_of(
     if models[0] != models[1] and value in models: return SIDES[models.index(value)]
     by_text = SIDES[answers.index(value)] if answers[0] != answers[1] and value in answers else said_so
     if by_text in SIDES and said_so in (None, by_text): return by_text
-    if said_so in SIDES: raise DataError(f"{where}: {column} is {_shown(value, 40)}, which is an answer's text and a code "
-                                         "for the other; write other codes into that column")
+    if said_so in SIDES:
+        raise DataError(f"{where}: {column} is {_shown(value, 40)}, which is one answer's text and a code for the "
+                        "other; write other codes into that column")
     raise DataError(f"{where}: {column} is {_shown(value, 40)}; say what it means, such as "
                     f"{option('values', f'{value}=tie')}, or a for {mapping.a}, b for {mapping.b}, or skip")
 
@@ -436,12 +450,14 @@ class Skip(Exception):
 
 # %% ../nbs/api/05_mapping.ipynb #727d5fb4
 def _question(value, where:str) -> list[dict]:
-    "What a question's cell says; a text that ends with words of the assistant is no transcript but somebody's question"
+    "What a question's cell says; a text that ends with words of the assistant is somebody's question, no transcript"
     turns = said(value, "user", where)
     if not turns or turns[-1]["role"] != "assistant" or not turns[-1]["content"].strip(): return turns
     if isinstance(value, str): return [dict(role="user", content=value)]
-    raise DataError(f"{where}: its question ends with an answer of the assistant; leave that out, or name another column with --prompt")
+    raise DataError(f"{where}: its question ends with an answer of the assistant; leave that out, "
+                    "or name another column with --prompt")
 
+# %% ../nbs/api/05_mapping.ipynb #3f7280b5
 def _after(before:list, part:list, where:str) -> list[dict]:
     "Turns after others; where they hold these already, once"
     told = "\n".join(turn["content"] for turn in part)
@@ -451,15 +467,21 @@ def _after(before:list, part:list, where:str) -> list[dict]:
     if all(turn["role"] == "system" for turn in outside): return outside + part
     raise DataError(f"{where}: its question holds a part of what comes before it; leave one of them out with --ignore")
 
+# %% ../nbs/api/05_mapping.ipynb #73a3c983
+def _lines(words:list[str]) -> str:
+    "Texts as lines, without one that stands in another"
+    kept = [text for i, text in enumerate(words)
+            if text not in words[:i] and not any(text in other and text != other for other in words)]
+    return "\n".join(kept)
+
+# %% ../nbs/api/05_mapping.ipynb #bf61ccfc
 def _asked(row:dict, mapping:Mapping, where:str) -> list[dict]:
     "System, history and question of a row, as turns"
     turns = [turn for column in names(mapping.system) for turn in said(cell(row, column), "system", where)]
     turns += [turn for column in names(mapping.history) for turn in earlier(cell(row, column), where)]
     parts = [part for column in names(mapping.prompt) if (part := _question(cell(row, column), where))]
     if len(parts) > 1 and all([turn["role"] for turn in part] == ["user"] for part in parts):
-        words = [part[0]["content"] for part in parts]
-        once = [text for i, text in enumerate(words) if not any(text in other for other in words[:i] + words[i+1:] if other != text) and text not in words[:i]]
-        parts = [[dict(role="user", content="\n".join(once))]]
+        parts = [[dict(role="user", content=_lines([part[0]["content"] for part in parts]))]]
     for part in parts: turns = _after(turns, part, where)
     return turns
 
@@ -477,25 +499,33 @@ def _turn_lists(prompts, answers:list) -> list|None:
 def _check_one_question(texts:list, before:list, where:str) -> None:
     "A complaint where answers are to different questions, or the question tells the answer"
     first = {next(turn["content"].strip() for turn in turns if turn["role"] == "user") for turns in texts}
-    if len(first) > 1: raise DataError(f"{where}: its answers are whole chats of different questions; mend or remove that row")
+    if len(first) > 1:
+        raise DataError(f"{where}: its answers are whole chats of different questions; mend or remove that row")
     told = [turn["content"].strip() for turn in before if turn["role"] == "assistant"]
-    if told and len(texts) > 1 and any(turns[-1]["content"].strip() == told[-1] and len(told[-1].split()) > 2 for turns in texts):
-        raise DataError(f"{where}: an answer stands in what comes before it already; name the right columns with --prompt and "
-                        "--history, or leave the history out with --ignore")
+    answers = {turns[-1]["content"].strip() for turns in texts}
+    if len(answers) > 1 and told and told[-1] in answers and len(told[-1].split()) > 2:
+        raise DataError(f"{where}: an answer stands in what comes before it already; name the right columns with "
+                        "--prompt and --history, or leave the history out with --ignore")
 
+# %% ../nbs/api/05_mapping.ipynb #3ea6c05c
 def _is_words(value) -> bool:
     "A text that is certainly neither empty nor a transcript, as most are?"
     if not isinstance(value, str) or not value or value.isspace() or value[-1] in ">\n ": return False
-    return not _MAY_BE.match(value) and "USER:" not in value[:2000] and value[0] not in "\n "
+    return not _MAY_BE.match(value) and value[0] not in "\n "
 
+def _are_words(asked, answers:list) -> bool:
+    "Are question and answers words, and does no answer repeat the question?"
+    return all(map(_is_words, [asked, *answers])) and not any(answer.startswith(asked) for answer in answers)
+
+# %% ../nbs/api/05_mapping.ipynb #0d174233
 def _interactions(row:dict, mapping:Mapping, answers:list, where:str) -> list[list]:
     "Of each answer the whole interaction"
     columns = names(mapping.prompt)
     if len(columns) == 1 and (listed := _turn_lists(cell(row, columns[0]), answers)):
         rules = _asked(row, Mapping(system=mapping.system), where)
         return [rules + turns for turns in listed]
-    if len(columns) == 1 and not (mapping.system or mapping.history) and all(map(_is_words, [asked := row.get(columns[0]), *answers])) \
-            and not any(answer.startswith(asked) for answer in answers):
+    alone = len(columns) == 1 and not (mapping.system or mapping.history)
+    if alone and _are_words(asked := row.get(columns[0]), answers):
         return [[dict(role="user", content=asked), dict(role="assistant", content=answer)] for answer in answers]
     before = _asked(row, mapping, where)
     if columns and not any(turn["role"] == "user" for turn in before):
@@ -507,14 +537,21 @@ def _interactions(row:dict, mapping:Mapping, answers:list, where:str) -> list[li
     return texts
 
 # %% ../nbs/api/05_mapping.ipynb #37ca76ae
+def _is_marked(value, where:str) -> bool:
+    "Is a mark set?"
+    if value is None or code(value) in ("", "0", "false", "no", "nein"): return False
+    if code(value) in ("1", "true", "yes", "ja", "x", "✓", "✔", "✗"): return True
+    raise DataError(f"{where}: is {_shown(value, 40)}, not a mark; write 1 or 0")
+
 _SCORES = dict(a=[1., 0.], b=[0., 1.], tie=[.5, .5])
 
 def _sides(row:dict, mapping:Mapping, known:dict, answers:list, where:str) -> Iterator[tuple]:
     "(person or None, one of `SIDES`) of each verdict in a row"
     columns = names(mapping.winner)
     if len(columns) == 1: yield None, side_of(row, columns[0], mapping, known, answers, where)
-    elif marks := one_hot(columns, known):
-        marked = [side for column, side in marks.items() if number(cell(row, column), f"{where}, {column}")]
+    elif "marks" in known:
+        sides = one_hot(columns, known)
+        marked = [sides[column] for column in columns if _is_marked(cell(row, column), f"{where}, {column}")]
         if len(marked) > 1: raise DataError(f"{where}: {len(marked)} of {', '.join(columns)} are marked; mark one")
         yield None, marked[0] if marked else "skip"
     else:
@@ -543,7 +580,9 @@ def _grades_beside(row:dict, mapping:Mapping, where:str) -> tuple[float, float]:
     if mapping.score: grades = [number(cell(row, c), f"{where}, {c}") for c in names(mapping.score)]
     elif mapping.margin and isinstance(both := cell(row, mapping.margin), list):
         both = [number(one, f"{where}, {mapping.margin}") for one in both]
-        grades = [max(both), min(both)] if len(both) == 2 and None not in both else [None]
+        if len(both) != 2 or None in both:
+            raise DataError(f"{where}: {mapping.margin} is {_shown(both, 40)}, no number and no two scores; mend it")
+        grades = [max(both), min(both)]
     elif mapping.margin: grades = [number(cell(row, mapping.margin), f"{where}, {mapping.margin}"), 0.]
     else: return _named_verdict(row, mapping, where)
     if None in grades: raise Skip("no score")
@@ -575,6 +614,8 @@ def _pair(row:dict, mapping:Mapping, known:dict, where:str) -> Iterator[Judged]:
                         "say which two hold the answers with --a and --b, and the verdict with --winner")
     columns = names(mapping.prompt)
     turns = len(columns) == 1 and _turn_lists(cell(row, columns[0]), cells)
+    if not columns and is_chat(cells[0]) and isinstance(cells[1], str) and not transcript(cells[1]):
+        cells[1] = [*cells[0][:-1], dict(role="assistant", content=cells[1])] # the rejected answer stands alone
     lists = [[value] if turns else answer_list(value) or [value] for value in cells]
     for both in product(*lists): yield Judged(_interactions(row, mapping, list(both), where), scores)
 
@@ -679,13 +720,14 @@ def plain_name(
     return re.sub(r"[^a-z0-9]+", "_", letters.lower()).strip("_")
 
 # %% ../nbs/api/05_mapping.ipynb #f075220a
-_REMARKS = re.compile(r"(?:^|_)(?:comments?|remarks?|reasons?|reasoning|rationale|explanation|justification|feedback|critique|"
-                      r"review|annotations?|principle|custom_system_prompt|kommentar|bemerkung)$|^(?:labell?ing|judge|raw|generation)_")
+_REMARKS = re.compile(
+    r"(?:^|_)(?:comments?|remarks?|reasons?|reasoning|rationale|explanation|justification|feedback|critique|"
+    r"annotations?|custom_system_prompt|kommentar|bemerkung)$|^(?:labell?ing|judge|raw|generation)_")
 _ABOUT = re.compile(
     r"(?:^|_)(?:ids?|uuid|hash|index|idx|source|origin|dataset|data_source|models?|generator|engine|provider|language|"
     r"lang|date|time|timestamp|tstamp|created|updated|created_at|updated_at|submitted|url|link|category|categories|"
-    r"subset|split|tags?|domain|labels?|version|status|email|name|username|scores?|ratings?|rank|task|task_type|"
-    r"type|topic|notes?|meta|metadata|info|extra)$|^(?:model|id|is|num|n|count|len)_|_level$")
+    r"subset|split|tags?|domain|labels?|review|principle|version|status|email|name|username|scores?|ratings?|rank|"
+    r"task|task_type|type|topic|notes?|meta|metadata|info|extra)$|^(?:model|id|is|num|n|count|len)_|_level$")
 
 # %% ../nbs/api/05_mapping.ipynb #700ea1a4
 @cache
@@ -695,6 +737,7 @@ def is_note(
     "Is a column of this name a remark about a judgement, however long?"
     return bool(_REMARKS.search(plain_name(column)))
 
+# %% ../nbs/api/05_mapping.ipynb #75d9b7db
 @cache
 def is_label(
     column:str, # A name, or a path
@@ -710,7 +753,8 @@ def wordy(
 )->Iterator[str]: # Those of its strings that say something
     "Words in a value, however deep it is nested."
     if isinstance(value, str):
-        if not _NO_WORDS.fullmatch(value.strip()) or any(ord(letter) > 0x2e7f for letter in value): yield value.strip()
+        some = any(map(str.isalpha, value)) and not _NO_WORDS.fullmatch(value.strip())
+        if some or any(ord(letter) > 0x2e7f for letter in value): yield value.strip()
     elif isinstance(value, dict):
         for name, inner in value.items(): yield from () if is_note(name) else wordy(inner)
     elif isinstance(value, list):
@@ -752,7 +796,8 @@ def described(
 )->dict: # What → columns
     "What a mapping reads, for people."
     told = dict(question="prompt", system="system", history="history", chosen="chosen", rejected="rejected",
-                margin="margin", a="a", b="b", verdict="winner", answer="response", score="score", person="by", within="group")
+                margin="margin", a="a", b="b", verdict="winner", answer="response", score="score", person="by",
+                within="group")
     found = {what: ", ".join(names(columns) if setting in SEVERAL else [columns])
              for what, setting in told.items() if (columns := getattr(mapping, setting))}
     if mapping.lower_is_better: found["score, lower is better"] = found.pop("score")
@@ -780,7 +825,7 @@ def _prepared(self:Reader, row, where:str) -> dict:
         raise DataError(f"{where}: is {_shown(row, 40)}, not an object; mend or remove that row")
     if any(value != value for value in row.values()): row = {n: v if v == v else None for n, v in row.items()}
     for column in self.mapping.packed:
-        if isinstance(row.get(column), str): row = {**row, column: unpacked(row[column])}
+        if isinstance(row.get(column), str): row = {**row, column: unpacked(row[column], where)}
     if self.mapping.fill_down:
         above, columns = self.last or {}, names(self.mapping.prompt)
         if all(row.get(column) in (None, "") for column in columns): row = row | {c: above.get(c) for c in columns}
@@ -795,7 +840,7 @@ def _check_unread(self:Reader, row:dict, found:list, where:str) -> None:
     for column, value in spread({c: v for c, v in row.items() if c not in self.known_columns and v is not None}):
         if column in self.known_columns or value is None: continue
         note = self.unread.setdefault(column, is_note(column))
-        if value != "" and plain_name(column.rpartition(".")[2]) in self.mapping.watch: raise ColumnFault(self._late(column, where))
+        if value != "": self._check_late(column, value, where)
         for words in () if note else wordy(value):
             if is_label(column) and (len(words.split()) < 4 or self.first.setdefault(column, words) == words): continue
             if told is None: told = "\n".join(turn["content"] for one in found for turns in one.texts for turn in turns)
@@ -803,10 +848,14 @@ def _check_unread(self:Reader, row:dict, found:list, where:str) -> None:
 
 # %% ../nbs/api/05_mapping.ipynb #1a8e4f8c
 @patch
-def _late(self:Reader, column:str, where:str) -> str:
-    "The complaint about a column that says nothing in the first rows, and then something that may matter"
-    return (f"{where}: column {column!r} speaks for the first time here; name it with --prompt, --system, --history, --margin, "
-            f"--winner or --by if it is one of these, else leave it out with {option('ignore', column)}")
+def _check_late(self:Reader, column:str, value, where:str) -> None:
+    "A complaint about a column that says nothing in the first rows, or no tie, and then something that may matter"
+    name = plain_name(column.rpartition(".")[2])
+    tie = f"{name}=tie" in self.mapping.watch and isinstance(value, str) and code(value) in {*TIES, "rejected"}
+    if name not in self.mapping.watch and not tie: return
+    raise ColumnFault(f"{where}: column {column!r} speaks for the first time here; name it with --prompt, --system, "
+                      "--history, --margin, --score, --winner or --by if it is one of these, "
+                      f"else leave it out with {option('ignore', column)}")
 
 @patch
 def _lost(self:Reader, column:str, words:str, where:str) -> str:
@@ -844,9 +893,9 @@ def _style(texts:Iterable) -> str:
 
 # %% ../nbs/api/05_mapping.ipynb #33e17222
 def _exact(value) -> str:
-    "A value as --only compares it: 3 and 3.0 and \"3\" are the same, capitals and edges don't count"
+    "A value as --only compares it: 3 and 3.0 and \"3\" are the same, edges don't count"
     if isinstance(value, bool): return str(value).lower()
-    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value).strip().casefold()
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value).strip()
 
 @patch
 def judged(
@@ -934,8 +983,8 @@ def _averaged(one:Judged, where:str) -> Judged:
     grades = {}
     for turns, score in zip(one.texts, one.scores): grades.setdefault(json.dumps(turns), []).append(score)
     if len({len(given) for given in grades.values()}) > 1:
-        raise DataError(f"{where}: its answers were graded by different numbers of people, so that means would compare people; "
-                        "leave the grades of those who did not grade all away, or say --votes all")
+        raise DataError(f"{where}: its answers were graded by different numbers of people, so that means would compare "
+                        "people; leave the grades of those who did not grade all away, or say --votes all")
     means = [math.fsum(given) / len(given) for given in grades.values()]
     return replace(one, texts=[json.loads(turns) for turns in grades], scores=means, person=None)
 
