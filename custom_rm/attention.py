@@ -43,27 +43,30 @@ def _attend(query:Tensor, key:Tensor, value:Tensor, mask:Tensor|None=None, causa
     return sdpa(query, key, value, **options, enable_gqa=query.shape[1] != key.shape[1])
 
 # %% ../nbs/api/11_attention.ipynb #f4c61fd9
-def _branch_mask(layout:Layout, prefix:int, branch:int, device) -> Tensor: # bool, shape (branch, prefix + branch)
-    "A branch sees the whole prefix and itself up to the token"
-    size = (prefix, branch)
+def _branch_mask(layout:Layout, prefix:int, branch:int, device, window:int|None=None) -> Tensor:
+    "A branch sees the whole prefix and itself up to the token, or what a window leaves; (branch, prefix + branch)"
+    size = (prefix, branch, window)
     if size not in layout.kept:
         full = torch.ones(branch, prefix + branch, dtype=torch.bool, device=device)
-        layout.kept[size] = full.tril(prefix)
+        seen = full.tril(prefix)
+        layout.kept[size] = seen.triu(prefix - window + 1) if window else seen
     return layout.kept[size]
 
 # %% ../nbs/api/11_attention.ipynb #0360567a
-def _by_branch(query:Tensor, key:Tensor, value:Tensor, prefix:list[Tensor], layout:Layout, **options) -> Tensor:
+def _by_branch(query:Tensor, key:Tensor, value:Tensor, prefix:list[Tensor], layout:Layout,
+               window:int|None=None, **options) -> Tensor:
     "A branch looks at its prefix, given as its keys and values, and causally at itself"
-    p, n = prefix[0].shape[2], query.shape[2]
-    if not p: return _attend(query, key, value, causal=True, **options)
-    keys, values = (torch.cat(both, 2) for both in zip(prefix, (key, value)))
-    return _attend(query, keys, values, _branch_mask(layout, p, n, query.device), **options)
+    p, n = prefix[0].shape[2] if prefix else 0, query.shape[2]
+    if window and window >= p + n: window = None
+    if not p and not window: return _attend(query, key, value, causal=True, **options)
+    if p: key, value = (torch.cat(both, 2) for both in zip(prefix, (key, value)))
+    return _attend(query, key, value, _branch_mask(layout, p, n, query.device, window), **options)
 
 # %% ../nbs/api/11_attention.ipynb #8d72cd97
 def _by_tree(stretches:Iterator, branches:int, layout:Layout, **options) -> list[Tensor]:
     "The prefix looks at itself, each branch at the prefix and itself"
     query, *prefix = next(stretches)
-    out = [_attend(query, *prefix, causal=True, **options)]
+    out = [_by_branch(query, *prefix, [], layout, **options)] # a prefix is a branch of nothing
     return out + [_by_branch(*next(stretches), prefix, layout, **options) for _ in range(branches)]
 
 # %% ../nbs/api/11_attention.ipynb #909aa464
@@ -74,12 +77,13 @@ def by_stretches(
     layout:Layout,         # Of the row
     scale:float|None=None, # Of the products; 1/√width if None
     dropout:float=0.0,     # Of the attention's weights
+    window:int|None=None,  # How far back a token sees, itself counted; all of its text if None
     **special,             # softcap and sinks, as for `in_the_open`
 )->Tensor: # Shape (1, heads, tokens, width)
     "Attention within each prefix, and from each branch to its prefix and itself."
     # split's gradient is one concatenation; slices would each fill a row of zeros
     stretches = zip(*(x.split(layout.stretches, 2) for x in (query, key, value)))
-    options = dict(scale=scale, dropout=dropout, **special)
+    options = dict(scale=scale, dropout=dropout, window=window, **special)
     trees = (_by_tree(stretches, len(branches), layout, **options) for _, branches in layout.trees)
     return torch.cat([out for tree in trees for out in tree], 2)
 
@@ -119,6 +123,11 @@ def by_flex(
     options = dict(scale=scale, enable_gqa=query.shape[1] != key.shape[1], block_mask=block_mask)
     return _flex(query.is_cuda)(query, key, value, **options)
 
+# %% ../nbs/api/11_attention.ipynb #395dc6a8
+def _longest(layout:Layout) -> int: # In tokens
+    "The longest text of a row"
+    return max((prefix + max(branches, default=0) for prefix, branches in layout.trees), default=0)
+
 # %% ../nbs/api/11_attention.ipynb #395dc6a6
 def _rectangle(module, query:Tensor, key:Tensor, value:Tensor, mask:Tensor|None, scale, special:dict) -> Tensor:
     "A plain rectangle with a cap or sinks"
@@ -135,18 +144,20 @@ def tree_attention(
     dropout:float=0.0,            # Of the attention's weights, while training
     scaling:float|None=None,      # Of the products; 1/√width if None
     softcap:float|None=None, s_aux:Tensor|None=None, # Cap and sinks, as for `in_the_open`; models call sinks so
+    sliding_window:int|None=None, # Of this layer: how far back a token sees; a rectangle has it in its mask
     layout:Layout|None=None,      # Of a row of trees; None for a plain rectangle
-    flex:bool=False,              # By FlexAttention, which has neither dropout nor cap nor sinks
+    flex:bool=False,              # By FlexAttention, where there is neither dropout, cap, sink nor window
     **kwargs,                     # For `transformers`' own attention
 ):
     "What a model's layers call: (attention's output of shape (rows, tokens, heads, width), None)."
     from transformers.integrations.sdpa_attention import sdpa_attention_forward
     special = {k: v for k, v in dict(softcap=softcap, sinks=s_aux).items() if v is not None}
+    window = sliding_window if layout and sliding_window and sliding_window < _longest(layout) else None
     if layout is None and not special:
         return sdpa_attention_forward(module, query, key, value, attention_mask, dropout, scaling, **kwargs)
     if layout is None: out = _rectangle(module, query, key, value, attention_mask, scaling, special)
-    elif flex and not dropout and not special: out = by_flex(query, key, value, layout, scaling)
-    else: out = by_stretches(query, key, value, layout, scaling, dropout, **special)
+    elif flex and not (dropout or special or window): out = by_flex(query, key, value, layout, scaling)
+    else: out = by_stretches(query, key, value, layout, scaling, dropout, window, **special)
     return out.transpose(1, 2).contiguous(), None
 
 # %% ../nbs/api/11_attention.ipynb #5f6e3170

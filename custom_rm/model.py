@@ -294,6 +294,8 @@ def _window(config) -> int|None: # In tokens; None where every token sees all be
     return min(found, default=None)
 
 # %% ../nbs/api/15_model.ipynb #11cb4021
+_FAR = 1024 # tokens; a trial with texts longer than that would cost more than it is worth
+
 @patch
 def _against_trees(self:RewardModel) -> str:
     "What is known of the trunk that speaks against trees; empty where nothing does"
@@ -301,13 +303,13 @@ def _against_trees(self:RewardModel) -> str:
     if not self.is_decoder: return "an encoder, which looks both ways"
     if not self.takes_positions: return "its trunk takes no positions"
     if POOLINGS[self.pooling].of_trees is None: return f"{self.pooling} pooling has no form for them"
-    if window and window < self.max_length: return f"tokens see {window} back, max_length is {self.max_length}"
+    if window and _FAR < window < self.max_length: return f"tokens see {window} back, max_length is {self.max_length}"
     return ""
 
 # %% ../nbs/api/15_model.ipynb #f3d2daf8
-def _trial_record(trunk) -> dict: # A record of three texts that share nine tokens and go on with 3, 5 and 4 of their own
+def _trial_record(trunk, shared:int=9) -> dict: # Three texts that share so many tokens and go on with 3, 5 and 4 more
     "Random texts, the same every time"
-    return dict(input_ids=[made_up(trunk, 9) + made_up(trunk, n) for n in (3, 5, 4)])
+    return dict(input_ids=[made_up(trunk, shared) + made_up(trunk, n) for n in (3, 5, 4)])
 
 # %% ../nbs/api/15_model.ipynb #f2a5b5bf
 @patch
@@ -336,8 +338,10 @@ def _fault_of(self:RewardModel, record:dict, attention:str, most:float) -> str:
 @torch.no_grad()
 def _try_trees(self:RewardModel) -> None:
     "Switch to tree attention if the trunk's rewards stay the same with it"
-    self.why, record = self._against_trees(), _trial_record(self.trunk)
+    self.why = self._against_trees()
     if self.why: return
+    window = _window(self.trunk.config.get_text_config())
+    record = _trial_record(self.trunk, window + 16 if window and window < self.max_length else 9)
     self.trunk.eval()
     with InFloat32(): self.why = self._fault_of(record, register(), 1e-3)
     if self.trees and self.device.type == "cuda": self._try_flex(record)

@@ -38,10 +38,13 @@ def tiny_tokenizer(
 # %% ../nbs/api/90_tiny.ipynb #c5437870
 _EXPERTS = dict(head_dim=8, num_experts_per_tok=2)
 KINDS = { # name → the settings that its configuration needs besides the common ones
-    "llama": {}, "qwen2": {}, "qwen3": dict(head_dim=8), "smollm3": {}, "phi3": {}, "mistral": dict(tie_word_embeddings=False),
+    "llama": {}, "qwen2": {}, "qwen3": dict(head_dim=8), "smollm3": {}, "phi3": {},
+    "mistral": dict(tie_word_embeddings=False),
     "mistral-window": dict(model_type="mistral", sliding_window=16),
-    "gemma2": dict(head_dim=8, attn_logit_softcapping=1., final_logit_softcapping=1.), "gemma3_text": dict(head_dim=8), "gpt2": {}, "gpt_neox": {}, "falcon": {}, "bloom": {},
-    "opt": dict(ffn_dim=64, word_embed_proj_dim=16), "gpt_oss": dict(num_local_experts=4, **_EXPERTS),
+    "gemma2": dict(head_dim=8, sliding_window=16, attn_logit_softcapping=1., final_logit_softcapping=1.),
+    "gemma3_text": dict(head_dim=8, sliding_window=16, layer_types=["sliding_attention", "full_attention"]),
+    "gpt2": {}, "gpt_neox": {}, "falcon": {}, "bloom": {}, "opt": dict(ffn_dim=64, word_embed_proj_dim=16),
+    "gpt_oss": dict(num_local_experts=4, sliding_window=16, **_EXPERTS),
     "qwen3_moe": dict(num_experts=4, moe_intermediate_size=16, **_EXPERTS),
     "bert": {}, "roberta": {}, "electra": dict(embedding_size=16), "albert": dict(embedding_size=16), "mpnet": {},
     "distilbert": dict(hidden_dim=64), "modernbert": dict(cls_token_id=None, sep_token_id=None), "deberta-v2": {},

@@ -183,16 +183,16 @@ def test_architecture(kind, tmp_path):
     assert shown == json.loads(TABLE.read_text())["kinds"][kind], "the docs' table is old: python tests/test_architectures.py --write"
 
 
-@pytest.mark.parametrize("kind", ["gemma2", "gpt_oss", "llama"])
+@pytest.mark.parametrize("kind", ["gemma2", "gpt_oss", "mistral-window", "llama"])
 def test_sixteen_bits_hide_nothing(kind, tmp_path):
-    "In bfloat16 the choice between trees and rectangles is made as in float32: a layer that forgets the cap or the sinks is found out"
+    "In bfloat16 the choice between trees and rectangles is made as in float32: a layer that forgets cap, sinks or window is found out"
     import custom_rm.attention as attention
     from custom_rm.model import RewardModel
     base = base_of(kind, tmp_path)
     rm = RewardModel(base, quantize=False, max_length=LENGTH, device="cpu", dtype="bfloat16")
     assert rm.trees and rm.dtype == torch.bfloat16
     if kind == "llama": return
-    forgetful = lambda *args, softcap=None, s_aux=None, **kwargs: attention.tree_attention(*args, **kwargs)
+    forgetful = lambda *args, softcap=None, s_aux=None, sliding_window=None, **kwargs: attention.tree_attention(*args, **kwargs)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("custom_rm.model.register", lambda flex=False: (attention.register(), __import__("transformers").AttentionInterface.register(attention.NAME, forgetful), attention.NAME)[2])
         rm = RewardModel(base, quantize=False, max_length=LENGTH, device="cpu", dtype="bfloat16")
@@ -207,6 +207,20 @@ def test_what_tokens_alone_do_not_feed_is_refused(tmp_path):
     config = T5Config(vocab_size=320, d_model=32, d_kv=8, d_ff=64, num_layers=1, num_heads=4, decoder_start_token_id=0, eos_token_id=2, pad_token_id=2)
     T5Model(config).save_pretrained(tmp_path); tiny_tokenizer().save_pretrained(tmp_path)
     with pytest.raises(DataError, match="tokens alone|no head named"): RewardModel(tmp_path, quantize=False, device="cpu")
+
+
+@pytest.mark.parametrize("dice", [True, False])
+def test_what_differs_in_training_is_said(dice, tmp_path):
+    from custom_rm.model import RewardModel
+    from custom_rm.trunk import remarks
+    rm = RewardModel(base_of("distilbert", tmp_path), quantize=False, max_length=LENGTH, device="cpu")
+    class Dice(torch.nn.Module):
+        def forward(self, x): return x + self.training * torch.rand_like(x)
+    layer = rm.trunk.base_model.transformer.layer[1]
+    if dice: layer.output_layer_norm = torch.nn.Sequential(layer.output_layer_norm, Dice())
+    before = torch.get_rng_state()
+    assert any("in training" in line for line in remarks(rm.trunk)) == dice
+    assert torch.equal(before, torch.get_rng_state()) and not rm.trunk.training
 
 
 def test_flex_attention_that_fails_leaves_trees(tmp_path):
