@@ -6,10 +6,10 @@
 __all__ = ['app', 'DISK_FULL', 'TABLES', 'Device', 'Json', 'Artefact', 'Input', 'Output', 'PAPER', 'PaperInput', 'PaperOutput',
            'ConvertFlag', 'Domain', 'ToPairs', 'From', 'To', 'ASKED', 'PromptColumn', 'SystemColumn', 'HistoryColumn',
            'FillDown', 'BETTER', 'Chosen', 'Rejected', 'Margin', 'DUEL', 'AnswerA', 'AnswerB', 'Winner', 'Values',
-           'SCORED', 'ResponseColumn', 'Score', 'LowerIsBetter', 'PEOPLE', 'ByColumn', 'Votes', 'REST', 'OnlyRows',
-           'IgnoreColumns', 'KeepColumns', 'SkipFaulty', 'MappingFile', 'Records', 'Cleaned', 'Against', 'Report',
-           'Test', 'By', 'Seed', 'OutTrain', 'OutTest', 'Names', 'Dest', 'Mirror', 'RecipeName', 'RunFolder', 'Show',
-           'SETTINGS', 'Measure', 'Files', 'TrainFiles', 'MetricName', 'TextFile', 'Prompt', 'Response', 'Also',
+           'SCORED', 'ResponseColumn', 'Score', 'LowerIsBetter', 'Group', 'PEOPLE', 'ByColumn', 'Votes', 'REST',
+           'OnlyRows', 'IgnoreColumns', 'KeepColumns', 'SkipFaulty', 'MappingFile', 'Records', 'Cleaned', 'Against',
+           'Report', 'Test', 'By', 'Seed', 'OutTrain', 'OutTest', 'Names', 'Dest', 'Mirror', 'RecipeName', 'RunFolder',
+           'Show', 'SETTINGS', 'Measure', 'Files', 'TrainFiles', 'MetricName', 'TextFile', 'Prompt', 'Response', 'Also',
            'ScoreOut', 'ScoreIgnore', 'GeneralArtefact', 'CustomArtefact', 'MadeArtefact', 'Alpha', 'Choose', 'Keep',
            'Tolerance', 'StudyName', 'StudyFolder', 'Judge', 'Only', 'Seeds', 'Budget', 'Retry', 'Exported', 'Merge',
            'Dtype', 'Limit', 'Force', 'Push', 'Yes', 'Folders', 'Host', 'Port', 'Token', 'custom_rm', 'fault_line',
@@ -183,6 +183,7 @@ SCORED = "Answers with scores"
 ResponseColumn = column("response", "The answer, with --score; several columns, or a list in one", SCORED, True)
 Score = column("score", "Its score; with one answer, several columns are several people's", SCORED, True)
 LowerIsBetter = Annotated[bool, typer.Option("--lower-is-better", help="The score is a rank", rich_help_panel=SCORED)]
+Group = column("group", "Compare answers only within one value of it, such as a duel's number", SCORED)
 
 # %% ../nbs/api/42_cli.ipynb #00a063a3
 PEOPLE = "People"
@@ -226,7 +227,7 @@ def convert_verb(input_path:Input=None, output_path:Output=None, form:From=None,
     domain:Domain=None, to_pairs:ToPairs=False, prompt:PromptColumn=None, system:SystemColumn=None,
     history:HistoryColumn=None, fill_down:FillDown=False, chosen:Chosen=None,
     rejected:Rejected=None, margin:Margin=None, a:AnswerA=None, b:AnswerB=None, winner:Winner=None, values:Values=None,
-    response:ResponseColumn=None, score:Score=None, lower_is_better:LowerIsBetter=False, by:ByColumn=None,
+    response:ResponseColumn=None, score:Score=None, lower_is_better:LowerIsBetter=False, group:Group=None, by:ByColumn=None,
     votes:Votes="all", only:OnlyRows=None, ignore:IgnoreColumns=None, keep:KeepColumns=None,
     skip_faulty:SkipFaulty=False, mapping:MappingFile=None, input_data_path:PaperInput=None,
     output_data_path:PaperOutput=None, convert_flag:ConvertFlag=False):

@@ -833,6 +833,14 @@ def _prepared(self:Reader, row, where:str) -> dict:
     return row
 
 # %% ../nbs/api/05_mapping.ipynb #fdd9b89c
+_TELLING = re.compile(r"(?:^|_)(?:task|task_type|type|topic|notes?|info|extra|meta|review|principle)$")
+
+@patch
+def _is_constant(self:Reader, column:str, words:str) -> bool:
+    "Has a label said the same in all rows so far? Some names may tell what to do, and then it matters in each row"
+    return not _TELLING.search(plain_name(column)) and self.first.setdefault(column, words) == words
+
+# %% ../nbs/api/05_mapping.ipynb #fb4813c4
 @patch
 def _check_unread(self:Reader, row:dict, found:list, where:str) -> None:
     "Words of columns that nobody reads must stand in what was judged"
@@ -842,7 +850,7 @@ def _check_unread(self:Reader, row:dict, found:list, where:str) -> None:
         note = self.unread.setdefault(column, is_note(column))
         if value != "": self._check_late(column, value, where)
         for words in () if note else wordy(value):
-            if is_label(column) and (len(words.split()) < 4 or self.first.setdefault(column, words) == words): continue
+            if is_label(column) and (len(words.split()) < 4 or self._is_constant(column, words)): continue
             if told is None: told = "\n".join(turn["content"] for one in found for turns in one.texts for turn in turns)
             if words not in told: raise ColumnFault(self._lost(column, words, where))
 
