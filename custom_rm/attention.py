@@ -34,7 +34,7 @@ def in_the_open(
 
 # %% ../nbs/api/11_attention.ipynb #1f2c0005
 def _attend(query:Tensor, key:Tensor, value:Tensor, mask:Tensor|None=None, causal:bool=False,
-            scale:float|None=None, dropout:float=0.0, **special) -> Tensor: # special: softcap and sinks, where there are
+            scale:float|None=None, dropout:float=0.0, **special) -> Tensor: # special: softcap and sinks, if any
     "SDPA, or what it can't do"
     if any(given is not None for given in special.values()):
         if causal: mask = torch.ones(query.shape[2], key.shape[2], dtype=torch.bool, device=query.device).tril()

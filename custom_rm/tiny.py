@@ -48,8 +48,8 @@ KINDS = { # name → the settings that its configuration needs besides the commo
     "qwen3_moe": dict(num_experts=4, moe_intermediate_size=16, **_EXPERTS),
     "bert": {}, "roberta": {}, "electra": dict(embedding_size=16), "albert": dict(embedding_size=16), "mpnet": {},
     "distilbert": dict(hidden_dim=64), "modernbert": dict(cls_token_id=None, sep_token_id=None), "deberta-v2": {},
-    "deberta-v3": dict(model_type="deberta-v2", relative_attention=True, pos_att_type=["p2c", "c2p"], share_att_key=True,
-                       norm_rel_ebd="layer_norm", position_buckets=16, position_biased_input=False),
+    "deberta-v3": dict(model_type="deberta-v2", relative_attention=True, pos_att_type=["p2c", "c2p"],
+                       share_att_key=True, norm_rel_ebd="layer_norm", position_buckets=16, position_biased_input=False),
 }
 
 # %% ../nbs/api/90_tiny.ipynb #c5437877

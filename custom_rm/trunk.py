@@ -307,7 +307,8 @@ def _left_wide(trunk) -> str: # Empty where nearly all are quantized, or none
     wide = {name: weights for name, (weights, packed) in sizes.items() if not packed}
     share = sum(wide.values()) / max(sum(weights for weights, _ in sizes.values()), 1)
     if len(wide) == len(sizes) or share < .1: return ""
-    return f"{share:.0%} of the layers' weights are in no linear layer and not in four bits, such as {max(wide, key=wide.get)}"
+    largest = max(wide, key=wide.get)
+    return f"{share:.0%} of the layers' weights are in no linear layer and not in four bits, such as {largest}"
 
 # %% ../nbs/api/14_trunk.ipynb #c5363841
 def remarks(
