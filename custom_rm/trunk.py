@@ -4,15 +4,16 @@
 
 # %% auto #0
 __all__ = ['default_device', 'find_device', 'device_name', 'default_dtype', 'keep_freed_memory', 'new_head', 'head_name',
-           'choose_pad', 'without_dropout', 'cut_layers', 'read_tokenizer', 'check_vocabulary', 'longest_text',
-           'tokenizer_sha256', 'load_trunk']
+           'choose_pad', 'without_dropout', 'still', 'cut_layers', 'read_tokenizer', 'check_vocabulary', 'longest_text',
+           'tokenizer_sha256', 'load_trunk', 'InFloat32', 'made_up', 'looks_ahead', 'restlessness', 'remarks']
 
 # %% ../nbs/api/14_trunk.ipynb #d848c314
 import ctypes, hashlib, os, re
 from functools import cache
 from pathlib import Path
 import torch
-from torch import nn
+from torch import nn, Tensor
+from torch.overrides import TorchFunctionMode
 
 # %% ../nbs/api/14_trunk.ipynb #86b81efe
 from .core import DataError, file_sha256, quietly
@@ -125,8 +126,18 @@ def without_dropout(
     for part in {id(c): c for c in (config, config.get_text_config())}.values():
         for name, value in vars(part).items():
             is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-            if "dropout" in name and is_number: setattr(part, name, 0.0)
+            if "drop" in name and is_number: setattr(part, name, 0.0)
     return config
+
+# %% ../nbs/api/14_trunk.ipynb #9c4f9db3
+def still(
+    model:nn.Module, # Changed in place; before adapters are put on it, whose own dropout stays
+)->None:
+    "Set every dropout layer of a model, and every rate that a layer keeps, to zero."
+    for module in model.modules():
+        if isinstance(module, nn.modules.dropout._DropoutNd): module.p = 0.0
+        for name, value in vars(module).items():
+            if "drop" in name and isinstance(value, float): setattr(module, name, 0.0)
 
 # %% ../nbs/api/14_trunk.ipynb #c07a1e02
 def cut_layers(
@@ -228,14 +239,31 @@ def _classifier(base:Base, config, options:dict):
     _check_loaded(base, model, loaded)
     return model
 
+# %% ../nbs/api/14_trunk.ipynb #9932ea50
+def _only_trunk_and_head(model) -> None:
+    "Take a classifier's other layers out, a pooler of the trunk's among them"
+    if model.base_model is model: return
+    kept = (model.base_model, getattr(model, head_name(model)))
+    for name, layer in list(model.named_children()):
+        if not any(layer is other for other in kept): setattr(model, name, nn.Identity())
+    if hasattr(model.base_model, "pooler"): model.base_model.pooler = None
+
+# %% ../nbs/api/14_trunk.ipynb #9932ea53
+def _width(model) -> int:
+    "Of the states that a head reads"
+    head = getattr(model, head_name(model))
+    return head.in_features if isinstance(head, nn.Linear) else model.config.get_text_config().hidden_size
+
 # %% ../nbs/api/14_trunk.ipynb #c2328978
 def _fit(model, tokenizer, seed:int) -> None:
     "Freeze a classifier and give it our head and pad"
     model.config.pad_token_id = choose_pad(tokenizer)
     model.config.use_cache, model.config.problem_type = False, "regression"
     model.requires_grad_(False)
-    setattr(model, head_name(model), new_head(model.config.get_text_config().hidden_size, seed))
-    if hasattr(model.base_model, "pooler"): model.base_model.pooler = None # BERT's own; ours is `pool`
+    width = _width(model)
+    _only_trunk_and_head(model)
+    setattr(model, head_name(model), new_head(width, seed))
+    still(model)
 
 # %% ../nbs/api/14_trunk.ipynb #0afe6e0b
 def _place(model, quantize:bool, device:torch.device): # The same model
@@ -299,3 +327,87 @@ def load_trunk(
     check_vocabulary(base, model, tokenizer)
     _fit(model, tokenizer, seed)
     return _place(model, quantize, device), tokenizer, base
+
+# %% ../nbs/api/14_trunk.ipynb #c5363821
+def _widened(value): # The same, or wider; lists and tuples one by one
+    "Sixteen-bit tensors and types in an argument of a call, as float32"
+    if isinstance(value, Tensor): return value.float() if value.dtype in (torch.float16, torch.bfloat16) else value
+    if isinstance(value, (list, tuple)) and type(value) in (list, tuple): return type(value)(map(_widened, value))
+    return torch.float32 if value in (torch.float16, torch.bfloat16) else value
+
+# %% ../nbs/api/14_trunk.ipynb #c5363823
+class InFloat32(TorchFunctionMode):
+    "While it lasts, a model computes in float32, whatever its weights are kept in."
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        precisions = {x.dtype for x in (*args, *kwargs.values()) if isinstance(x, Tensor) and x.is_floating_point()}
+        if function is Tensor.to or len(precisions) > 1:
+            args, kwargs = _widened(args), {name: _widened(value) for name, value in kwargs.items()}
+        out = function(*args, **kwargs)
+        return _widened(out) if function is nn.functional.embedding else out
+
+# %% ../nbs/api/14_trunk.ipynb #c5363831
+def made_up(
+    trunk,  # A `transformers` model
+    n:int,  # Tokens
+)->list[int]: # The same every time
+    "A text of random tokens."
+    words = trunk.get_input_embeddings().weight.shape[0]
+    return torch.randint(words, (n,), generator=torch.Generator().manual_seed(n)).tolist()
+
+# %% ../nbs/api/14_trunk.ipynb #c5363833
+@torch.no_grad()
+def _asked(trunk, *texts:list[int]) -> Tensor: # float32, shape (texts, tokens, width)
+    "A trunk's states of texts of one length, in float32"
+    ids = torch.tensor(texts, device=next(trunk.parameters()).device)
+    with InFloat32(): return trunk.base_model(input_ids=ids, attention_mask=torch.ones_like(ids)).last_hidden_state
+
+# %% ../nbs/api/14_trunk.ipynb #c5363836
+def looks_ahead(
+    trunk, # A `transformers` sequence classifier
+)->bool: # False for a decoder, True for an encoder
+    "Does another last token change the states before it? Raises `DataError` for a trunk that tokens alone don't feed."
+    *text, last = made_up(trunk, 12)
+    try: first, second = _asked(trunk, [*text, last], [*text, (last or 2) - 1])[:, :-1]
+    except (TypeError, ValueError) as e:
+        raise DataError(f"{type(trunk).__name__}: can't be fed tokens alone ({str(e).splitlines()[0][:100]}); "
+                        "choose a decoder or an encoder as base model") from None
+    return float((first - second).abs().max() / first.std()) > 1e-3
+
+# %% ../nbs/api/14_trunk.ipynb #c5363839
+def restlessness(
+    trunk, # A `transformers` sequence classifier; in evaluation mode afterwards
+)->float: # Largest difference of its states in training, in standard deviations of the states
+    "How far a trunk in training mode is from itself in evaluation mode."
+    with torch.random.fork_rng():
+        still, moved = (_asked(trunk.train(training), made_up(trunk, 12)) for training in (False, True))
+    trunk.eval()
+    return float((moved - still).abs().max() / still.std())
+
+# %% ../nbs/api/14_trunk.ipynb #c536383c
+def _sizes(trunk) -> dict[str,tuple[int,bool]]: # Name of a matrix → (weights, is it in four bits?)
+    "A trunk's matrices, embeddings left out"
+    words = {id(part.weight) for part in trunk.modules() if isinstance(part, nn.Embedding)}
+    matrices = {name: p for name, p in trunk.base_model.named_parameters() if p.ndim > 1 and id(p) not in words}
+    states = {name: getattr(p, "quant_state", None) for name, p in matrices.items()}
+    return {name: (states[name].shape.numel() if states[name] else p.numel(), states[name] is not None)
+            for name, p in matrices.items()}
+
+# %% ../nbs/api/14_trunk.ipynb #c536383e
+def _left_wide(trunk) -> str: # Empty where nearly all are quantized, or none
+    "Which part of a quantized trunk is not in four bits"
+    sizes = _sizes(trunk)
+    wide = {name: weights for name, (weights, packed) in sizes.items() if not packed}
+    share = sum(wide.values()) / max(sum(weights for weights, _ in sizes.values()), 1)
+    if len(wide) == len(sizes) or share < .1: return ""
+    largest = max(wide, key=wide.get)
+    return f"{share:.0%} of the layers' weights are in no linear layer and not in four bits, such as {largest}"
+
+# %% ../nbs/api/14_trunk.ipynb #c5363841
+def remarks(
+    trunk, # A `transformers` sequence classifier
+)->list[str]: # One line each; none where all is as one expects
+    "What one should know of a trunk before it is trained on."
+    moved, wide = restlessness(trunk), _left_wide(trunk)
+    dice = f"the trunk computes something else in training, by {moved:.1%} of its states' spread"
+    return [dice] * (moved > 1e-3) + [wide] * bool(wide)
