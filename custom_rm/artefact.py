@@ -28,7 +28,7 @@ def _card_fault(card) -> str|None:
     if absent := {"name", "sha256", "source", "quantize", "dtype"} - set(card["base"]):
         return f"lacks {', '.join(sorted(absent))} of its base"
     if set(card["lora"]) != {"rank", "alpha", "dropout"}: return f"has the lora {card['lora']!r:.60}"
-    for key, table in (("template", TEMPLATES), ("pooling", POOLINGS)):
+    for key, table in (("template", [*TEMPLATES, "chat"]), ("pooling", POOLINGS)): # chat: the base's own
         if card[key] not in table: return f"has the {key} {card[key]!r}, which is not {choices(table)}"
 
 # %% ../nbs/api/16_artefact.ipynb #aa6b0231
