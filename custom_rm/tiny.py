@@ -9,7 +9,7 @@ __all__ = ['KINDS', 'tiny_tokenizer', 'tiny_base', 'sum_text', 'tiny_preferences
 from pathlib import Path
 
 # %% ../nbs/api/90_tiny.ipynb #c0de0d23
-from .core import choose, DataError, quietly
+from .core import choose, quietly
 from .records import write_json
 
 # %% ../nbs/api/90_tiny.ipynb #96f888cc
