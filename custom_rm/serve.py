@@ -107,7 +107,7 @@ def _pass(self:Batcher, jobs:list[_Job]) -> list[np.ndarray]:
     ends = np.cumsum([len(job.texts) for job in jobs])
     return np.split(table, ends[:-1], axis=1)
 
-# %% ../nbs/api/41_serve.ipynb #b6653f16
+# %% ../nbs/api/41_serve.ipynb #7f266e23
 def _check_numbers(job:_Job, rewards:np.ndarray) -> None:
     "Raises `Refused` where a reward model gave no number; rewards have shape (names, texts)"
     for name, row in zip(job.names, rewards):
@@ -116,7 +116,7 @@ def _check_numbers(job:_Job, rewards:np.ndarray) -> None:
             raise Refused(500, f"reward model {name!r} gives rewards that are no numbers ({found}), so its training "
                                "went wrong; train it again, or name another in model")
 
-# %% ../nbs/api/41_serve.ipynb #813ebc16
+# %% ../nbs/api/41_serve.ipynb #337df63a
 def _refusal(job:_Job, fault:Exception) -> Exception:
     "What the client of a job is told of a fault"
     if isinstance(fault, (Refused, DataError)): return fault
@@ -125,7 +125,7 @@ def _refusal(job:_Job, fault:Exception) -> Exception:
     return Refused(500, f"scoring by {', '.join(map(repr, job.names))} failed ({said[:200]}); "
                         "send other texts, or ask whoever runs this server to look into its log")
 
-# %% ../nbs/api/41_serve.ipynb #93797604
+# %% ../nbs/api/41_serve.ipynb #534edb48
 @patch
 def _tries(self:Batcher, jobs:list[_Job]) -> list:
     "Rewards of jobs that ask the same reward models, or the refusal of each that has none"
@@ -138,7 +138,7 @@ def _tries(self:Batcher, jobs:list[_Job]) -> list:
         if all(np.isfinite(part).all() for part in parts): return parts
     return [self._tries([job])[0] for job in jobs]
 
-# %% ../nbs/api/41_serve.ipynb #35bb0337
+# %% ../nbs/api/41_serve.ipynb #827d5c24
 @patch
 def _score(self:Batcher, jobs:list[_Job]) -> list:
     "In the model's thread: rewards of each job, shape (names, texts), or its refusal"
@@ -230,8 +230,9 @@ class Shelf:
         folders:list,         # Artefacts, or folders of artefacts
         device:str|None=None, # The best there is if None
     ):
-        there = artefacts(folders)
-        if not there:
+        if lost := [str(folder) for folder in folders if not Path(folder).is_dir()]:
+            raise DataError(f"{lost[0]}: no such folder; give folders that `custom-rm train` made")
+        if not (there := artefacts(folders)):
             raise DataError(f"{', '.join(map(str, folders)) or 'nothing given'}: no artefact in it; "
                             "give folders that `custom-rm train` made")
         (name, path), *_ = there.items()
@@ -239,13 +240,13 @@ class Shelf:
         self.scorer, self.first = Scorer.load(path, device), read_card(path)
         self.look()
 
-# %% ../nbs/api/41_serve.ipynb #7b0abc18
+# %% ../nbs/api/41_serve.ipynb #a3770e18
 def _reason(fault:Exception) -> str:
     "Why an artefact was left out, in one line that any reply can hold"
     kind = "" if isinstance(fault, DataError) else f"{type(fault).__name__}: "
     return " ".join(f"{kind}{fault}".split()).encode(errors="backslashreplace").decode()
 
-# %% ../nbs/api/41_serve.ipynb #5f03db61
+# %% ../nbs/api/41_serve.ipynb #2638711f
 @patch
 def _add(self:Shelf, path:Path) -> None:
     "Load an artefact that has not been tried as it is now. Raises whatever is wrong with it"
@@ -258,7 +259,7 @@ def _add(self:Shelf, path:Path) -> None:
     self.loaded[name] = path.resolve()
     self.left_out.pop(name, None)
 
-# %% ../nbs/api/41_serve.ipynb #7e56faf3
+# %% ../nbs/api/41_serve.ipynb #9af44418
 @patch
 def look(self:Shelf) -> None:
     "Load what is new; what can't be loaded goes to `left_out` with the reason."
@@ -537,6 +538,19 @@ def _is_loopback(host:str) -> bool:
     try: return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError: return False
 
+# %% ../nbs/api/41_serve.ipynb #040b75fa
+def _address(host:str, port:int):
+    "A socket that holds an address. Raises `DataError` where it can't be had"
+    import socket
+    taken = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try: taken.bind((host, port))
+    except (OSError, OverflowError, UnicodeError) as e:
+        taken.close()
+        raise DataError(f"{host}:{port}: can't be served at ({getattr(e, 'strerror', None) or e}); "
+                        "choose another --port, or another --host of this machine") from None
+    return taken
+
 # %% ../nbs/api/41_serve.ipynb #9d3201af
 def serve(
     folders:list,             # Artefacts, or folders of artefacts
@@ -552,5 +566,9 @@ def serve(
     if not token and not _is_loopback(host):
         raise DataError(f"{host}: others can reach that address; "
                         "set a token with --token or CUSTOM_RM_TOKEN, or keep to 127.0.0.1")
-    app = create_app(folders, device, token, limits)
-    uvicorn.run(app, host=host, port=port, log_level="warning", timeout_graceful_shutdown=30)
+    with _address(host, port) as address:
+        app = create_app(folders, device, token, limits)
+        names, port = ", ".join(app.state.shelf.scorer.names), address.getsockname()[1]
+        print(f"serving {names} at http://{host}:{port}", flush=True)
+        settings = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=30)
+        uvicorn.Server(settings).run(sockets=[address])
