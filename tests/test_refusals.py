@@ -97,3 +97,33 @@ COMMANDS = [
 
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.encode(errors="backslashreplace").decode())
 def test_one_line_and_nothing_left(call, place, command): refused(call, place, command.split(" "))
+
+
+@pytest.mark.parametrize("terminal", [dict(PYTHONIOENCODING="cp1252"), dict(PYTHONIOENCODING="ascii"), dict(LC_ALL="C", PYTHONUTF8="0", PYTHONCOERCECLOCALE="0")], ids=str)
+def test_a_terminal_that_lacks_letters(custom_rm, tmp_path, terminal):
+    "A letter that it doesn't know is written as its number, and the rest as it is"
+    (tmp_path / "数.yaml").write_text("# 数 ‘quoted’\nname: naïve\n", encoding="utf-8")
+    done = custom_rm("train", tmp_path / "数.yaml", "--show", env=os.environ | terminal, errors="replace")
+    assert done.returncode == 0 and not done.stderr and "\\u6570" in done.stdout and "name: na" in done.stdout, done.stderr
+
+
+def test_an_address_that_is_taken(call, place):
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        refused(call, place, ["serve", "tiny-art", "--port", str(other.getsockname()[1])], "choose another --port")
+
+
+@pytest.mark.parametrize("module,words,part", [("uvicorn", "serve tiny-art", "custom_rm[serve]"), ("fastapi", "serve tiny-art", "custom_rm[serve]")])
+def test_a_missing_extra_is_named(call, place, monkeypatch, module, words, part):
+    monkeypatch.setitem(sys.modules, module, None)
+    refused(call, place, words.split(), part)
+
+
+def test_a_reward_function_is_given_nothing(place):
+    "An empty completion, as text or as messages, and an empty batch"
+    from custom_rm.scoring import reward_function
+    judge = reward_function(place / "tiny-art", device="cpu")
+    assert judge([], []) == [] and judge(["Hi"], [[]]) == [None]
+    (of_words,) = judge(["Hi"], [""])
+    assert isinstance(of_words, float)
