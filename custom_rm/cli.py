@@ -13,14 +13,15 @@ __all__ = ['app', 'DISK_FULL', 'TABLES', 'Device', 'BaseFolder', 'Json', 'Artefa
            'TextFile', 'Prompt', 'Response', 'Also', 'ScoreOut', 'ScoreIgnore', 'GeneralArtefact', 'CustomArtefact',
            'MadeArtefact', 'Alpha', 'Choose', 'Keep', 'Tolerance', 'StudyName', 'StudyFolder', 'Judge', 'Only', 'Seeds',
            'Budget', 'Retry', 'Exported', 'Merge', 'Dtype', 'Limit', 'Force', 'Push', 'Yes', 'Folders', 'Host', 'Port',
-           'Token', 'custom_rm', 'fault_line', 'main', 'named', 'Explained', 'column', 'several', 'mapping_of',
+           'Token', 'custom_rm', 'fault_line', 'usage_line', 'any_letter', 'Stopped', 'stop_politely', 'run_verb',
+           'main', 'named', 'Explained', 'a_device', 'a_file', 'a_folder', 'column', 'several', 'mapping_of',
            'convert_verb', 'action', 'clean_verb', 'split_verb', 'fetch_verb', 'show_matrix', 'train_verb',
            'print_plan', 'plan_verb', 'quickstart_verb', 'named_sets', 'evaluate_verb', 'print_scores', 'what_to_score',
            'score_verb', 'calibrate_verb', 'print_curve', 'check_blend', 'chosen_alpha', 'blend_verb', 'watching',
            'write_summary', 'study_verb', 'export_verb', 'serve_verb']
 
 # %% ../nbs/api/42_cli.ipynb #44eb814a
-import os, re, sys
+import os, re, signal, sys
 from collections.abc import Iterable
 from contextlib import contextmanager
 from dataclasses import replace
@@ -30,7 +31,7 @@ from typing import Annotated, Optional
 import typer
 
 # %% ../nbs/api/42_cli.ipynb #6880f6f2
-from .core import choices, choose, DataError, recipe_path, shipped
+from .core import check_place, choices, choose, DataError, recipe_path, shipped
 
 # %% ../nbs/api/42_cli.ipynb #6e7247cb
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
@@ -60,12 +61,52 @@ def fault_line(
     if line := _full_line(type(fault).__name__, text): return line
     return f"{fault.filename or ''}: {fault.strerror or fault}" if isinstance(fault, OSError) else None
 
+# %% ../nbs/api/42_cli.ipynb #8785c8bf
+def usage_line(
+    fault, # A `ClickException`
+)->str: # With the help to ask for
+    "The line for words that a verb doesn't know, or can't read."
+    asked = getattr(getattr(fault, "ctx", None), "command_path", None) or "custom-rm"
+    return " ".join(f"{fault.format_message().rstrip('.')}; see {asked} --help".split())
+
+# %% ../nbs/api/42_cli.ipynb #bdc34b58
+def any_letter() -> None:
+    "Write letters that this terminal doesn't know as their numbers."
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"): stream.reconfigure(errors="backslashreplace")
+
+# %% ../nbs/api/42_cli.ipynb #3feee48a
+class Stopped(SystemExit):
+    "Somebody sent SIGTERM"
+
+def stop_politely() -> None:
+    "Make an exception of SIGTERM, which would end the process in the middle of a line."
+    def stop(number, frame): raise Stopped(128 + number)
+    try: signal.signal(signal.SIGTERM, stop)
+    except ValueError: pass # in another thread, as in a notebook's server
+
+# %% ../nbs/api/42_cli.ipynb #9a764937
+def run_verb() -> None:
+    "Run what was typed. Raises `SystemExit` with 2 for a wrong word, `KeyboardInterrupt` where somebody stops it."
+    try: code = app(standalone_mode=False) # typer's own way would print several lines, or none
+    except typer.Abort: raise KeyboardInterrupt from None # at a question
+    except Exception as fault:
+        if not hasattr(fault, "format_message"): raise
+        if type(fault).__name__ != "NoArgsIsHelpError": raise DataError(usage_line(fault)) from None
+        fault.show() # the help
+        sys.exit(2)
+    if code == 130: raise KeyboardInterrupt
+    sys.exit(code if isinstance(code, int) else 0)
+
 # %% ../nbs/api/42_cli.ipynb #f3807603
 def main() -> None:
     "Run a verb; faults end in one line on stderr and exit code 2."
-    try: app()
-    except KeyboardInterrupt:
-        print("custom-rm: stopped; the same command goes on from here", file=sys.stderr); sys.exit(130)
+    any_letter()
+    stop_politely()
+    stopped = "custom-rm: stopped; the same command goes on from here"
+    try: run_verb()
+    except KeyboardInterrupt: print(f"\n{stopped}" if sys.stderr.isatty() else stopped, file=sys.stderr); sys.exit(130)
+    except Stopped: print(stopped, file=sys.stderr); raise
     except BrokenPipeError: # piped into head
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()); sys.exit(0)
     except Exception as fault:
@@ -114,18 +155,34 @@ class Explained(typer.core.TyperCommand):
         self.epilog = _filled(self.epilog)
         super().format_help(context, formatter)
 
+# %% ../nbs/api/42_cli.ipynb #01ccd748
+def a_device(value:Optional[str]) -> Optional[str]:
+    "A device that is there. Raises `DataError` for another."
+    if value is None: return None
+    from custom_rm.trunk import find_device
+    return str(find_device(value))
+
+def a_file(value:Optional[Path]) -> Optional[Path]:
+    "A file that can be written. Raises `DataError` for another place."
+    return value and check_place(value)
+
+def a_folder(value:Optional[Path]) -> Optional[Path]:
+    "A folder that can be filled. Raises `DataError` for another place."
+    return value and check_place(value, folder=True)
+
 # %% ../nbs/api/42_cli.ipynb #8fa54090
-Device = Annotated[Optional[str], typer.Option(help="cpu, cuda, cuda:1 …; the best there is if not given")]
+Device = Annotated[Optional[str], typer.Option(callback=a_device,
+    help="cpu, cuda, cuda:1 …; the best there is if not given")]
 BaseFolder = Annotated[Optional[str], typer.Option("--base", help="Where the base model lies, if not where the "
     "artefact says: a folder or a hub id, with the very same weights")]
-Json = Annotated[Optional[Path], typer.Option("--json", help="Write the same for programs")]
+Json = Annotated[Optional[Path], typer.Option("--json", callback=a_file, help="Write the same for programs")]
 Artefact = Annotated[Path, typer.Argument(metavar="ARTEFACT", help="Folder that training made")]
 
 # %% ../nbs/api/42_cli.ipynb #5d8c63a5
 Input = Annotated[Optional[Path], typer.Argument(metavar="INPUT",
     help="File to convert: JSON, JSON Lines, CSV, TSV, Excel (FILE#SHEET takes one sheet), Parquet or Arrow, also with "
     ".gz; a folder of `datasets`; or a set on the hub, owner/name:split")]
-Output = Annotated[Optional[Path], typer.Argument(metavar="OUTPUT",
+Output = Annotated[Optional[Path], typer.Argument(metavar="OUTPUT", callback=a_file,
     help="File to write: .json or .jsonl, also with .gz")]
 
 # %% ../nbs/api/42_cli.ipynb #46840555
@@ -133,7 +190,7 @@ PAPER = "As the paper's converter names them"
 PaperInput = Annotated[Optional[Path], typer.Option("--input-data-path", "--input_data_path",
     rich_help_panel=PAPER, help="INPUT")]
 PaperOutput = Annotated[Optional[Path], typer.Option("--output-data-path", "--output_data_path",
-    rich_help_panel=PAPER, help="OUTPUT")]
+    callback=a_file, rich_help_panel=PAPER, help="OUTPUT")]
 ConvertFlag = Annotated[bool, typer.Option("--convert", hidden=True)] # says what is done anyway
 
 # %% ../nbs/api/42_cli.ipynb #49b7e1b0
@@ -254,10 +311,12 @@ def action(
 
 # %% ../nbs/api/42_cli.ipynb #0d70f049
 Records = Annotated[Path, typer.Argument(metavar="INPUT", help="File of records")]
-Cleaned = Annotated[Path, typer.Argument(metavar="OUTPUT", help="File to write: .json or .jsonl, also with .gz")]
+Cleaned = Annotated[Path, typer.Argument(metavar="OUTPUT", callback=a_file,
+    help="File to write: .json or .jsonl, also with .gz")]
 Against = Annotated[Optional[Path], typer.Option(
     help="File of records, such as the test set, whose texts must not occur in INPUT")]
-Report = Annotated[Optional[Path], typer.Option(help="Write the report, record numbers included, as JSON")]
+Report = Annotated[Optional[Path], typer.Option(callback=a_file,
+    help="Write the report, record numbers included, as JSON")]
 
 # %% ../nbs/api/42_cli.ipynb #c46d55f0
 @app.command("clean", cls=Explained)
@@ -286,8 +345,10 @@ def clean_verb(input_path:Records, output_path:Cleaned, against:Against=None, re
 Test = Annotated[float, typer.Option("--test", help="The test part's share of the records, between 0 and 1")]
 By = Annotated[str, typer.Option(help="What never stands in both parts: question or person")]
 Seed = Annotated[int, typer.Option("--seed", help="Another number draws other questions")]
-OutTrain = Annotated[Optional[Path], typer.Option(help="File for the training part; INPUT.train.jsonl if not given")]
-OutTest = Annotated[Optional[Path], typer.Option(help="File for the test part; INPUT.test.jsonl if not given")]
+OutTrain = Annotated[Optional[Path], typer.Option(callback=a_file,
+    help="File for the training part; INPUT.train.jsonl if not given")]
+OutTest = Annotated[Optional[Path], typer.Option(callback=a_file,
+    help="File for the test part; INPUT.test.jsonl if not given")]
 
 # %% ../nbs/api/42_cli.ipynb #5c4519a4
 @app.command("split", cls=Explained)
@@ -300,7 +361,8 @@ def split_verb(input_path:Records, test:Test=.2, by:By="question", seed:Seed=0, 
 # %% ../nbs/api/42_cli.ipynb #2585154a
 Names = Annotated[Optional[list[str]], typer.Argument(metavar="[NAME]...", help="dsp for the ten data files, "
     "one of them such as helpful.train, or a base model such as smollm2-135m; the ten if none is given")]
-Dest = Annotated[Optional[Path], typer.Option(help="Folder for data files; the cache if not given")]
+Dest = Annotated[Optional[Path], typer.Option(callback=a_folder,
+    help="Folder for data files; the cache if not given")]
 Mirror = Annotated[Optional[str], typer.Option(
     help="Folder or address that holds the data files, instead of the public repository")]
 
@@ -318,7 +380,8 @@ def fetch_verb(names:Names=None, dest:Dest=None, mirror:Mirror=None):
 
 # %% ../nbs/api/42_cli.ipynb #9dfe66a4
 RecipeName = Annotated[str, typer.Argument(help="A YAML file, or the name of a recipe that comes along: {recipes}")]
-RunFolder = Annotated[Optional[Path], typer.Option(help="The run's folder; runs/<name> if not given")]
+RunFolder = Annotated[Optional[Path], typer.Option(callback=a_folder,
+    help="The run's folder; runs/<name> if not given")]
 Again = Annotated[bool, typer.Option("--again", help="Make stages anew whose base, data or settings have changed, and "
     "what grows from them")]
 Show = Annotated[bool, typer.Option("--show", help="Print the recipe, to be saved and edited, and do nothing else")]
@@ -380,7 +443,8 @@ def plan_verb(recipe:RecipeName, measure:Measure=None, device:Device=None, json_
 # %% ../nbs/api/42_cli.ipynb #204398d9
 @app.command("quickstart", cls=Explained)
 def quickstart_verb(
-    out:Annotated[Optional[Path], typer.Option(help="The run's folder; runs/quickstart if not given")]=None,
+    out:Annotated[Optional[Path], typer.Option(callback=a_folder,
+        help="The run's folder; runs/quickstart if not given")]=None,
     device:Device=None):
     "See it work: three stages on the small data set that comes along."
     import time
@@ -454,7 +518,8 @@ Response = Annotated[Optional[list[str]], typer.Option(help="An answer to it; gi
 
 # %% ../nbs/api/42_cli.ipynb #11e1a2f1
 Also = Annotated[Optional[list[Path]], typer.Option(help="Another artefact on the same base; as often as you like")]
-ScoreOut = Annotated[Optional[Path], typer.Option(help="Write a row for each of FILE's, block by block, to JSON Lines, "
+ScoreOut = Annotated[Optional[Path], typer.Option(callback=a_file,
+    help="Write a row for each of FILE's, block by block, to JSON Lines, "
     "Arrow or Parquet, instead of printing")]
 ScoreIgnore = Annotated[Optional[list[str]], typer.Option(metavar="COLUMN",
     help="A column of FILE that holds text and is no part of what is judged; as often as you like")]
@@ -531,7 +596,7 @@ def calibrate_verb(artefact:Artefact,
 # %% ../nbs/api/42_cli.ipynb #516e5a54
 GeneralArtefact = Annotated[Path, typer.Argument(metavar="GENERAL", help="Artefact of the general reward model")]
 CustomArtefact = Annotated[Path, typer.Argument(metavar="CUSTOM", help="Artefact customized from it")]
-MadeArtefact = Annotated[Path, typer.Argument(metavar="OUT", help="Artefact to make")]
+MadeArtefact = Annotated[Path, typer.Argument(metavar="OUT", callback=a_folder, help="Artefact to make")]
 
 # %% ../nbs/api/42_cli.ipynb #ec44b1a4
 Alpha = Annotated[Optional[float], typer.Option(help="How far to go, from 0 (general) to 1 (custom)")]
@@ -608,7 +673,8 @@ def watching():
 # %% ../nbs/api/42_cli.ipynb #57885797
 StudyName = Annotated[str, typer.Argument(metavar="STUDY",
     help="A YAML file, or the name of a study that comes along: {studies}")]
-StudyFolder = Annotated[Optional[Path], typer.Option(help="The study's folder; runs/<name> if not given")]
+StudyFolder = Annotated[Optional[Path], typer.Option(callback=a_folder,
+    help="The study's folder; runs/<name> if not given")]
 Judge = Annotated[Optional[str], typer.Option(help="Also ask this language model, such as smollm2-135m, as a floor")]
 
 # %% ../nbs/api/42_cli.ipynb #bb50e594
@@ -640,16 +706,18 @@ def write_summary(
 def study_verb(file:StudyName, out:StudyFolder=None, only:Only=None, seeds:Seeds=None, budget_minutes:Budget=None,
     retry:Retry=False, judge:Judge=None, device:Device=None, json_path:Json=None):
     "Compare ways of customizing: strategies × domains × seeds, each cell once."
+    from custom_rm.fetch import fetch_model
     from custom_rm.study import read_study, run_study, study_floors
     study = read_study(recipe_path(file, "study"))
     if seeds: study = replace(study, seeds=seeds)
     folder = out or Path("runs")/study.name
+    if judge: fetch_model(judge) # one that can't be had is no news for the end
     with watching() as watch: run_study(study, folder, only, budget_minutes, retry, device, watch=watch)
     study_floors(study, folder, judge, device=device)
     write_summary(study, folder, json_path)
 
 # %% ../nbs/api/42_cli.ipynb #d5ece56a
-Exported = Annotated[Path, typer.Argument(metavar="OUT", help="Folder to make")]
+Exported = Annotated[Path, typer.Argument(metavar="OUT", callback=a_folder, help="Folder to make")]
 Merge = Annotated[bool, typer.Option("--merge/--adapter", help="One model that any tool loads, or a PEFT adapter")]
 Dtype = Annotated[str, typer.Option(help="float32, bfloat16 or float16; of a merged model")]
 
@@ -665,11 +733,16 @@ def export_verb(artefact:Artefact, out:Exported, merge:Merge=True, dtype:Dtype="
     force:Force=False, push:Push=None, yes:Yes=False, device:Device=None, base:BaseFolder=None):
     "Write a reward model for other tools, checked against the artefact."
     from custom_rm import export
+    from custom_rm.artefact import read_card
+    card = read_card(artefact)
+    if push: export.check_push(card, push, merge)
     if merge:
         drift = export.merge(artefact, out, dtype, limit=limit, force=force, device=device, base=base)
         print(f"{out}: {dtype}; on {drift['texts']} texts rewards differ by at most {drift['drift']:.2g}, "
             f"{drift['share']:.2%} of their spread")
-    else: print(f"{export.copy_adapter(artefact, out)}: an adapter with its head, for peft.PeftModel")
+    else:
+        print(f"{export.copy_adapter(artefact, out)}: an adapter with its head, for peft.PeftModel")
+        if warning := export.base_warning(card): print(f"custom-rm: {warning}", file=sys.stderr)
     if not push: return
     for name, size in export.files_to_send(out): print(f"  {size:>12,} bytes  {name}")
     if yes or typer.confirm(f"Send these to {push}?"): print(export.send(out, push))
@@ -678,7 +751,7 @@ def export_verb(artefact:Artefact, out:Exported, merge:Merge=True, dtype:Dtype="
 Folders = Annotated[list[Path], typer.Argument(metavar="DIR...",
     help="Artefacts on one base, or folders of artefacts, such as a run")]
 Host = Annotated[str, typer.Option(help="Address; any but loopback wants a token")]
-Port = Annotated[int, typer.Option(help="Port")]
+Port = Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 takes a free one")]
 Token = Annotated[Optional[str], typer.Option(help="Wanted of every client; $CUSTOM_RM_TOKEN if not given",
     envvar="CUSTOM_RM_TOKEN", show_envvar=False)]
 
@@ -691,7 +764,8 @@ def serve_verb(folders:Folders, host:Host="127.0.0.1", port:Port=8000, token:Tok
         try: import_module(name)
         except ImportError: raise DataError(f"the server needs {name}; install custom_rm[serve]") from None
     from custom_rm.serve import serve
-    serve(folders, host, port, token, device, base=base)
+    try: serve(folders, host, port, token, device, base=base)
+    except Stopped: return # it was told to stop, answered what waited, and did
 
 # %% ../nbs/api/42_cli.ipynb #10680ad8
 #| eval: false

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 # %% ../nbs/api/02_records.ipynb #c0de0db0
-from .core import atomic_write, DataError, quietly
+from .core import atomic_write, check_unicode, DataError, quietly
 from .templates import message, plain_text, restored, split_text, template_of, to_template
 
 # %% ../nbs/api/02_records.ipynb #8e13b2dc
@@ -43,11 +43,13 @@ def _score_problem(score) -> str|None:
 # %% ../nbs/api/02_records.ipynb #b41e97bf
 def _check_text(text, where:str) -> None:
     "A string, or messages that end with an answer"
-    if isinstance(text, str): return
+    if isinstance(text, str): return check_unicode(text, where)
     if not isinstance(text, list) or not text:
         raise DataError(f"{where} is {json.dumps(text)[:40]}, not a string or a list of messages; "
                         "`custom-rm clean` drops such records")
-    if [message(m, where)["role"] for m in text][-1] != "assistant":
+    turns = [message(m, where) for m in text]
+    for turn in turns: check_unicode(turn["content"], where)
+    if turns[-1]["role"] != "assistant":
         raise DataError(f"{where} doesn't end with an answer of the assistant; add it or remove that record")
 
 # %% ../nbs/api/02_records.ipynb #5fa92a9e
@@ -69,6 +71,7 @@ def check_record(
     "Check the shape of one record. Raises `DataError` naming `where`, the fault and the remedy."
     _check_keys(record, where)
     _check_entries(record["text"], record["score"], where)
+    if isinstance(record.get("prompt"), str): check_unicode(record["prompt"], f"{where}: prompt")
     return {**record, "score": [float(s) for s in record["score"]]}
 
 # %% ../nbs/api/02_records.ipynb #f7b478b1

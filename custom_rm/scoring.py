@@ -15,7 +15,7 @@ import numpy as np
 
 # %% ../nbs/api/28_scoring.ipynb #d177ebf5
 from .artefact import load, read_card
-from .core import choices, DataError, patch
+from .core import check_unicode, choices, DataError, patch
 from .files import KINDS, read_rows, unpacked
 from .model import RewardModel
 from .records import write_json
@@ -70,8 +70,9 @@ def as_texts(self:Scorer,
     given, name = (responses, "response") if items is None else (items, "item")
     if isinstance(given, str): raise DataError(f"{name}s are one text, {given!r:.40}; give a list of them")
     places = [(f"{name} {i}", one) for i, one in enumerate(given, 1)]
-    if items is None: return [join(prompt, one, where, self.rm.template) for where, one in places]
-    return [_item_text(one, where, self.rm.template) for where, one in places]
+    made = [(where, join(prompt, one, where, self.rm.template) if items is None else
+             _item_text(one, where, self.rm.template)) for where, one in places]
+    return [check_unicode(text, where) for where, text in made]
 
 # %% ../nbs/api/28_scoring.ipynb #d70fafbb
 @patch
@@ -287,10 +288,12 @@ def texts_of(
     ignore:Iterable[str]=(), # Columns that are no part of what is judged
 )->list[str]: # At least one, save where a record or a question has none; in that template
     "The texts of a row. Raises `DataError` for a row that has none, or whose columns may hold more of a question."
-    if not isinstance(value, dict): return [_item_text(value, where, template)]
-    row = _columns(value, ignore, where)
-    of = _own_texts if isinstance(row.get("text"), (str, list)) else _row_texts
-    return of(row, where, template)
+    if not isinstance(value, dict): made = [_item_text(value, where, template)]
+    else:
+        row = _columns(value, ignore, where)
+        is_record = isinstance(row.get("text"), (str, list))
+        made = _own_texts(row, where, template) if is_record else _row_texts(row, where, template)
+    return [check_unicode(text, where) for text in made]
 
 # %% ../nbs/api/28_scoring.ipynb #0692fc77
 def _row(texts:list[str], table:np.ndarray, names:list[str]) -> dict:
