@@ -47,8 +47,8 @@ def trained_on(
 def _check_cards_agree(folders:tuple, cards:list[dict]) -> None:
     "Complain of an artefact that needs another trunk, or reads texts otherwise, than the first"
     for folder, card in zip(folders, cards):
-        for key in ("base", "pooling", "max_length", "lora"):
-            if card[key] != cards[0][key]:
+        for key in ("base", "pooling", "max_length", "lora", "chat_template"):
+            if card.get(key) != cards[0].get(key):
                 raise DataError(f"{folder}: has another {key} than {folders[0]}; load them apart")
 
 # %% ../nbs/api/16_artefact.ipynb #10345b73
@@ -70,8 +70,10 @@ def _dtype_to_load(card:dict, dtype:torch.dtype|str|None, device:torch.device|st
 def _trunk_of(card:dict, base:Base, quantize:bool|None, dtype, device) -> RewardModel:
     "The reward model that a card describes, without adapters"
     if quantize is None: quantize = card["base"]["quantize"]
+    own = {key: card[key] for key in ("template_options", "chat_template") if key in card}
     return RewardModel(base, quantize, LoRA(**card["lora"]), card["pooling"], card["template"], card["max_length"],
-                       _dtype_to_load(card, dtype, device), device, layers=card["base"].get("layers"))
+                       _dtype_to_load(card, dtype, device), device, layers=card["base"].get("layers"),
+                       template_options=own.get("template_options"), chat=own.get("chat_template"))
 
 # %% ../nbs/api/16_artefact.ipynb #7a6ecf35
 def load(

@@ -19,8 +19,9 @@ from .attention import register
 from .core import atomic_write, choose, DataError, file_sha256, patch, quietly, versions
 from .fetch import Base
 from .losses import imitation_loss
-from .packing import pack, pad_texts, to_imitate
+from .packing import own_template, pack, pad_texts, to_imitate
 from .pooling import pool, POOLINGS
+from .templates import CHAT
 from .trunk import device_name, head_name, load_trunk
 
 # %% ../nbs/api/15_model.ipynb #720f0572
@@ -42,12 +43,14 @@ class RewardModel(nn.Module):
         quantize:bool=True,     # 4-bit NF4
         lora:LoRA|None=None,    # Size of new adapters
         pooling:str|None=None,  # One of `POOLINGS`; None is last for decoders, mean for encoders
-        template:str="dsp",     # Of the texts it is trained on, for the artefact
+        template:str="dsp",     # Of the texts it is trained on; "chat" is the base's own
         max_length:int=512,     # In tokens
         dtype:torch.dtype|str|None=None, device:torch.device|str|None=None, # See `load_trunk`
         seed:int=0,             # Of heads and adapters
         trees:bool=True,        # Share prefixes where the trunk can; False feeds every text whole
         layers:int|None=None,   # Keep only so many of the trunk's layers, from below; all if None
+        template_options:dict|None=None, # Of the base's own chat template, such as enable_thinking
+        chat:str|None=None,     # The chat template's text, as an artefact keeps it; the base's if None
     ):
         super().__init__()
         self.trunk, self.tokenizer, self.base = load_trunk(base, quantize, dtype, device, seed, layers)
@@ -57,8 +60,23 @@ class RewardModel(nn.Module):
         arguments = inspect.signature(self.trunk.base_model.forward).parameters
         self.takes_positions = self.is_decoder and "position_ids" in arguments
         self.pooling = choose(pooling or ("last" if self.is_decoder else "mean"), POOLINGS, "pooling")
-        self.trees, self._lm_head = False, None
+        self.trees, self._lm_head, self.chat = False, None, None
+        if template == CHAT: self._read_chats(chat, template_options or {})
         if trees: self._try_trees()
+
+# %% ../nbs/api/15_model.ipynb #96387d15
+@patch
+def _read_chats(self:RewardModel, chat:str|None, options:dict) -> None:
+    "Know the base's own chat template. Raises `DataError` where it has none"
+    tokenizer = self.tokenizer
+    self.chat = tokenizer.chat_template = chat or own_template(tokenizer, options)
+    self.template_options = options
+    said = [dict(role="user", content="a"), dict(role="assistant", content="b")]
+    printed = tokenizer.apply_chat_template(said, return_dict=False)
+    if tokenizer.pad_token_id not in printed: return
+    special = [i for i, token in sorted(tokenizer.added_tokens_decoder.items()) if token.special and i not in printed]
+    if special: tokenizer.pad_token = tokenizer.convert_ids_to_tokens(special[0])
+    self.trunk.config.pad_token_id = tokenizer.pad_token_id
 
 # %% ../nbs/api/15_model.ipynb #3a9c6bfa
 def _device(self:RewardModel) -> torch.device:
@@ -398,7 +416,8 @@ def _base_card(rm:RewardModel) -> dict:
 # %% ../nbs/api/15_model.ipynb #8800df98
 def _card(rm:RewardModel, name:str, weights:Path, info:dict) -> dict:
     "What an artefact says of itself"
-    return dict(format=1, name=name, base=_base_card(rm), template=rm.template, pooling=rm.pooling,
+    chat = dict(template_options=rm.template_options, chat_template=rm.chat) if rm.chat else {}
+    return dict(format=1, name=name, base=_base_card(rm), template=rm.template, **chat, pooling=rm.pooling,
                 max_length=rm.max_length, lora=asdict(rm.lora), **info, weights_sha256=file_sha256(weights),
                 device=device_name(rm.device), versions=versions(), date=str(date.today()))
 

@@ -23,7 +23,7 @@ from .fetch import cache_dir
 from .losses import LOSSES
 from .model import check_adapter_name, LoRA
 from .pooling import POOLINGS
-from .templates import TEMPLATES
+from .templates import CHAT, TEMPLATES
 
 # %% ../nbs/api/25_recipes.ipynb #b2ba68ec
 def option(
@@ -93,8 +93,15 @@ class BaseConfig:
         "with an error", ["truncate", "drop", "error"])
     recompute:bool = option(False,
         "keep only each layer's input for the backward pass: much less memory, a third slower")
-    template:str = option("dsp", "{choices}; texts in the other template are rewritten", TEMPLATES)
-    def __post_init__(self): check_settings(self, "base.")
+    template:str = option("dsp", "{choices}; texts in another template are rewritten; chat is the base's own chat "
+        "template", [*TEMPLATES, CHAT])
+    template_options:dict = option({}, "what the base's own chat template is told, such as enable_thinking: false",
+        before={})
+    def __post_init__(self):
+        check_settings(self, "base.")
+        if self.template_options and self.template != CHAT:
+            raise DataError(f"base.template_options are told to the base's own chat template, but base.template is "
+                            f"{self.template}; set it to chat, or leave the options out")
 
 # %% ../nbs/api/25_recipes.ipynb #df16e251
 def stage_losses(
