@@ -19,9 +19,10 @@ import torch
 from .artefact import load, read_card
 from .core import atomic_write, DataError, mini_dir, quietly
 from .model import RewardModel
+from .packing import accepted, bos_line, encode
 from .records import read_records
 from .scorer import score_texts
-from .templates import to_template
+from .templates import CHAT, ROLES, template_of, to_template
 from .trunk import head_name
 
 # %% ../nbs/api/40_export.ipynb #06af442b
@@ -61,17 +62,25 @@ def merged_weights(
 
 # %% ../nbs/api/40_export.ipynb #4c8164fe
 _CHAT = r"""
-{%- set ns = namespace(system='', first=true) -%}
+{%- set ns = namespace(held=none, given=false, first=true) -%}
+{%- macro words(m) -%}
+    {%- if m.content is string -%}{{- m.content -}}
+    {%- else -%}{%- for part in m.content or [] -%}{{- part if part is string else part.text -}}{%- endfor -%}{%- endif -%}
+    {%- if m.tool_calls -%}{{- '\n' if m.content -}}{{- m.tool_calls | tojson -}}{%- endif -%}
+{%- endmacro -%}
 {%- for m in messages -%}
-    {%- set text = m['content'] if m['content'] is string else m['content'][0]['text'] -%}
-    {%- if m['role'] == 'system' -%}
-        {%- set ns.system = ns.system + text + '\n\n' -%}
+    {%- if m.role in ANSWERING -%}
+        {%- if ns.held is not none or ns.first -%}{{- (START if ns.first else BETWEEN) + PERSON + (ns.held or '') -}}{%- endif -%}
+        {%- set ns.held = none -%}{%- set ns.given = false -%}{%- set ns.first = false -%}
+        {{- BETWEEN + HELPER + words(m) -}}
+    {%- elif ns.held is not none and (ns.given or m.role not in ASKING) -%}
+        {%- set ns.held = ns.held + '\n\n' + words(m) -%}{%- set ns.given = ns.given and m.role not in ASKING -%}
     {%- else -%}
-        {{- START if ns.first else BETWEEN -}}{%- set ns.first = false -%}
-        {%- if m['role'] in ['user', 'query'] -%}{{- PERSON + ns.system + text -}}{%- set ns.system = '' -%}
-        {%- else -%}{{- HELPER + text -}}{%- endif -%}
+        {%- if ns.held is not none -%}{{- (START if ns.first else BETWEEN) + PERSON + ns.held -}}{%- set ns.first = false -%}{%- endif -%}
+        {%- set ns.held = words(m) -%}{%- set ns.given = m.role not in ASKING -%}
     {%- endif -%}
 {%- endfor -%}
+{%- if ns.held is not none -%}{{- (START if ns.first else BETWEEN) + PERSON + ns.held -}}{%- endif -%}
 {%- if add_generation_prompt -%}{{- BETWEEN + HELPER -}}{%- endif -%}"""
 
 # %% ../nbs/api/40_export.ipynb #0ec94d26
@@ -81,15 +90,17 @@ def chat_template(
     "Messages as the reward model knows them."
     dsp = dict(PERSON="## Human:\n", HELPER="## Assistant:\n", START="", BETWEEN="\n\n")
     hh = dict(PERSON="Human: ", HELPER="Assistant: ", START="\n\n", BETWEEN="\n\n")
+    roles = dict(ASKING=[*ROLES["user"], "query"], ANSWERING=[*ROLES["assistant"], "function_call", "document"])
     chat = "".join(line.strip() for line in _CHAT.splitlines())
-    for name, words in dict(dsp=dsp, hh=hh)[template].items(): chat = chat.replace(name, json.dumps(words))
+    for name, words in (dict(dsp=dsp, hh=hh)[template] | roles).items(): chat = chat.replace(name, json.dumps(words))
     return chat
 
 # %% ../nbs/api/40_export.ipynb #ee385c7f
-def _save_tokenizer(tokenizer, template:str, folder:Path) -> None:
-    "Save a copy of the tokenizer with the reward model's chat template"
+def _save_tokenizer(tokenizer, template:str, folder:Path, own:str|None=None) -> None:
+    "Save a copy of the tokenizer with the reward model's chat template, or the base's own where it reads that"
     tokenizer = deepcopy(tokenizer)
-    tokenizer.chat_template = chat_template(template)
+    chat = own or chat_template(template)
+    tokenizer.chat_template = bos_line(chat, tokenizer) + chat
     quietly(tokenizer.save_pretrained, folder)
 
 # %% ../nbs/api/40_export.ipynb #9b835d1d
@@ -120,7 +131,7 @@ def _plain_model(rm:RewardModel, dtype:torch.dtype): # A `transformers` model on
 def _write_plain(rm:RewardModel, folder:Path, dtype:torch.dtype) -> None:
     "Weights, configuration and tokenizer of the merged model"
     quietly(_plain_model(rm, dtype).save_pretrained, folder)
-    _save_tokenizer(rm.tokenizer, rm.template, folder)
+    _save_tokenizer(rm.tokenizer, rm.template, folder, rm.chat)
 
 # %% ../nbs/api/40_export.ipynb #14959054
 def sample_texts(
@@ -131,6 +142,15 @@ def sample_texts(
     records = read_records(mini_dir()/"general.test.json")
     return [to_template(text, template) for record in records for text in record["text"]][:n]
 
+# %% ../nbs/api/40_export.ipynb #0daf4549
+def _plain_tokens(tokenizer, text:str, max_length:int) -> list[int]:
+    "A text's tokens as other tools get them"
+    if template_of(text) != CHAT: return tokenizer(text)["input_ids"][-max_length:]
+    turns = accepted(text, tokenizer, tokenizer.chat_template)
+    ids = tokenizer.apply_chat_template(turns, tokenize=True, return_dict=False)
+    if len(ids) <= max_length: return ids
+    return encode([text], tokenizer, max_length, tokenizer.chat_template)["input_ids"][0] # cut whole turns first
+
 # %% ../nbs/api/40_export.ipynb #1215e7a5
 @torch.no_grad()
 def plain_rewards(
@@ -140,11 +160,11 @@ def plain_rewards(
     device:str="cpu",   # Of the arithmetic
     dtype:str="auto",   # Of the arithmetic; as it was saved, or "float32"
 )->np.ndarray: # Shape (texts,)
-    "Rewards by transformers alone, one text at a time."
+    "Rewards by transformers alone, one text at a time; messages in JSON by the directory's chat template."
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
     tokenizer = quietly(AutoTokenizer.from_pretrained, folder)
     model = quietly(AutoModelForSequenceClassification.from_pretrained, folder, dtype=dtype).to(device).eval()
-    tokens = [torch.tensor([tokenizer(text)["input_ids"][-max_length:]], device=device) for text in texts]
+    tokens = [torch.tensor([_plain_tokens(tokenizer, text, max_length)], device=device) for text in texts]
     return np.array([float(model(ids).logits[0, 0]) for ids in tokens])
 
 # %% ../nbs/api/40_export.ipynb #cf259943
@@ -172,12 +192,13 @@ def _card_head(card:dict) -> str:
 # %% ../nbs/api/40_export.ipynb #a3ed610b
 def _card_reading(card:dict) -> str:
     "What the number means, and of which text it is the number"
-    template = dict(dsp="## Human:\\n{query}\\n\\n## Assistant:\\n{response}",
-                    hh="\\n\\nHuman: {query}\\n\\nAssistant: {response}")[card["template"]]
+    template = dict(dsp="the template `## Human:\\n{query}\\n\\n## Assistant:\\n{response}`",
+                    hh="the template `\\n\\nHuman: {query}\\n\\nAssistant: {response}`",
+                    chat="the tokenizer's own chat template (`apply_chat_template`, which adds what opens a text)")
     where = dict(last="at the last token", mean="from the mean of all tokens' states",
                  max="from the largest of all tokens' states")[card["pooling"]]
     return ("Its one logit is the raw reward; only differences between answers to the same question mean anything. "
-            f"Texts stand in the template `{template}`, cut on the left at {card['max_length']} tokens; "
+            f"Texts stand in {template[card['template']]}, cut on the left at {card['max_length']} tokens; "
             f"the reward is read {where}.\n")
 
 # %% ../nbs/api/40_export.ipynb #6bf30934
@@ -297,7 +318,8 @@ def copy_adapter(
     _check_free(out)
     with _appearing(out) as partial:
         shutil.copytree(artefact, partial)
-        _save_tokenizer(quietly(AutoTokenizer.from_pretrained, partial), card["template"], partial)
+        tokenizer = quietly(AutoTokenizer.from_pretrained, partial)
+        _save_tokenizer(tokenizer, card["template"], partial, card.get("chat_template"))
         write_model_card(partial, card)
     return out
 
