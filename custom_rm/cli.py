@@ -283,7 +283,7 @@ def show_matrix(
 
 # %% ../nbs/api/42_cli.ipynb #600b3b1a
 SETTINGS = ("Each setting of a recipe explains itself: --show prints them. base.pooling: {poolings}; base.template: "
-    "{templates}; losses that a stage can add, by coefficient: {losses}.")
+    "{templates}, or chat, the base's own; losses that a stage can add, by coefficient: {losses}.")
 
 # %% ../nbs/api/42_cli.ipynb #21e26c02
 @app.command("train", cls=Explained, epilog=SETTINGS)

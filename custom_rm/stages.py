@@ -138,6 +138,7 @@ def _tell_model(self:Run) -> None:
     bits, precision = "4-bit NF4" if self.recipe.base.quantize else "unquantized", str(rm.dtype).removeprefix("torch.")
     self.report(f"base      {rm.base.name} from {rm.base.source}, {bits} on {rm.device.type}, {precision}; "
         f"{rm.trainable():,} trained weights per adapter")
+    if rm.chat: self.report("base      texts are rendered in its own chat template (base.template is chat)")
 
 # %% ../nbs/api/26_stages.ipynb #9445afba
 @patch

@@ -343,3 +343,20 @@ def test_training_in_a_chat_template(tmp_path):
     assert set(evaluate(rm, sets)["loud"]) == {"sums", "chats", "loud"}
     scorer = Scorer.load([tmp_path / "run" / "loud"])
     close(scorer.score(CHATS) * 1e3, alone(scorer.rm, CHATS) * 1e3)
+
+
+def test_a_file_that_names_no_template_gets_the_bases_own(tmp_path):
+    from custom_rm.recipes import BaseConfig, read_recipe, recipe_key, to_yaml
+    from custom_rm.tiny import TINY_CHAT, tiny_base
+    chatty, silent = tiny_base(tmp_path / "chatty", chat=TINY_CHAT), tiny_base(tmp_path / "silent")
+
+    def read(base, more=""):
+        (tmp_path / "r.yaml").write_text(f"base: {{name: {base}{more}}}\ngeneral: {{train: {{a: a.json}}}}\n")
+        return read_recipe(tmp_path / "r.yaml")
+    assert read(chatty).base.template == "chat" and read(silent).base.template == read(tmp_path / "none").base.template == "dsp"
+    assert read(chatty, ", template: hh").base.template == "hh" and BaseConfig(str(chatty)).template == "dsp"
+    (tmp_path / "r.yaml").write_text(to_yaml(read(chatty, ", template: chat, template_options: {date_string: today}")))
+    recipe = read_recipe(tmp_path / "r.yaml")
+    assert recipe.base.template_options == dict(date_string="today")
+    plain = read(chatty, ", template: chat")
+    assert recipe_key(plain, 0) != recipe_key(recipe, 0) != recipe_key(read(chatty, ", template: dsp"), 0)
