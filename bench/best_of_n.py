@@ -23,7 +23,8 @@ if __name__ == "__main__":
     from custom_rm.metrics import BagOfWords, bootstrap_interval
     from custom_rm.core import versions
     from custom_rm.trunk import default_device, device_name
-    from custom_rm.records import read_json, TEMPLATES
+    from custom_rm.records import read_json
+    from custom_rm.templates import TEMPLATES
     from custom_rm.scoring import Scorer
     from custom_rm.recipes import find
     from custom_rm.plots import colour, new_axes

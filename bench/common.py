@@ -44,7 +44,8 @@ def data_file(name: str) -> Path:
 def records(name: str, part: str = "train") -> list[dict]:
     "Records of a set: dsp (lists, a domain drawn for each query), hh, webgpt"
     from custom_rm.convert import from_dsp
-    from custom_rm.records import read_json, read_records, to_template
+    from custom_rm.records import read_json, read_records
+    from custom_rm.templates import to_template
     if name.startswith("dsp"):
         rows = list(read_json(data_file(f"domain_specific_preference.{part}")))
         if ":" in name: return list(from_dsp(iter(rows), name.split(":")[1]))

@@ -103,7 +103,7 @@ def main():
         for side in ("left", "right"): tell(f"merged, padded on the {side}", lambda: batches(model, quietly(AutoTokenizer.from_pretrained, plain), side))
         try:
             from sentence_transformers import CrossEncoder
-            from custom_rm.records import split_text, TEMPLATES
+            from custom_rm.templates import split_text, TEMPLATES
             before, between = TEMPLATES[card["template"]].split("{prompt}")[0], TEMPLATES[card["template"]].split("{prompt}")[1].split("{response}")[0]
             bare = lambda t: (split_text(t)[0].removeprefix(before).removesuffix(between), split_text(t)[1])  # the export's chat template puts the template around them again
             tell("merged, CrossEncoder", lambda: quietly(CrossEncoder, plain, num_labels=1).predict([bare(t) for t in texts], activation_fn=torch.nn.Identity(), show_progress_bar=False, batch_size=8))

@@ -226,7 +226,7 @@ def said(
     "What one cell says. Raises `DataError` for what is neither text nor messages."
     if value is None or value == "" or value == []: return []
     if isinstance(value, (int, float)) and not isinstance(value, bool):
-        value = f"{value:.0f}" if float(value).is_integer() else str(value)
+        value = f"{value:.0f}" if isinstance(value, float) and value.is_integer() else str(value)
     if isinstance(value, str): return transcript(value) or ([dict(role=role, content=value)] if value.strip() else [])
     if isinstance(value, (list, dict)): return _messages(value, role, where)
     raise DataError(f"{where}: holds {_shown(value)} where a text should be; mend that row")
@@ -256,10 +256,15 @@ def earlier(
                     "join it to the question with --prompt, the columns separated by a comma")
 
 # %% ../nbs/api/05_mapping.ipynb #329467c4
+def _covers(chat:list, before:list) -> bool:
+    "Does a chat hold all that was asked?"
+    told = "\n".join(turn["content"] for turn in chat)
+    return all(turn["role"] == "system" or turn["content"].strip() in told for turn in before)
+
 def _whole(before:list, chat:list, where:str) -> list[dict]:
     "A whole chat beside its own question: the question once, what a system says kept"
     told = "\n".join(turn["content"] for turn in chat)
-    if any(turn["role"] != "system" and turn["content"].strip() not in told for turn in before):
+    if not _covers(chat, before):
         raise DataError(f"{where}: an answer is a whole chat of another question than the one beside it; "
                         "name the right column with --prompt, or leave the other out with --ignore")
     return [turn for turn in before if turn["role"] == "system" and turn["content"].strip() not in told] + chat
@@ -297,6 +302,8 @@ def interaction(
     if isinstance(answer, str) and answer.rstrip().endswith(">"): answer = _LAST.sub("", answer)
     turns = said(answer, "assistant", where)
     if not turns: raise DataError(f"{where}: an answer is empty; fill it in or remove that row")
+    if before and isinstance(answer, str) and turns[0]["role"] != "assistant" and not _covers(turns, before):
+        turns = [dict(role="assistant", content=answer)] # a dialogue that somebody asked for
     opened = before and before[-1]["role"] == "assistant" and not before[-1]["content"].strip()
     if turns[0]["role"] in ("user", "system"): return _complete(_whole(before, turns, where), where)
     return _complete((before[:-1] if opened else before) + turns, where)
@@ -338,6 +345,8 @@ def usual_sides(
     return known
 
 # %% ../nbs/api/05_mapping.ipynb #4138cf87
+_TEST = re.compile(r"[<>]-?\d+(?:\.\d+)?") # below or above a number
+
 def parse_values(
     values:str|dict, # Such as "A=a,B=b,same=tie", or code → meaning
 )->dict: # Code, or < or > with a number → meaning
@@ -347,7 +356,7 @@ def parse_values(
     for name, meaning in ((str(name).strip(), str(meaning).strip().lower()) for name, meaning in pairs):
         if not name or not meaning:
             raise DataError(f'--values: {name}={meaning} says no verdict; write it as in "A=a,B=b,same=tie"')
-        key = name.replace(" ", "") if re.fullmatch(r"[<>] *-?\d+(?:\.\d+)?", name) else code(name)
+        key = bare if _TEST.fullmatch(bare := name.replace(" ", "")) else code(name)
         if known.setdefault(key, meaning) != meaning:
             raise DataError(f"--values: {name} is said to be {known[key]} and {meaning}; say one of them")
     return known
@@ -362,7 +371,7 @@ def meaning_of(
     try: amount = float(key)
     except ValueError: return None
     fits = {"<": amount.__lt__, ">": amount.__gt__}
-    scales = [(test, meaning) for test, meaning in known.items() if test[:1] in fits and test[1:]]
+    scales = [(test, meaning) for test, meaning in known.items() if _TEST.fullmatch(test)]
     if "within" in known and not known["within"][0] <= amount <= known["within"][1]: return None
     return next((meaning for test, meaning in scales if fits[test[0]](float(test[1:]))), None)
 
@@ -507,14 +516,20 @@ def _interactions(row:dict, mapping:Mapping, answers:list, where:str) -> list[li
     return texts
 
 # %% ../nbs/api/05_mapping.ipynb #37ca76ae
+def _is_marked(value, where:str) -> bool:
+    "Is a mark set?"
+    if value is None or code(value) in ("", "0", "false", "no", "nein"): return False
+    if code(value) in ("1", "true", "yes", "ja", "x", "✓", "✔", "✗"): return True
+    raise DataError(f"{where}: is {_shown(value, 40)}, not a mark; write 1 or 0")
+
 _SCORES = dict(a=[1., 0.], b=[0., 1.], tie=[.5, .5])
 
 def _sides(row:dict, mapping:Mapping, known:dict, answers:list, where:str) -> Iterator[tuple]:
     "(person or None, one of `SIDES`) of each verdict in a row"
     columns = names(mapping.winner)
     if len(columns) == 1: yield None, side_of(row, columns[0], mapping, known, answers, where)
-    elif marks := one_hot(columns, known):
-        marked = [side for column, side in marks.items() if number(cell(row, column), f"{where}, {column}")]
+    elif "marks" in known:
+        marked = [side for column, side in one_hot(columns, known).items() if _is_marked(cell(row, column), f"{where}, {column}")]
         if len(marked) > 1: raise DataError(f"{where}: {len(marked)} of {', '.join(columns)} are marked; mark one")
         yield None, marked[0] if marked else "skip"
     else:
@@ -543,7 +558,9 @@ def _grades_beside(row:dict, mapping:Mapping, where:str) -> tuple[float, float]:
     if mapping.score: grades = [number(cell(row, c), f"{where}, {c}") for c in names(mapping.score)]
     elif mapping.margin and isinstance(both := cell(row, mapping.margin), list):
         both = [number(one, f"{where}, {mapping.margin}") for one in both]
-        grades = [max(both), min(both)] if len(both) == 2 and None not in both else [None]
+        if len(both) != 2 or None in both:
+            raise DataError(f"{where}: {mapping.margin} is {_shown(both, 40)}, not a number or two scores; mend that row")
+        grades = [max(both), min(both)]
     elif mapping.margin: grades = [number(cell(row, mapping.margin), f"{where}, {mapping.margin}"), 0.]
     else: return _named_verdict(row, mapping, where)
     if None in grades: raise Skip("no score")
@@ -575,6 +592,8 @@ def _pair(row:dict, mapping:Mapping, known:dict, where:str) -> Iterator[Judged]:
                         "say which two hold the answers with --a and --b, and the verdict with --winner")
     columns = names(mapping.prompt)
     turns = len(columns) == 1 and _turn_lists(cell(row, columns[0]), cells)
+    if not columns and is_chat(cells[0]) and isinstance(cells[1], str) and not transcript(cells[1]):
+        cells[1] = [*cells[0][:-1], dict(role="assistant", content=cells[1])] # the rejected answer stands alone
     lists = [[value] if turns else answer_list(value) or [value] for value in cells]
     for both in product(*lists): yield Judged(_interactions(row, mapping, list(both), where), scores)
 
@@ -680,11 +699,11 @@ def plain_name(
 
 # %% ../nbs/api/05_mapping.ipynb #f075220a
 _REMARKS = re.compile(r"(?:^|_)(?:comments?|remarks?|reasons?|reasoning|rationale|explanation|justification|feedback|critique|"
-                      r"review|annotations?|principle|custom_system_prompt|kommentar|bemerkung)$|^(?:labell?ing|judge|raw|generation)_")
+                      r"annotations?|custom_system_prompt|kommentar|bemerkung)$|^(?:labell?ing|judge|raw|generation)_")
 _ABOUT = re.compile(
     r"(?:^|_)(?:ids?|uuid|hash|index|idx|source|origin|dataset|data_source|models?|generator|engine|provider|language|"
     r"lang|date|time|timestamp|tstamp|created|updated|created_at|updated_at|submitted|url|link|category|categories|"
-    r"subset|split|tags?|domain|labels?|version|status|email|name|username|scores?|ratings?|rank|task|task_type|"
+    r"subset|split|tags?|domain|labels?|review|principle|version|status|email|name|username|scores?|ratings?|rank|task|task_type|"
     r"type|topic|notes?|meta|metadata|info|extra)$|^(?:model|id|is|num|n|count|len)_|_level$")
 
 # %% ../nbs/api/05_mapping.ipynb #700ea1a4
@@ -710,7 +729,8 @@ def wordy(
 )->Iterator[str]: # Those of its strings that say something
     "Words in a value, however deep it is nested."
     if isinstance(value, str):
-        if not _NO_WORDS.fullmatch(value.strip()) or any(ord(letter) > 0x2e7f for letter in value): yield value.strip()
+        some = any(map(str.isalpha, value)) and not _NO_WORDS.fullmatch(value.strip())
+        if some or any(ord(letter) > 0x2e7f for letter in value): yield value.strip()
     elif isinstance(value, dict):
         for name, inner in value.items(): yield from () if is_note(name) else wordy(inner)
     elif isinstance(value, list):
@@ -780,7 +800,7 @@ def _prepared(self:Reader, row, where:str) -> dict:
         raise DataError(f"{where}: is {_shown(row, 40)}, not an object; mend or remove that row")
     if any(value != value for value in row.values()): row = {n: v if v == v else None for n, v in row.items()}
     for column in self.mapping.packed:
-        if isinstance(row.get(column), str): row = {**row, column: unpacked(row[column])}
+        if isinstance(row.get(column), str): row = {**row, column: unpacked(row[column], where)}
     if self.mapping.fill_down:
         above, columns = self.last or {}, names(self.mapping.prompt)
         if all(row.get(column) in (None, "") for column in columns): row = row | {c: above.get(c) for c in columns}
@@ -795,7 +815,7 @@ def _check_unread(self:Reader, row:dict, found:list, where:str) -> None:
     for column, value in spread({c: v for c, v in row.items() if c not in self.known_columns and v is not None}):
         if column in self.known_columns or value is None: continue
         note = self.unread.setdefault(column, is_note(column))
-        if value != "" and plain_name(column.rpartition(".")[2]) in self.mapping.watch: raise ColumnFault(self._late(column, where))
+        if value != "": self._check_late(column, value, where)
         for words in () if note else wordy(value):
             if is_label(column) and (len(words.split()) < 4 or self.first.setdefault(column, words) == words): continue
             if told is None: told = "\n".join(turn["content"] for one in found for turns in one.texts for turn in turns)
@@ -803,9 +823,12 @@ def _check_unread(self:Reader, row:dict, found:list, where:str) -> None:
 
 # %% ../nbs/api/05_mapping.ipynb #1a8e4f8c
 @patch
-def _late(self:Reader, column:str, where:str) -> str:
-    "The complaint about a column that says nothing in the first rows, and then something that may matter"
-    return (f"{where}: column {column!r} speaks for the first time here; name it with --prompt, --system, --history, --margin, "
+def _check_late(self:Reader, column:str, value, where:str) -> None:
+    "A complaint about a column that says nothing in the first rows, or no tie, and then something that may matter"
+    name = plain_name(column.rpartition(".")[2])
+    tie = f"{name}=tie" in self.mapping.watch and isinstance(value, str) and code(value) in {*TIES, "rejected"}
+    if name not in self.mapping.watch and not tie: return
+    raise ColumnFault(f"{where}: column {column!r} speaks for the first time here; name it with --prompt, --system, --history, --margin, "
             f"--winner or --by if it is one of these, else leave it out with {option('ignore', column)}")
 
 @patch
@@ -844,9 +867,9 @@ def _style(texts:Iterable) -> str:
 
 # %% ../nbs/api/05_mapping.ipynb #33e17222
 def _exact(value) -> str:
-    "A value as --only compares it: 3 and 3.0 and \"3\" are the same, capitals and edges don't count"
+    "A value as --only compares it: 3 and 3.0 and \"3\" are the same, edges don't count"
     if isinstance(value, bool): return str(value).lower()
-    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value).strip().casefold()
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value).strip()
 
 @patch
 def judged(

@@ -69,7 +69,9 @@ def test_options_that_fight(tmp_path):
 
 
 def test_semicolons_between_values(tmp_path):
-    assert not converted(tmp_path, DUELS, "--values 'A=b;B=a'").done
+    "They separate as commas do, and what was typed counts"
+    by_commas, by_semicolons = (converted(tmp_path, DUELS, f"--values 'A=b{mark}B=a'").records for mark in ",;")
+    assert by_commas == by_semicolons != converted(tmp_path, DUELS).records
 
 
 def test_swapped_columns(tmp_path):

@@ -10,14 +10,22 @@ from pathlib import Path
 import pytest
 
 from custom_rm.clean import clean_file
-from custom_rm.convert import convert, FORMS, from_table, from_trl, pair_records, to_trl
+from custom_rm.columns import guess
+from custom_rm.convert import convert, FORMS, pair_records, to_trl
 from custom_rm.core import DataError
+from custom_rm.mapping import by_mapping, Conversion, Mapping
 from custom_rm.records import read_json, write_json
 
 DATA = Path(os.environ.get("CUSTOM_RM_DATA", "/nonexistent"))
 published = pytest.mark.skipif(not (DATA / "raw").is_dir(), reason="CUSTOM_RM_DATA does not point to the published sets")
 key = lambda r: json.dumps([r["text"], r["score"]])
 values = lambda path: [v for _, v in read_json(path)]
+
+
+def mapped(rows):
+    "The records of a table's rows, by the names of their columns"
+    rows, report = list(rows), Conversion("rows")
+    return [report.count(record) for record in by_mapping(rows, *guess(rows, Mapping()), report)]
 
 
 def papers_converter(rows, domain, pairs):
@@ -39,15 +47,15 @@ def papers_converter(rows, domain, pairs):
 @pytest.mark.parametrize("domain", ["academy", "business", "entertainment", "literature", "normal"])
 def test_dsp_as_the_paper(tmp_path, domain, pairs):
     source = DATA / "domain_specific_preference.test.json"
-    n = convert(source, tmp_path / "out.json", domain=domain, pairs=pairs)
-    assert n == 119 * (4 if pairs else 1)
+    report = convert(source, tmp_path / "out.json", domain=domain, pairs=pairs)
+    assert report.written == 119 * (4 if pairs else 1) and report.comparisons == 119 * 4 and not report.unused
     assert [(r["text"], r["score"]) for r in values(tmp_path / "out.json")] == list(papers_converter(json.loads(source.read_text()), domain, pairs))
 
 
 @published
 @pytest.mark.parametrize("name, raw, clean", [("helpful", 1894, 1892), ("harmless", 1839, 1839)])
 def test_hh_raw_to_clean(tmp_path, name, raw, clean):
-    assert convert(DATA / "raw" / f"hh-{name}-base.jsonl.gz", tmp_path / "raw.jsonl.gz") == raw
+    assert convert(DATA / "raw" / f"hh-{name}-base.jsonl.gz", tmp_path / "raw.jsonl.gz").written == raw
     said = clean_file(tmp_path / "raw.jsonl.gz", tmp_path / "clean.jsonl")
     assert (said.read, said.written, said.found["identical"]) == (raw, clean, raw - clean)
     expected = [r for part in ("train", "test") for r in values(DATA / f"{name}.{part}.json")]
@@ -56,7 +64,7 @@ def test_hh_raw_to_clean(tmp_path, name, raw, clean):
 
 @published
 def test_gpt4llm_v1(tmp_path):
-    assert convert(DATA / "raw" / "gpt4llm.v1.json", tmp_path / "out.json") == 877
+    assert convert(DATA / "raw" / "gpt4llm.v1.json", tmp_path / "out.json").written == 877
     expected = [r for part in ("train", "test") for r in values(DATA / f"gpt4llm.{part}.json")]
     assert Counter(map(key, values(tmp_path / "out.json"))) == Counter(map(key, expected))
 
@@ -110,7 +118,7 @@ MADE = {
     "trl strings": ({"prompt": "Hi", "chosen": "Hello!", "rejected": "What?"}, hi, [1, 0]),
     "trl chat": ({"prompt": [say("user", "Hi")], "chosen": [say("assistant", "Hello!")], "rejected": [say("assistant", "What?")]}, hi, [1, 0]),
     "trl chat, implicit prompt": ({k: [say("user", "Hi"), say("assistant", a)] for k, a in (("chosen", "Hello!"), ("rejected", "What?"))}, hi, [1, 0]),
-    "trl chat, system": ({"prompt": [say("system", "Be kind."), say("user", "Hi")], "chosen": [say("assistant", "a")], "rejected": [say("assistant", "b")]}, [human("Be kind.\n\nHi", "a"), human("Be kind.\n\nHi", "b")], [1, 0]),
+    "trl chat, system": ({"prompt": [say("system", "Be kind."), say("user", "Hi")], "chosen": [say("assistant", "a")], "rejected": [say("assistant", "b")]}, [[say("system", "Be kind."), say("user", "Hi"), say("assistant", a)] for a in "ab"], [1, 0]), # turns stay turns
     "trl in a template": ({"prompt": "\n\nHuman: Hi\n\nAssistant: ", "chosen": "a", "rejected": "b"}, ["\n\nHuman: Hi\n\nAssistant: a", "\n\nHuman: Hi\n\nAssistant: b"], [1, 0]),
     "dsp": ({"query": "Hi", "responses": {"x": "Hello!", "y": "What?"}}, hi, [1, 0]),
     "records": ({"text": hi, "score": [2, 1]}, hi, [2, 1]),
@@ -120,35 +128,51 @@ MADE = {
 @pytest.mark.parametrize("name", MADE)
 def test_each_form(tmp_path, name):
     row, text, score = MADE[name]
-    write_json(tmp_path / "in.jsonl", [row])
-    assert convert(tmp_path / "in.jsonl", tmp_path / "out.jsonl.gz", domain="x" if name == "dsp" else None) == 1
-    record, = values(tmp_path / "out.jsonl.gz")
-    assert record == {"text": text, "score": score} and all(isinstance(s, float) for s in record["score"])
+    write_json(tmp_path / "in.jsonl", [row, row]) # a line alone that is or holds a list may be a whole file
+    assert convert(tmp_path / "in.jsonl", tmp_path / "out.jsonl.gz", domain="x" if name == "dsp" else None).written == 2
+    for record in values(tmp_path / "out.jsonl.gz"):
+        assert record == {"text": text, "score": score} and all(isinstance(s, float) for s in record["score"])
 
 
 @pytest.mark.parametrize("name", ["t.csv", "t.tsv", "t.csv.gz", "t.tsv.gz"])
 def test_tables(tmp_path, name):
     "Rows of a prompt lie apart; cells hold separators, quotes and lines"
     comma = "\t" if "tsv" in name else ","
-    content = comma.join(["domain", "prompt", "response", "score"]) + "\r\n" + "".join(comma.join(row) + "\r\n" for row in [
-        ["x", '"a, or\tb?"', '"two\nlines"', "2"], ["x", "Ho", "yes", "0"], ["y", '"a, or\tb?"', '"said ""no"""', "3"], ["y", "Ho", "no", "1"]])
-    (gzip.open if name.endswith("gz") else open)(tmp_path / name, "wb").write(content.encode("utf-8-sig"))
+    rows = [["domain", "prompt", "response", "score"], ["x", '"a, or\tb?"', '"two\nlines"', "2"], ["x", "Ho", "yes", "0"],
+            ["y", '"a, or\tb?"', '"said ""no"""', "3"], ["y", "Ho", "no", "1"]]
+    def write(columns): # of these rows
+        content = "".join(comma.join(row[:columns]) + "\r\n" for row in rows).encode("utf-8-sig")
+        with (gzip.open if name.endswith("gz") else open)(tmp_path / name, "wb") as f: f.write(content)
     texts = [[human("a, or\tb?", "two\nlines"), human("a, or\tb?", 'said "no"')], [human("Ho", "yes"), human("Ho", "no")]]
     for domain, scores in ((None, [[2, 3], [0, 1]]), ("x", [[1, 0], [1, 0]]), ("y", [[0, 1], [0, 1]])):
+        write(3 if domain else 4)
         convert(tmp_path / name, tmp_path / "out.json", domain=domain)
         assert [(r["text"], r["score"]) for r in values(tmp_path / "out.json")] == list(zip(texts, scores))
+    write(4)
+    with pytest.raises(DataError, match="line 2: has a score, so --domain would overrule it; --only domain=x takes that domain's rows, or leave --domain out"):
+        convert(tmp_path / name, tmp_path / "out.json", domain="x")
+
+
+def test_rows_that_say_nothing_are_counted(tmp_path):
+    "A prompt with one answer, a cell without a score and an empty line stop nothing, and are told"
+    (tmp_path / "t.csv").write_text("prompt,response,score\nHi,a,1\nHi,b,0\nHo,a,1\nHu,a,1\nHu,b,\n\n")
+    report = convert(tmp_path / "t.csv", tmp_path / "out.json")
+    assert report.skipped == {"an answer without a score": 1, "one answer alone": 2}
+    assert (report.comparisons, report.ties, report.written, len(values(tmp_path / "out.json"))) == (1, 0, 1, 1)
+    assert "skipped   1 (an answer without a score), 2 (one answer alone)" in str(report)
 
 
 def test_pairs_and_trl_of_random_lists():
     "Every unequal pair once, in TRL's form and back without loss; any template, any text"
     rng = random.Random(0)
     for _ in range(300):
-        prompt, k = rng.choice(["## Human:\nHi\n\n## Assistant:\n", "\n\nHuman: Hi\n\nAssistant: ", ""]), rng.randint(2, 6)
+        prompt, k = rng.choice(["## Human:\nHi\n\n## Assistant:\n", "\n\nHuman: Hi\n\nAssistant: "]), rng.randint(2, 6)
         word = lambda: "".join(rng.choices("ab \n:#é", k=rng.randint(0, 6)))
         record = {"text": [prompt + word() for _ in range(k)], "score": [float(rng.randint(0, 3)) for _ in range(k)], "source": "s"}
         pairs = list(pair_records([record]))
         assert len(pairs) == sum(a > b for a in record["score"] for b in record["score"]) and all(p["score"][0] > p["score"][1] and p["source"] == "s" for p in pairs)
-        assert [r["text"] for r in from_trl(("", row) for row in to_trl([record]))] == [p["text"] for p in pairs]
+        told = [p for p in pairs if all(map(str.strip, map(str.removeprefix, p["text"], [prompt] * 2))) and p["text"][0] != p["text"][1]]
+        if told: assert [r["text"] for r in mapped(("", row) for row in to_trl(told))] == [p["text"] for p in told]
 
 
 def test_table_in_any_order():
@@ -157,9 +181,9 @@ def test_table_in_any_order():
     for _ in range(20):
         rows = [(f"Q{q}?", f"A{q}.{i}", float(i)) for q in range(9) for i in range(rng.randint(2, 5))]
         rng.shuffle(rows)
-        made = from_table((f"line {n}", dict(prompt=p, response=r, score=s)) for n, (p, r, s) in enumerate(rows))
+        made = mapped((f"line {n}", dict(prompt=p, response=r, score=s)) for n, (p, r, s) in enumerate(rows))
         prompts = list(dict.fromkeys(p for p, *_ in rows))
-        assert list(made) == [{"text": [human(p, r) for q, r, _ in rows if q == p], "score": [s for q, _, s in rows if q == p]} for p in prompts]
+        assert made == [{"text": [human(p, r) for q, r, _ in rows if q == p], "score": [s for q, _, s in rows if q == p]} for p in prompts]
 
 
 @pytest.mark.parametrize("form", ["json", "jsonl", "csv"])
@@ -170,13 +194,13 @@ def test_memory_does_not_grow_with_the_file(tmp_path, form):
         with open(source, "w") as f:
             f.write("prompt,response,score\n")
             for i in range(2 * n): f.write(f'"Question {i % n}?","{i} {word}",{i // n}\n') # a prompt's rows lie as far apart as can be
-    else: write_json(source, ({"chosen": f"{i} {word} ", "rejected": f"{i} {word[:-9]}"} for i in range(n)))
+    else: write_json(source, ({"prompt": f"Question {i}?", "chosen": f"{i} {word} ", "rejected": f"{i} {word[:-9]}"} for i in range(n)))
     tracemalloc.start()
     made = convert(source, tmp_path / "out.jsonl")
     clean_file(tmp_path / "out.jsonl", tmp_path / "clean.jsonl")
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert made == n and source.stat().st_size > 59e6
+    assert made.written == n and source.stat().st_size > 59e6
     assert peak < 12e6, f"{peak / 1e6:.0f} MB"
 
 
@@ -233,43 +257,48 @@ def test_fixes(tmp_path):
 
 
 dsp = lambda **responses: {"query": "Hi", "responses": responses}
-ok = {"chosen": "a", "rejected": "b"}
+asked = "\n\nHuman: Hi\n\nAssistant: "
+ok = {"chosen": asked + "a", "rejected": asked + "b"}
 lines = lambda *rows: "\n".join(r if isinstance(r, str) else json.dumps(r) for r in rows).encode()
 zipped = lambda content: gzip.compress(content)
 BAD = { # file: content, options, the message after the folder's name
-    "key.jsonl": (lines(ok, {"chosen": "a"}), {}, "line 2: key \"rejected\" is missing (it has 'chosen'); add it, or name the right form with --from"),
+    "key.jsonl": (lines(ok, {"chosen": asked}), {}, "line 2: key \"rejected\" is missing (it has 'chosen'); add it, or name the right form with --from"),
     "null.jsonl": (lines(ok, dict(ok, rejected=None)), {}, 'line 2: "rejected" is null, not a string; mend or remove that row'),
     "row.json": (json.dumps([ok, [1]]).encode(), {}, "record 2: is [1], not an object; mend or remove that row"),
     "domain.json": (json.dumps([dsp(a="x", b="y")]).encode(), dict(domain="c"), "record 1: unknown domain 'c'; known are a, b; choose one of these"),
     "none.json": (json.dumps([dsp(a="x", b="y")]).encode(), {}, "record 1: has one response per domain; say with --domain whose are preferred: a, b"),
     "absent.jsonl": (lines(dsp(a="x", b="y"), dsp(b="x", c="y")), dict(domain="a"), "line 2: has no response of domain 'a', only of b, c; add it or remove that query"),
+    "bare.jsonl": (lines({"chosen": "a, and so on", "rejected": "b, and so on"}), {}, "no column known by name holds the question, and a reward model must read it; say which: --prompt COLUMN; the columns are chosen, rejected"),
+    "mixed.jsonl": (lines(ok, dict(ok, rejected="b")), {}, 'line 2, "rejected": is "b", no dialogue that begins with a human\'s turn; name the column of its question with --prompt'),
+    "left.jsonl": (lines(dict(dsp(a="x", b="y"), context="On a ship.")), dict(domain="a"), "line 1: 'context' holds text that no record would have (\"On a ship.\"); if it belongs to the question join them in the file, else leave it out with --ignore context"),
+    "judge.json": (json.dumps([dict(dsp(a="x", b="y"), grader="Ann")]).encode(), dict(domain="a"), "record 1: 'grader' says who judged; keep it with --by grader, else leave it out with --ignore grader"),
+    "ties.jsonl": (lines(dict(good, score=[1, 1])), dict(pairs=True), "holds no comparison (1 ties); nothing was written"),
     "one.jsonl": (lines(dsp(a="x", b="y"), dsp(a="x")), dict(domain="a"), "line 2: holds 1 text; a comparison needs at least 2"),
-    "nan.jsonl": (lines({"user_input": "q", "responses_and_scores": [{"response": "a", "score": float("nan")}, {"response": "b", "score": 1}]}), {}, "line 1: score[0] is NaN; scores must be finite numbers"),
+    "nan.jsonl": (lines({"user_input": "q", "responses_and_scores": [{"response": "a", "score": float("nan")}, {"response": "b", "score": 1}]}, {"user_input": "q"}), {}, "line 1: score[0] is NaN; scores must be finite numbers"),
     "huge.jsonl": (lines({"text": ["a", "b"], "score": [10**400, 0]}), {}, "line 1: score[0] is too large; scores must be finite numbers"),
     "unequal.jsonl": (lines(good, dict(good, score=[1])), {}, "line 2: 2 texts but 1 scores; give each text its score"),
-    "half.jsonl": (lines(r'{"chosen": "a\ud800", "rejected": "b"}'), {}, "line 1: a text holds half a surrogate pair, which UTF-8 can't write; mend or remove that row"),
+    "half.jsonl": (lines(json.dumps(dict(ok, chosen=asked + "\ud800"))), {}, "line 1: a text holds half a surrogate pair, which UTF-8 can't write; mend or remove that row"),
     "broken.jsonl": (lines(ok, '{"chosen": '), {}, "line 2: broken JSON (Expecting value at column 12); mend or remove that line"),
     "empty.json": (b"", {}, "is empty; nothing to read"),
     "latin.json": ('[{"chosen": "é"'.encode("latin-1"), {}, "is not UTF-8 (byte 0xe9); save it as UTF-8"),
-    "form.json": (b'[{"b": 1, "a": 2}]', {}, "record 1: has no known form (keys 'b', 'a'); say which with --from: " + ", ".join(FORMS)),
-    "role.jsonl": (lines({k: [say("tool", "x")] for k in ok}), {}, "line 1: a message has role 'tool'; known are system, user and assistant; mend or remove that row"),
-    "chat.jsonl": (lines({k: [say("user", "x")] for k in ok}), {}, "line 1: its messages don't end with an answer of the assistant; add it or remove that row"),
-    "true.jsonl": (lines({"prompt": "q", "response": "a", "score": True}), {}, "line 1: score is true, not a number; mend that cell"),
+    "form.json": (b'[{"b": 1, "a": 2}]', {}, "no column known by name holds an answer; say which: --chosen and --rejected, or --a, --b and --winner, or --response and --score; the columns are b, a"),
+    "number.json": (b"[1, 2]", {}, "record 1: is 1, which has no known form; known are " + ", ".join(FORMS)),
+    "role.jsonl": (lines(dict({k: [say("robot", "x")] for k in ok}, prompt="Hi")), {}, "line 1: a message has role 'robot'; known are user, human, prompter, customer, assistant, gpt, bot, model, chatbot, chatgpt, ai, system, developer, tool, function, observation, ipython, function_response, function_call; mend or remove that row"),
+    "chat.jsonl": (lines(dict({k: [say("user", "Hi")] for k in ok}, prompt="Hi")), {}, "line 1: its last turn is not an answer; mend or remove that row"),
     "fewer.csv": (b"prompt,response,score\nHi,a\n", {}, "line 2: has 2 cells, the first line names 3; quote cells that hold the separator"),
-    "high.csv": (b'prompt,response,score\nHi,"a\nb",1\nHi,b,high\n', {}, 'line 4: score is "high", not a number; mend that cell'),
-    "nan.csv": (b"prompt,response,score\nHi,a,1\nHi,b,nan\n", {}, "line 3: score is nan; scores must be finite numbers"),
-    "blank.csv": (b"prompt,response,score\nHi,a,1\nHi,b,\n", {}, "line 3: has neither score nor domain; fill in one of these columns"),
-    "domain.csv": (b"prompt,response,domain\nHi,a,x\nHi,b,y\n", dict(domain="z"), "line 2: unknown domain 'z'; known are x, y; choose one of these"),
-    "whose.csv": (b"prompt,response,domain\nHi,a,x\nHi,b,y\n", {}, "line 2: has no score; fill it in, or say with --domain whose responses are preferred: x, y"),
-    "absent.csv": (b"prompt,response,domain\nHi,a,x\nHo,a,y\nHi,b,y\nHo,b,y\n", dict(domain="x"), "line 3: its prompt has no response of domain 'x'; add one or remove the prompt"),
-    "one.csv": (b"prompt,response,score\nHi,a,1\nHi,b,0\nHo,a,1\n", {}, "line 4: its prompt has 1 response; a comparison needs at least 2"),
+    "high.csv": (b'prompt,response,score\nHi,"a\nb",1\nHi,b,high\n', {}, 'line 4, score: score is "high", not a number; mend that cell'),
+    "nan.csv": (b"prompt,response,score\nHi,a,1\nHi,b,nan\n", {}, "line 3, score: score is nan; scores must be finite numbers"),
+    "blank.csv": (b"prompt,response,score\nHi,a,1\nHi,b,\n", {}, "no row holds a comparison (1 an answer without a score, 1 one answer alone); nothing was written"),
+    "domain.csv": (b"prompt,response,domain\nHi,a,x\nHi,b,y\n", dict(domain="z"), "unknown domain 'z'; known are x, y; choose one of these"),
+    "whose.csv": (b"prompt,response,domain\nHi,a,x\nHi,b,y\n", {}, "answers in response, but no column known by name holds their score; say which: --score COLUMN; the columns are prompt, response, domain; or say with --domain whose responses are preferred: x, y"),
+    "absent.csv": (b"prompt,response,domain\nHi,a,x\nHo,a,y\nHi,b,y\nHo,b,y\n", dict(domain="x"), "1 prompt has no response of domain 'x' (\"## Human:\\nHo\\n\\n## Assistant:\\na\"); add it, or remove the rows"),
     "quote.csv": (b'prompt,response,score\nHi,a,1\nHi,"b,0\n', {}, "line 3: is not CSV (unexpected end of data); mend that row, or close its quote"),
-    "rows.csv": (b"prompt,response,score\n", {}, "has no rows; nothing to convert"),
+    "rows.csv": (b"prompt,response,score\n", {}, "names columns, and no row follows; nothing to read"),
     "empty.csv": (b"", {}, "is empty; nothing to read"),
-    "latin.csv": ("prompt,response,score\nHi,é,1\n".encode("latin-1"), {}, "is not UTF-8 (byte 0xe9); save it as UTF-8"),
-    "gzip.csv.gz": (b"no gzip", {}, "is not a whole gzip file (Not a gzipped file (b'no')); get it anew"),
+    "latin.csv": ("prompt,response,score\nHi,é,1\n".encode("latin-1"), {}, 'is not UTF-8 (byte 0xe9); in Excel save it as "CSV UTF-8", elsewhere try `iconv -f cp1252 -t utf-8 "latin.csv" > new.csv`'),
+    "gzip.csv.gz": (b"no gzip", {}, "names columns, and no row follows; nothing to read"), # gzip goes by content
     "cut.csv.gz": (zipped(b"prompt,response,score\nHi,a,1\nHi,b,0\n")[:-9], {}, "is not a whole gzip file (Compressed file ended before the end-of-stream marker was reached); get it anew"),
-    "cut.jsonl.gz": (zipped(lines(ok, ok))[:-9], {}, "is not a whole gzip file (Compressed file ended before the end-of-stream marker was reached)"),
+    "cut.jsonl.gz": (zipped(lines(ok, ok))[:-9], {}, "is not a whole gzip file (Compressed file ended before the end-of-stream marker was reached); get it anew"),
     "knows.jsonl": (lines(ok), dict(domain="x"), "is of the form hh, which knows no domains; leave --domain out"),
 }
 
@@ -279,7 +308,7 @@ def test_bad_input_is_one_line(tmp_path, name):
     content, options, message = BAD[name]
     (tmp_path / name).write_bytes(content)
     with pytest.raises(DataError) as fault: convert(tmp_path / name, tmp_path / "out.json", **options)
-    between = ": " if message.startswith(("is ", "has no rows")) else ", "
+    between = ", " if message.startswith(("line ", "record ")) else ": "
     assert str(fault.value) == f"{tmp_path / name}{between}{message}"
     assert [p.name for p in tmp_path.iterdir()] == [name] and (tmp_path / name).read_bytes() == content
 
@@ -296,7 +325,7 @@ def test_places_that_would_do_harm(tmp_path):
 
 def test_full_temporary_folder(tmp_path, monkeypatch):
     "The database of a table is held to a few pages"
-    import custom_rm.convert as module
+    import custom_rm.mapping as module
     (tmp_path / "a.csv").write_text("prompt,response,score\n" + "".join(f"Q{i // 2},{'word ' * 500},{i % 2}\n" for i in range(400)))
     monkeypatch.setattr(module, "_SCHEMA", module._SCHEMA + "pragma max_page_count = 20;")
     with pytest.raises(DataError, match="can't hold the table while it is sorted .database or disk is full.; free some space there or set TMPDIR"): convert(tmp_path / "a.csv", tmp_path / "b.json")

@@ -724,7 +724,7 @@ def reviewed():
         says=["a much better=a,a slightly better=a"])
     either("likert_seven.csv", "seven degrees in numbers: the offers are no nonsense", rows(lambda i, q, b, w: dict(
         prompt=q, response_a=b if i < 2 else w, response_b=w if i < 2 else b, preference=[1, 3, 7, 5][i])),
-        says=["--values \"<"])
+        says=["--values '<"])
     either("records_with_prompt.jsonl", "texts and scores beside a prompt", rows(lambda i, q, b, w: dict(
         prompt=q, text=[b, w], score=[1, 0])))
     webgpt = lambda more: rows(lambda i, q, b, w: dict(question=q, answer_0=b, answer_1=w, score_0=1, score_1=-1,
@@ -746,7 +746,7 @@ def reviewed():
                              review="The soup was cold.", original_text="Good day all.", principle="Be kind to all.",
                              model_input="Good day all.", word="Osmosis", history="Hello", sys="Brief").items():
         either(f"question_in_{column}.jsonl", f"a part of the question in {column}", rows(lambda i, q, b, w: {
-            "prompt": q, column: f"{text} Nr. {i}" if " " in text else f"{text}{i}", "chosen": b, "rejected": w}),
+            "prompt": q, column: f"{text} Nr. {i}" if " " in text else text + "abcd"[i], "chosen": b, "rejected": w}),
             also=[text])
     either("question_in_metadata.jsonl", "a part of the question within metadata", rows(lambda i, q, b, w: dict(
         prompt=q, metadata=dict(context="A page says so."), chosen=b, rejected=w)), also=["A page says so."])
@@ -884,8 +884,6 @@ def reviewed():
                                      "better A": "x" if i % 2 else "", "better B": "" if i % 2 else "x"})
     add("crosses.csv", "a cross under the better answer", marks, auto=False,
         options='--winner "better A,better B" --values "A=a,B=b"')
-    refused("huge_number.jsonl", "a number of 400 digits as an answer", '{"prompt": "How much?", "chosen": 1'
-            + "0" * 400 + ', "rejected": "Little."}\n')
 
 
 # Files that are no text
