@@ -70,10 +70,9 @@ def _dtype_to_load(card:dict, dtype:torch.dtype|str|None, device:torch.device|st
 def _trunk_of(card:dict, base:Base, quantize:bool|None, dtype, device) -> RewardModel:
     "The reward model that a card describes, without adapters"
     if quantize is None: quantize = card["base"]["quantize"]
-    own = {key: card[key] for key in ("template_options", "chat_template") if key in card}
     return RewardModel(base, quantize, LoRA(**card["lora"]), card["pooling"], card["template"], card["max_length"],
                        _dtype_to_load(card, dtype, device), device, layers=card["base"].get("layers"),
-                       template_options=own.get("template_options"), chat=own.get("chat_template"))
+                       chat=card.get("chat_template"))
 
 # %% ../nbs/api/16_artefact.ipynb #7a6ecf35
 def load(

@@ -65,22 +65,25 @@ _CHAT = r"""
 {%- set ns = namespace(held=none, given=false, first=true) -%}
 {%- macro words(m) -%}
     {%- if m.content is string -%}{{- m.content -}}
-    {%- else -%}{%- for part in m.content or [] -%}{{- part if part is string else part.text -}}{%- endfor -%}{%- endif -%}
+    {%- else -%}
+        {%- for part in m.content or [] -%}{{- part if part is string else part.text -}}{%- endfor -%}
+    {%- endif -%}
     {%- if m.tool_calls -%}{{- '\n' if m.content -}}{{- m.tool_calls | tojson -}}{%- endif -%}
 {%- endmacro -%}
+{%- macro opened(held) -%}{{- (START if ns.first else BETWEEN) + PERSON + (held or '') -}}{%- endmacro -%}
 {%- for m in messages -%}
     {%- if m.role in ANSWERING -%}
-        {%- if ns.held is not none or ns.first -%}{{- (START if ns.first else BETWEEN) + PERSON + (ns.held or '') -}}{%- endif -%}
+        {%- if ns.held is not none or ns.first -%}{{- opened(ns.held) -}}{%- endif -%}
         {%- set ns.held = none -%}{%- set ns.given = false -%}{%- set ns.first = false -%}
         {{- BETWEEN + HELPER + words(m) -}}
     {%- elif ns.held is not none and (ns.given or m.role not in ASKING) -%}
         {%- set ns.held = ns.held + '\n\n' + words(m) -%}{%- set ns.given = ns.given and m.role not in ASKING -%}
     {%- else -%}
-        {%- if ns.held is not none -%}{{- (START if ns.first else BETWEEN) + PERSON + ns.held -}}{%- set ns.first = false -%}{%- endif -%}
+        {%- if ns.held is not none -%}{{- opened(ns.held) -}}{%- set ns.first = false -%}{%- endif -%}
         {%- set ns.held = words(m) -%}{%- set ns.given = m.role not in ASKING -%}
     {%- endif -%}
 {%- endfor -%}
-{%- if ns.held is not none -%}{{- (START if ns.first else BETWEEN) + PERSON + ns.held -}}{%- endif -%}
+{%- if ns.held is not none -%}{{- opened(ns.held) -}}{%- endif -%}
 {%- if add_generation_prompt -%}{{- BETWEEN + HELPER -}}{%- endif -%}"""
 
 # %% ../nbs/api/40_export.ipynb #0ec94d26
@@ -194,7 +197,8 @@ def _card_reading(card:dict) -> str:
     "What the number means, and of which text it is the number"
     template = dict(dsp="the template `## Human:\\n{query}\\n\\n## Assistant:\\n{response}`",
                     hh="the template `\\n\\nHuman: {query}\\n\\nAssistant: {response}`",
-                    chat="the tokenizer's own chat template (`apply_chat_template`, which adds what opens a text)")
+                    chat="the tokenizer's own chat template (`apply_chat_template`; its text needs no other token that "
+                         "opens it, so a pipeline is told `add_special_tokens=False`)")
     where = dict(last="at the last token", mean="from the mean of all tokens' states",
                  max="from the largest of all tokens' states")[card["pooling"]]
     return ("Its one logit is the raw reward; only differences between answers to the same question mean anything. "
@@ -290,7 +294,7 @@ def merge(
     rm = load(artefact, device=device, dtype="float32") # compared are the weights, not the rounding of some arithmetic
     with _appearing(out) as partial:
         _write_plain(rm, partial, getattr(torch, dtype))
-        texts = texts or sample_texts(card["template"])
+        texts = [to_template(text, card["template"]) for text in texts or sample_texts(card["template"])]
         found = _drift(score_texts(rm, texts), plain_rewards(partial, texts, card["max_length"]))
         if not force: _check_drift(found, limit, dtype, out)
         write_model_card(partial, card | dict(export=dict(dtype=dtype, **found)))

@@ -49,8 +49,7 @@ class RewardModel(nn.Module):
         seed:int=0,             # Of heads and adapters
         trees:bool=True,        # Share prefixes where the trunk can; False feeds every text whole
         layers:int|None=None,   # Keep only so many of the trunk's layers, from below; all if None
-        template_options:dict|None=None, # Of the base's own chat template, such as enable_thinking
-        chat:str|None=None,     # The chat template's text, as an artefact keeps it; the base's if None
+        chat:str|dict|None=None, # The chat template's text, as an artefact keeps it, or options for the base's
     ):
         super().__init__()
         self.trunk, self.tokenizer, self.base = load_trunk(base, quantize, dtype, device, seed, layers)
@@ -60,23 +59,21 @@ class RewardModel(nn.Module):
         arguments = inspect.signature(self.trunk.base_model.forward).parameters
         self.takes_positions = self.is_decoder and "position_ids" in arguments
         self.pooling = choose(pooling or ("last" if self.is_decoder else "mean"), POOLINGS, "pooling")
-        self.trees, self._lm_head, self.chat = False, None, None
-        if template == CHAT: self._read_chats(chat, template_options or {})
+        self.trees, self._lm_head, self.chat = False, None, self._read_chats(chat) if template == CHAT else None
         if trees: self._try_trees()
 
 # %% ../nbs/api/15_model.ipynb #96387d15
 @patch
-def _read_chats(self:RewardModel, chat:str|None, options:dict) -> None:
-    "Know the base's own chat template. Raises `DataError` where it has none"
+def _read_chats(self:RewardModel, chat:str|dict|None) -> str:
+    "Give the tokenizer the chat template that was meant. Raises `DataError` where the base has none"
     tokenizer = self.tokenizer
-    self.chat = tokenizer.chat_template = chat or own_template(tokenizer, options)
-    self.template_options = options
+    tokenizer.chat_template = chat if isinstance(chat, str) else own_template(tokenizer, chat)
     said = [dict(role="user", content="a"), dict(role="assistant", content="b")]
     printed = tokenizer.apply_chat_template(said, return_dict=False)
-    if tokenizer.pad_token_id not in printed: return
     special = [i for i, token in sorted(tokenizer.added_tokens_decoder.items()) if token.special and i not in printed]
-    if special: tokenizer.pad_token = tokenizer.convert_ids_to_tokens(special[0])
+    if special and tokenizer.pad_token_id in printed: tokenizer.pad_token = tokenizer.convert_ids_to_tokens(special[0])
     self.trunk.config.pad_token_id = tokenizer.pad_token_id
+    return tokenizer.chat_template
 
 # %% ../nbs/api/15_model.ipynb #3a9c6bfa
 def _device(self:RewardModel) -> torch.device:
@@ -416,7 +413,7 @@ def _base_card(rm:RewardModel) -> dict:
 # %% ../nbs/api/15_model.ipynb #8800df98
 def _card(rm:RewardModel, name:str, weights:Path, info:dict) -> dict:
     "What an artefact says of itself"
-    chat = dict(template_options=rm.template_options, chat_template=rm.chat) if rm.chat else {}
+    chat = dict(chat_template=rm.chat) if rm.chat else {}
     return dict(format=1, name=name, base=_base_card(rm), template=rm.template, **chat, pooling=rm.pooling,
                 max_length=rm.max_length, lora=asdict(rm.lora), **info, weights_sha256=file_sha256(weights),
                 device=device_name(rm.device), versions=versions(), date=str(date.today()))

@@ -51,8 +51,8 @@ def _date_lines(text:str) -> str:
     "A line of Jinja that stops the calendar; none for a template that doesn't look at it"
     asked = sorted({quoted[1] for quoted in re.findall(r"strftime_now\(\s*(['\"])(.*?)\1", text)})
     if "strftime_now" not in text: return ""
-    days = {form: DAY.strftime(form) for form in asked}
-    return f"{{% macro strftime_now(form) %}}{{{{ {days!r}.get(form, {DAY.strftime('%d %b %Y')!r}) }}}}{{% endmacro %}}\n"
+    days, otherwise = {form: DAY.strftime(form) for form in asked}, DAY.strftime("%d %b %Y")
+    return f"{{% macro strftime_now(form) %}}{{{{ {days!r}.get(form, {otherwise!r}) }}}}{{% endmacro %}}\n"
 
 # %% ../nbs/api/10_packing.ipynb #543e7654
 _PROBE = [dict(role="user", content="a"), dict(role="assistant", content="b")]
@@ -73,7 +73,7 @@ def own_template(
     tokenizer,               # Of the base model
     options:dict|None=None,  # Of its chat template, such as enable_thinking
 )->str: # Jinja; its text alone decides what is rendered
-    "A base's own chat template, options and date fixed. Raises `DataError` where it has none, or doesn't know an option."
+    "A base's own chat template, options and date fixed. Raises `DataError` where it has none, or not such an option."
     try: text = tokenizer.get_chat_template()
     except (ValueError, AttributeError):
         raise DataError("base.template is chat, but the base's tokenizer has no chat template; "

@@ -146,7 +146,7 @@ def readable(
     except FileNotFoundError: fault = "no such file"
     except (IsADirectoryError, PermissionError) as e: fault = f"can't be read ({e.strerror})"
     except UnicodeDecodeError as e: fault = f"is not UTF-8 (byte {e.object[e.start]:#04x}); save it as UTF-8"
-    except (gzip.BadGzipFile, EOFError, zlib.error) as e: fault = f"is not a whole gzip file ({e})"
+    except (gzip.BadGzipFile, EOFError, zlib.error) as e: fault = f"is not a whole gzip file ({e}); get it anew"
     else: return
     raise DataError(f"{path}: {fault}")
 

@@ -123,8 +123,7 @@ def _new_model(self:Run) -> RewardModel:
     "The trunk that the recipe names, with the adapter that nothing was taught"
     base = self.recipe.base
     rm = RewardModel(base.name, base.quantize, self.recipe.lora, base.pooling, base.template, base.max_length,
-        base.dtype, self.device, self.seed, layers=base.layers,
-        template_options=base.template_options).add_adapter("base")
+        base.dtype, self.device, self.seed, layers=base.layers, chat=base.template_options).add_adapter("base")
     if base.recompute: rm.checkpoint_activations()
     return rm
 

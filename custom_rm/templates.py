@@ -134,7 +134,7 @@ def message(
         known = ", ".join(_ROLE)
         raise DataError(f"{where}: a message has role {spoken!r}; known are {known}; mend or remove that row")
     kept = {key: value[key] for key in _KEPT if value.get(key)}
-    content = value.get("content", value.get("value"))
+    content = value.get("content", value.get("value", value.get("text")))
     if content is None and "tool_calls" in kept: content = ""
     return dict(role=role, content=_content(content, where), **kept)
 

@@ -30,10 +30,12 @@ def _bos_first(bpe):
     "What puts bos before every text, of the `tokenizers` library"
     from tokenizers.processors import TemplateProcessing
     bos = _SPECIAL["bos_token"]
-    return TemplateProcessing(single=f"{bos} $A", pair=f"{bos} $A {bos} $B", special_tokens=[(bos, bpe.token_to_id(bos))])
+    special = [(bos, bpe.token_to_id(bos))]
+    return TemplateProcessing(single=f"{bos} $A", pair=f"{bos} $A {bos} $B", special_tokens=special)
 
 # %% ../nbs/api/90_tiny.ipynb #99aecb0a
-TINY_CHAT = ("{{ bos_token }}{% for m in messages %}<|{{ m.role }}|>\n{{ m.content | trim }}{{ eos_token }}{% endfor %}"
+TINY_CHAT = ("{{ bos_token }}"
+             "{% for m in messages %}<|{{ m.role }}|>\n{{ m.content | trim }}{{ eos_token }}{% endfor %}"
              "{% if add_generation_prompt %}<|assistant|>\n{% endif %}")
 
 # %% ../nbs/api/90_tiny.ipynb #2ec5f77c
@@ -47,7 +49,8 @@ def tiny_tokenizer(
     from transformers import PreTrainedTokenizerFast
     bpe = _byte_bpe(texts, vocab_size)
     if bos: bpe.post_processor = _bos_first(bpe)
-    return PreTrainedTokenizerFast(tokenizer_object=bpe, **_SPECIAL, pad_token=_SPECIAL["eos_token"], chat_template=chat)
+    more = dict(pad_token=_SPECIAL["eos_token"], chat_template=chat)
+    return PreTrainedTokenizerFast(tokenizer_object=bpe, **_SPECIAL, **more)
 
 # %% ../nbs/api/90_tiny.ipynb #c5437877
 def _config(kind:str, hidden_size:int, **ids:int):

@@ -337,7 +337,7 @@ def test_training_in_a_chat_template(tmp_path):
     rm = run.train()
     assert any("sums rewritten into the chat template" in line for line in said) and not any("chats rewritten" in line for line in said)
     card = read_card(tmp_path / "run" / "loud")
-    assert card["template"] == "chat" and card["chat_template"] == TINY_CHAT and card["template_options"] == {}
+    assert card["template"] == "chat" and card["chat_template"] == TINY_CHAT
     sets = run.test_sets()
     assert json.loads(sets["chats"][0]["text"][0]) == chat(0, "It is 1.") # the system kept its turn
     assert set(evaluate(rm, sets)["loud"]) == {"sums", "chats", "loud"}
