@@ -14,6 +14,7 @@ import torch
 from .core import DataError
 from .fetch import Base, fetch_model
 from .model import LoRA, RewardModel
+from .templates import CHAT
 from .trunk import find_device
 
 # %% ../nbs/api/16_artefact.ipynb #aa6b0231
@@ -70,6 +71,8 @@ def _dtype_to_load(card:dict, dtype:torch.dtype|str|None, device:torch.device|st
 def _trunk_of(card:dict, base:Base, quantize:bool|None, dtype, device) -> RewardModel:
     "The reward model that a card describes, without adapters"
     if quantize is None: quantize = card["base"]["quantize"]
+    if card["template"] == CHAT and not card.get("chat_template"):
+        raise DataError(f"{card['name']}: says that it reads its base's chat template, and doesn't keep it; train it again")
     return RewardModel(base, quantize, LoRA(**card["lora"]), card["pooling"], card["template"], card["max_length"],
                        _dtype_to_load(card, dtype, device), device, layers=card["base"].get("layers"),
                        chat=card.get("chat_template"))

@@ -81,11 +81,18 @@ def own_template(
     text = _option_lines(text, options or {}) + _date_lines(text) + text
     return bos_line(text, tokenizer) + text
 
+# %% ../nbs/api/10_packing.ipynb #35a19190
+def _calls(turn:dict) -> list[str]:
+    "The names of the tools that a turn calls"
+    return [str((call.get("function") or call).get("name", "")) for call in turn.get("tool_calls") or []]
+
 # %% ../nbs/api/10_packing.ipynb #acf2a133
 def _unheard(turns:list[dict], text:str) -> dict|None:
-    "The first turn that a rendering leaves out, if there is one"
+    "The first turn that a rendering leaves out, or whose calls of tools it does, if there is one"
     def is_there(content): return content.strip() in text or json.dumps(content, ensure_ascii=False)[1:-1] in text
-    return next((turn for turn in turns if turn["role"] != "assistant" and not is_there(turn["content"])), None)
+    def is_heard(turn):
+        return all(map(is_there, _calls(turn))) and (turn["role"] == "assistant" or is_there(turn["content"]))
+    return next((turn for turn in turns if not is_heard(turn)), None)
 
 # %% ../nbs/api/10_packing.ipynb #8c8c7cce
 def rendered(

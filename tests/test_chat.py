@@ -360,3 +360,23 @@ def test_a_file_that_names_no_template_gets_the_bases_own(tmp_path):
     assert recipe.base.template_options == dict(date_string="today")
     plain = read(chatty, ", template: chat")
     assert recipe_key(plain, 0) != recipe_key(recipe, 0) != recipe_key(read(chatty, ", template: dsp"), 0)
+
+
+def test_a_tools_call_is_never_lost(tokenizer):
+    from custom_rm.packing import accepted, rendered
+    from custom_rm.templates import chat_json
+    call = say("assistant", "", tool_calls=[dict(type="function", function=dict(name="look", arguments=dict(at="sky")))])
+    turns = [say("user", "Is it blue?"), call, say("tool", "blue"), say("assistant", "Yes.")]
+    knows = PLAIN.replace("{{ m.content }}", "{{ m.content }}{% if m.tool_calls %}{{ m.tool_calls | tojson }}{% endif %}")
+    assert accepted(chat_json(turns), tokenizer, knows) == turns
+    assert '"name": "look"' in rendered(accepted(chat_json(turns), tokenizer, PLAIN), tokenizer, PLAIN)
+
+
+def test_a_card_without_its_template(tmp_path):
+    from custom_rm.artefact import load
+    from custom_rm.model import RewardModel
+    from custom_rm.tiny import TINY_CHAT, tiny_base
+    RewardModel(tiny_base(tmp_path / "tiny", chat=TINY_CHAT), quantize=False, template="chat").add_adapter("x").save(tmp_path / "x")
+    card = json.loads((tmp_path / "x" / "reward_model.json").read_text())
+    (tmp_path / "x" / "reward_model.json").write_text(json.dumps({key: value for key, value in card.items() if key != "chat_template"}))
+    with pytest.raises(DataError, match="doesn't keep it"): load(tmp_path / "x")
