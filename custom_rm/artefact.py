@@ -72,7 +72,8 @@ def _trunk_of(card:dict, base:Base, quantize:bool|None, dtype, device) -> Reward
     "The reward model that a card describes, without adapters"
     if quantize is None: quantize = card["base"]["quantize"]
     if card["template"] == CHAT and not card.get("chat_template"):
-        raise DataError(f"{card['name']}: says that it reads its base's chat template, and doesn't keep it; train it again")
+        raise DataError(f"{card['name']}: says that it reads its base's chat template, and doesn't keep it; "
+                        "train it again")
     return RewardModel(base, quantize, LoRA(**card["lora"]), card["pooling"], card["template"], card["max_length"],
                        _dtype_to_load(card, dtype, device), device, layers=card["base"].get("layers"),
                        chat=card.get("chat_template"))
