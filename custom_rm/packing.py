@@ -144,10 +144,12 @@ def _chat_tokens(chats:list[list[dict]], tokenizer, chat:str) -> dict[str,list]:
 
 # %% ../nbs/api/10_packing.ipynb #59a0cca1
 def _shorter(turns:list[dict]) -> Iterator[list[dict]]:
-    "A conversation without its first exchange, without its first two, and so on; the system stays"
+    "A conversation without its first exchange, without its first two, and so on; the system goes last"
     begin = next(i for i, turn in enumerate(turns) if turn["role"] != "system")
-    for i in range(begin + 1, len(turns)):
-        if turns[i]["role"] == "user": yield turns[:begin] + turns[i:]
+    asked = [i for i in range(begin, len(turns)) if turns[i]["role"] == "user"]
+    for i in asked:
+        if i > begin: yield turns[:begin] + turns[i:]
+    if begin and asked: yield turns[asked[-1]:]
 
 # %% ../nbs/api/10_packing.ipynb #7d3a6914
 def _fit(turns:list[dict], ids:list[int], start:int, tokenizer, max_length:int, chat:str) -> tuple[list[int], int]:

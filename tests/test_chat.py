@@ -210,6 +210,8 @@ def test_cut_loses_whole_turns_and_keeps_the_system(tokenizer):
         assert len(out["input_ids"][0]) <= limit and text.startswith("<|system|>\nS\n<|user|>") and text.endswith("a3\n")
         assert out["cut"] == [len(whole) - len(out["input_ids"][0])]
         assert tokenizer.decode(out["input_ids"][0][out["response_start"][0]:]) == "a3\n"
+    alone = tokenizer.decode(encode([chat_json(turns)], tokenizer, 35, PLAIN)["input_ids"][0])
+    assert alone == "<|user|>\nu3\n<|assistant|>\na3\n" # whole turns, rather than half a system's
     assert len(encode([chat_json(turns)], tokenizer, 10, PLAIN)["input_ids"][0]) == 10
 
 
