@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['PROMPTS', 'SYSTEMS', 'PEOPLE', 'BETTER', 'SCORES', 'RANKS', 'MARGINS', 'VERDICTS', 'FLAGS', 'CODES', 'ANSWERS',
            'MODESTLY', 'STRENGTHS', 'RESPONSES', 'INPUTS', 'HISTORIES', 'GROUPS', 'last_name', 'packed_columns',
-           'opened', 'Columns', 'resolved', 'Unclear', 'unclear', 'text_offers', 'better_and_worse', 'score_beside',
-           'scores_beside', 'guess_margin', 'coded', 'any_coded', 'sides_for', 'sides_of', 'are_ranks', 'guess_wide',
+           'opened', 'Columns', 'resolved', 'Unclear', 'unclear', 'text_offers', 'better_and_worse', 'are_ranks',
+           'score_beside', 'scores_beside', 'guess_margin', 'coded', 'any_coded', 'sides_for', 'sides_of', 'guess_wide',
            'guess_winner', 'guess_duel', 'guess_listed', 'guess_score', 'guess_answers', 'value_options',
            'check_verdicts', 'verdicts', 'guess_system', 'guess_question', 'guess_history', 'guess_person',
            'check_question', 'check_person', 'guess_group', 'watched', 'check_words', 'guess']
@@ -40,6 +40,13 @@ def _is_listed(row:dict, column:str) -> bool:
     fronts = (".".join(parts[:i]) for i in range(1, len(parts)))
     return column not in row and any(isinstance(cell(row, front), list) for front in fronts)
 
+# %% ../nbs/api/06_columns.ipynb #da9b98dd
+PROMPTS = (
+    "prompt", "question", "query", "instruction", "user_input", "user_prompt", "input_prompt", "user_query",
+    "prompt_text", "question_text", "problem", "frage", "request", "user_message", "user_instruction", "input",
+    "conversations", "conversation", "dialogue", "post", "user", "human", "aufgabe", "eingabe", "pregunta",
+    "task_prompt", "context", "messages", "history")
+
 # %% ../nbs/api/06_columns.ipynb #ad78360f
 def _unpacked(value):
     "A list or an object out of a text; None for anything else, and for a list as numpy prints it"
@@ -52,19 +59,28 @@ def _as_long(rows:list, column:str, other:str) -> bool:
     pairs = [(_unpacked(row.get(column)), _unpacked(row.get(other))) for row in rows]
     return all(isinstance(a, list) and isinstance(b, list) and len(a) == len(b) for a, b in pairs)
 
+def _often_packed(rows:list) -> dict[str,list]:
+    "Columns of which at least half the cells are lists or objects as text → these"
+    found = {}
+    for name in dict.fromkeys(name for row in rows for name in row):
+        opened = [one for row in rows if (one := _unpacked(row.get(name))) is not None]
+        if opened and len(opened) >= sum(row.get(name) not in (None, "") for row in rows) / 2: found[name] = opened
+    return found
+
+def _is_spoken(value) -> bool: return is_chat(value if isinstance(value, list) else [value]) # messages, or one
+
+def _are_numbers(value) -> bool: return isinstance(value, list) and all(isinstance(one, (int, float)) for one in value)
+
 def packed_columns(
     rows:list, # The first rows
 )->tuple[str,...]:
     "Columns whose cells are to be opened."
-    found = {name: [one for row in rows if (one := _unpacked(row.get(name))) is not None] for row in rows for name in row}
-    often = {name: opened for name, opened in found.items()
-             if opened and len(opened) >= sum(row.get(name) not in (None, "") for row in rows) / 2}
-    chats = {name for name, opened in often.items() if all(is_chat(one) or isinstance(one, dict) and is_chat([one]) for one in opened)}
+    often = _often_packed(rows)
+    chats = {name for name, found in often.items() if all(map(_is_spoken, found))}
     lists = [name for name in often if name not in chats]
-    leads = [name for name in lists if plain_name(name) in PROMPTS or all(isinstance(v, (int, float)) for one in often[name] for v in one)]
-    joined_ = {name for name in lists for lead in leads if name != lead and _as_long(rows, name, lead)}
-    return tuple(name for name in often if name in chats or name in joined_ or name in leads and any(
-        _as_long(rows, name, other) for other in lists if other != name))
+    leads = [name for name in lists if plain_name(name) in PROMPTS or all(map(_are_numbers, often[name]))]
+    pairs = [{lead, name} for lead, name in product(leads, lists) if lead != name and _as_long(rows, lead, name)]
+    return tuple(name for name in often if name in chats or any(name in pair for pair in pairs))
 
 # %% ../nbs/api/06_columns.ipynb #8904522f
 def opened(
@@ -205,12 +221,13 @@ def resolved(
     "A mapping whose columns are all there. Raises `DataError` for one that is not."
     many = {s: joined(columns.resolve_all(text)) for s in SEVERAL if (text := getattr(mapping, s))}
     one = {s: columns.resolve(text) for s in ONE if (text := getattr(mapping, s))}
-    if bad := [c for text in mapping.keep for c in columns.resolve_all(text) if c in ("text", "score", "person", "prompt")]:
+    kept = [column for text in mapping.keep for column in columns.resolve_all(text)]
+    if bad := [column for column in kept if column in ("text", "score", "person", "prompt")]:
         raise DataError(f"{option('keep', bad[0])}: every record has its own {bad[0]}; rename that column to keep it")
     return replace(
         mapping, **many, **one, only=[_condition(text, columns) for text in mapping.only],
         ignore=[column for text in mapping.ignore for column in columns.resolve_all(text)],
-        keep=[column for text in mapping.keep for column in columns.resolve_all(text)])
+        keep=kept)
 
 # %% ../nbs/api/06_columns.ipynb #7e46cc60
 class Unclear(DataError): "A file whose meaning its columns don't say; its message has the option to type"
@@ -237,13 +254,6 @@ def text_offers(
     left = [column for column in columns.values if column not in taken and columns.is_wordy(column)]
     better = [column for column in left if not _is_aside(column)] or left
     return [option(setting, column) for column in better[:most]] or [f"--{setting} COLUMN"]
-
-# %% ../nbs/api/06_columns.ipynb #da9b98dd
-PROMPTS = (
-    "prompt", "question", "query", "instruction", "user_input", "user_prompt", "input_prompt", "user_query",
-    "prompt_text", "question_text", "problem", "frage", "request", "user_message", "user_instruction", "input",
-    "conversations", "conversation", "dialogue", "post", "user", "human", "aufgabe", "eingabe", "pregunta",
-    "task_prompt", "context", "messages", "history")
 
 # %% ../nbs/api/06_columns.ipynb #4badd2b0
 SYSTEMS = ("system", "sys", "system_prompt", "system_message", "system_instruction", "custom_system_prompt")
@@ -288,6 +298,24 @@ SCORES = (
 
 # %% ../nbs/api/06_columns.ipynb #a2da34a3
 RANKS = ("rank", "ranking", "ranks", "rankings", "rang", "platz") # 1 is best
+
+# %% ../nbs/api/06_columns.ipynb #7de58a7f
+_RANKED = {"response", "answer", "output", "completion", "reply", "text", "candidate", "option", "model", "chosen",
+           "rejected", "winner", "loser"} # what a rank may be the rank of
+
+def are_ranks(
+    scores:Iterable[str], # Names of columns
+)->bool:
+    "Do names say that 1 is best?"
+    def is_rank(name):
+        words = {re.sub(r"\d+$", "", word) for word in name.split("_") if len(word) > 1} - _RANKED - {""}
+        return bool(words) and words <= {*RANKS}
+    return any(is_rank(plain_name(score.rpartition(".")[2])) for score in scores)
+
+# %% ../nbs/api/06_columns.ipynb #4df7ab98
+def _ranked(m:Mapping, scores:list[str]) -> Mapping:
+    "With these scores; lower is better where their names say so"
+    return replace(m, score=joined(scores), lower_is_better=m.lower_is_better or are_ranks(scores))
 
 # %% ../nbs/api/06_columns.ipynb #a965917d
 _TAIL = re.compile(r"(?:^|_)([a-z]|\d+|left|right|chosen|rejected)$|(\d+)$") # of answer_a, text_chosen, answer2
@@ -529,24 +557,11 @@ def _no_verdict(m:Mapping, marks:list[str], columns:Columns) -> Unclear:
     taken = {m.a, m.b, *names(m.prompt), *names(m.system), *m.ignore}
     left = [c for c in columns.values if c not in taken and columns.given(c) and not _is_aside(c)
             and last_name(c) not in (*PROMPTS, *SYSTEMS, *PEOPLE)]
-    codes = [option("winner", c) for c in left if not columns.is_wordy(c)] or ["--winner COLUMN"]
-    return unclear(f"two answers ({m.a}, {m.b}) but no verdict known by name", columns, codes[:6] + _people(left))
-
-# %% ../nbs/api/06_columns.ipynb #7de58a7f
-def are_ranks(
-    scores:Iterable[str], # Names of columns
-)->bool:
-    "Do names say that 1 is best?"
-    others = {*ANSWERS, *RESPONSES, "chosen", "rejected", "model"} # what a rank may be the rank of
-    def is_rank(name):
-        words = {re.sub(r"\d+$", "", word) for word in name.split("_") if len(word) > 1} - others - {""}
-        return bool(words) and words <= {*RANKS}
-    return any(is_rank(plain_name(score.rpartition(".")[2])) for score in scores)
-
-# %% ../nbs/api/06_columns.ipynb #4df7ab98
-def _ranked(m:Mapping, scores:list[str]) -> Mapping:
-    "With these scores; lower is better where their names say so"
-    return replace(m, score=joined(scores), lower_is_better=m.lower_is_better or are_ranks(scores))
+    coded = [c for c in left if not columns.is_wordy(c)]
+    alike = [c for c in coded if set(map(code, columns.given(c))) == set(map(code, columns.given(coded[0])))]
+    people = _people(left) or ([f"{option('winner', joined(alike))} where each column is one person"] if len(alike) > 1 else [])
+    codes = [option("winner", c) for c in coded] or ["--winner COLUMN"]
+    return unclear(f"two answers ({m.a}, {m.b}) but no verdict known by name", columns, codes[:6] + people)
 
 # %% ../nbs/api/06_columns.ipynb #7578c802
 def guess_wide(
@@ -692,8 +707,8 @@ def _check_order(column:str, rank:bool, columns:Columns) -> None:
     lists = [value for value in columns.given(column) if isinstance(value, list)]
     if not rank or not lists or column in columns.listed: return
     if last_name(column) != "ranking" and all(0 not in value for value in lists): return
-    raise unclear(f"{column} may be each answer's rank, or the answers' numbers in order; the second can't be read", columns,
-                  [f"{option('score', column)} if the first number is the rank of the first answer, and so on"])
+    problem = f"{column} may be each answer's rank, or the answers' numbers in order; the second can't be read"
+    raise unclear(problem, columns, [f"{option('score', column)} if it begins with the rank of the first answer"])
 
 def guess_score(
     m:Mapping,       # May know the answers, or their grades
@@ -732,19 +747,24 @@ def _by_names(m:Mapping, columns:Columns) -> Mapping:
     listed = None if m.score else guess_listed(m, columns)
     return listed or guess_score(m, columns)
 
+# %% ../nbs/api/06_columns.ipynb #a1875302
+def _taken(m:Mapping) -> set[str]: return {*used_columns(m), *m.ignore, *m.keep}
+
 # %% ../nbs/api/06_columns.ipynb #3e91814b
 def _check_fight(m:Mapping) -> None:
     "A complaint where options ask for two ways to judge at once"
     ways = {"--chosen and --rejected": m.chosen or m.rejected, "--a, --b and --winner": m.a or m.b,
             "--response and --score": m.response}
     asked = [way for way, column in ways.items() if column]
-    if len(asked) > 1: raise DataError(f"{' as well as '.join(asked)}: these are different ways to judge; give one of them")
+    if len(asked) > 1: raise DataError(f"{' as well as '.join(asked)}: these are different ways to judge; give one")
     if m.keep and m.votes != "all":
-        raise DataError(f"{option('keep', joined(m.keep))}: --votes {m.votes} makes one record of several rows; leave one of both out")
+        raise DataError(f"{option('keep', joined(m.keep))}: --votes {m.votes} makes one record of several rows; "
+                        "leave one of both out")
     if m.chosen and len(names(m.score)) not in (0, 2):
-        raise DataError(f"{option('score', m.score)}: beside --chosen and --rejected it names two columns, one for each; "
-                        "or say --margin")
+        raise DataError(f"{option('score', m.score)}: beside --chosen and --rejected it names two columns, "
+                        "one for each; or say --margin")
 
+# %% ../nbs/api/06_columns.ipynb #b93a0748
 def _check_places(m:Mapping, columns:Columns) -> None:
     "A complaint where chosen and rejected are places in a list of answers"
     if not m.chosen or not m.rejected: return
@@ -752,9 +772,11 @@ def _check_places(m:Mapping, columns:Columns) -> None:
     lists = [c for c in columns.values if c not in _taken(m) and columns.given(c)
              and all(isinstance(v, list) and not is_chat(v) for v in columns.given(c))]
     if lists and all(isinstance(v, int) and v < len(columns.given(lists[0])[0]) for v in places):
-        raise unclear(f"{m.chosen} and {m.rejected} are places in {lists[0]}, not answers; write the answers into two columns, or "
-                      "a score for each into a list", columns, [f"{option('response', lists[0])} --score COLUMN"])
+        problem = (f"{m.chosen} and {m.rejected} are places in {lists[0]}, not answers; "
+                   "write the answers into two columns, or a score for each into a list")
+        raise unclear(problem, columns, [f"{option('response', lists[0])} --score COLUMN"])
 
+# %% ../nbs/api/06_columns.ipynb #161ed293
 def guess_answers(
     m:Mapping,       # What a person named
     columns:Columns, # Of the file
@@ -789,9 +811,10 @@ def _ways(seen:list[str]) -> list[str]:
     if numbers and float(numbers[0]) < 0: return _scale(0)
     if len(numbers) > 3: return _scale((float(numbers[0]) + float(numbers[-1])) / 2)
     if numbers: decisive = numbers[1:] if len(numbers) == 3 and numbers[0] == "0" else numbers[:2]
-    else: decisive = [value for value in seen if value not in TIES]
-    if all(re.match(r"[ab]\b", value) for value in decisive):
-        return [",".join([f"{value}={value[0]}" for value in decisive] + [f"{value}=tie" for value in seen if value in TIES])]
+    else: decisive = [value for value in seen if code(value) not in TIES]
+    if all(re.match(r"[ab]\b", value, re.I) for value in decisive):
+        ties = [value for value in seen if code(value) in TIES]
+        return [",".join([f"{value}={value[0].lower()}" for value in decisive] + [f"{value}=tie" for value in ties])]
     if len(decisive) > 2: return [",".join(f"{value}=…" for value in decisive)]
     return _two_ways(decisive, [value for value in seen if value not in decisive])
 
@@ -810,19 +833,20 @@ def value_options(
 def place(
     self:Columns,
     column:str, # Of verdicts
-    wanted:str, # One of them, as `code` gives it
+    wanted:str, # One of them
 )->str: # Such as " in line 3"; '' for none
     "Where a verdict stands first, for a complaint."
-    row = next((row for row in self.rows if code(cell(row, column)) == wanted), None)
+    row = next((row for row in self.rows if code(cell(row, column)) == code(wanted)), None)
     return f" in {self.places[id(row)].rpartition(', ')[2]}" if row else ""
 
 # %% ../nbs/api/06_columns.ipynb #7ff089e3
 def _unexplained(m:Mapping, column:str, columns:Columns) -> tuple[list, list]:
-    "The verdicts of a column, and those of them that have no meaning, as `code` gives them"
+    "The verdicts of a column, and those of them that have no meaning, as the file writes them"
     said = zip((cell(row, column) for row in columns.rows), sides_of(m, column, columns))
-    told = [(code(value), side) for value, side in said if value not in (None, "")]
-    odd = dict.fromkeys(value for value, side in told if side is None)
-    return list(dict.fromkeys(value for value, _ in told)), list(odd)
+    told = [(str(value).strip(), side) for value, side in said if value not in (None, "")]
+    once = {code(value): value for value, _ in reversed(told)} # as the file writes it first
+    odd = dict.fromkeys(once[code(value)] for value, side in told if side is None)
+    return list(dict.fromkeys(once[code(value)] for value, _ in told)), list(odd)
 
 # %% ../nbs/api/06_columns.ipynb #d0eff8d2
 def check_verdicts(
@@ -851,9 +875,6 @@ def verdicts(
     if _is_one_hot(m, winners, columns): return usual | {"marks": "a column for each verdict"}
     check_verdicts(m, columns)
     return {code: side for column in winners for code, side in sides_for(m, column, columns).items()}
-
-# %% ../nbs/api/06_columns.ipynb #a1875302
-def _taken(m:Mapping) -> set[str]: return {*used_columns(m), *m.ignore, *m.keep}
 
 # %% ../nbs/api/06_columns.ipynb #c5e77711
 def guess_system(
@@ -926,9 +947,9 @@ def guess_person(
     m:Mapping,       # Knows all else
     columns:Columns, # Of the file
 )->Mapping: # With the person, if there is one
-    "The column that says who judged."
+    "The column that says who judged; --only may name it too."
     def is_name(value): return isinstance(value, (str, int, float)) and not isinstance(value, bool)
-    people = (c for c in columns.named(PEOPLE, _taken(m)) if all(map(is_name, columns.given(c))))
+    people = (c for c in columns.named(PEOPLE, _taken(replace(m, only=[]))) if all(map(is_name, columns.given(c))))
     return replace(m, by=m.by or next(people, None))
 
 # %% ../nbs/api/06_columns.ipynb #80d46522
@@ -980,6 +1001,7 @@ def guess_group(
     found = [c for c in columns.named(GROUPS, _taken(m)) if _shared(columns, [c])] if alone else []
     return replace(m, group=m.group or next(iter(found), None))
 
+# %% ../nbs/api/06_columns.ipynb #e59058d9
 def watched(
     columns:Columns, # Of the file
 )->frozenset: # Plain names
@@ -989,6 +1011,7 @@ def watched(
     speaking = {last_name(column) for column in columns.values if columns.given(column)}
     return frozenset((known | scores | {f"{name}=tie" for name in VERDICTS}) - speaking)
 
+# %% ../nbs/api/06_columns.ipynb #37b29df1
 def check_words(
     m:Mapping,       # Complete
     columns:Columns, # Of the file
@@ -1000,12 +1023,14 @@ def check_words(
         told = {turn for row in columns.rows for c in _taken(m) if isinstance(turn := cell(row, c), str)}
         if len(set(said)) > .6 * len(columns.rows) and not set(said) <= told:
             question = joined([*names(m.prompt), column])
-            raise unclear(f"{column} holds another word in most rows ({', '.join(said[:3])}), and no record would have it", columns,
-                          [option("prompt", question), option("ignore", column)])
+            problem = f"{column} holds another word in most rows ({', '.join(said[:3])}), and no record would have it"
+            raise unclear(problem, columns, [option("prompt", question), option("ignore", column)])
 
+# %% ../nbs/api/06_columns.ipynb #714bb4f6
 def _around(m:Mapping, columns:Columns) -> Mapping:
     "A mapping that knows the answers, with what is around them"
-    for guess_more in (guess_system, guess_question, guess_history, guess_person, guess_group): m = guess_more(m, columns)
+    more = (guess_system, guess_question, guess_history, guess_person, guess_group)
+    for guess_more in more: m = guess_more(m, columns)
     return m
 
 # %% ../nbs/api/06_columns.ipynb #1a964601

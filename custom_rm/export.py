@@ -58,7 +58,7 @@ def merged_weights(
 )->dict[str,torch.Tensor]: # As a plain sequence classifier names them
     "The weights of trunk and adapter as one model, on the CPU."
     def there(value): return value.to("cpu", dtype if value.is_floating_point() else None).contiguous()
-    return {key: there(value) for key, value in _named_weights(rm.trunk.base_model.model, rm.active)}
+    return {key: there(value) for key, value in _named_weights(rm.trunk.base_model.model, rm.key(rm.active))}
 
 # %% ../nbs/api/40_export.ipynb #4c8164fe
 _CHAT = r"""
@@ -285,13 +285,15 @@ def merge(
     limit:float=.01,        # Largest difference allowed, in standard deviations of the rewards
     force:bool=False,       # Keep it though it drifts more
     device:str|None=None,   # The best there is if None
+    base:str|Path|None=None, # Where the artefact's base lies, if not where it says
 )->dict: # drift: largest difference; spread: standard deviation of the rewards; share: their ratio; texts: how many
     "Write a reward model that any tool loads. Raises `DataError` where it can't say the same, or says something else."
     artefact, out = Path(artefact), Path(out)
     card = read_card(artefact)
     _check_merge(artefact, card, dtype)
     _check_free(out)
-    rm = load(artefact, device=device, dtype="float32") # compared are the weights, not the rounding of some arithmetic
+    # compared are the weights, not the rounding of some arithmetic
+    rm = load(artefact, device=device, base=base, dtype="float32")
     with _appearing(out) as partial:
         _write_plain(rm, partial, getattr(torch, dtype))
         texts = [to_template(text, card["template"]) for text in texts or sample_texts(card["template"])]

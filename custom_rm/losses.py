@@ -25,7 +25,7 @@ def margins(
     scores:Tensor,  # Preference of each text, shape (n, k); NaN where padded
 )->Tensor: # Shape (pairs,)
     "How far the preferred text of every pair is above the other."
-    rewards = rewards.nan_to_num() # a NaN would pass through the masked gradient
+    rewards = rewards.masked_fill(scores.isnan(), 0) # a NaN would pass through the masked gradient
     return (rewards[:, :, None] - rewards[:, None, :])[preferred(scores)]
 
 # %% ../nbs/api/12_losses.ipynb #69617643

@@ -54,7 +54,7 @@ class Mapping:
     watch:frozenset = frozenset() # Plain names of columns that must not begin to speak in a later row
 
 # %% ../nbs/api/05_mapping.ipynb #0973803c
-VOTES = dict(all="a record for each person's verdict", majority="of two answers, the one that more people prefer than not",
+VOTES = dict(all="a record for each person's verdict", majority="of two answers, the one that more prefer than not",
              mean="the mean of the grades, or each answer's share of the votes")
 
 # %% ../nbs/api/05_mapping.ipynb #53e4e23a
@@ -125,9 +125,10 @@ def _check_setting(path, key:str, value) -> None:
     kinds |= dict.fromkeys(("lower_is_better", "fill_down"), (bool,))
     if isinstance(value, kinds.get(key, (str,))) and (key != "votes" or value in VOTES):
         if not isinstance(value, list) or all(isinstance(one, str) for one in value): return
-    raise DataError(f"{path}: {key} is {_shown(value, 40)}; write a column's name, or for lower_is_better and fill_down "
-                    f"true or false, for votes {', '.join(VOTES)}")
+    raise DataError(f"{path}: {key} is {json.dumps(value, default=str)[:40]}; write a column's name, or for "
+                    f"lower_is_better and fill_down true or false, for votes {', '.join(VOTES)}")
 
+# %% ../nbs/api/05_mapping.ipynb #207ca0a1
 def read_mapping(
     path:str|Path, # A YAML file
 )->Mapping:
@@ -179,7 +180,8 @@ def _llama2(text:str) -> list[dict]:
     return ([dict(role="system", content=system[1])] if system else []) + turns
 
 # %% ../nbs/api/05_mapping.ipynb #ffcfbb8e
-_MAY_BE = re.compile(r"\s*(?:<|###|\[INST|A chat between |(?:Human|User|USER|System|Assistant|Bot|AI):)") # how they begin
+_MAY_BE = re.compile( # how transcripts begin
+    r"\s*(?:<|###|\[INST|A chat between |(?:Human|User|USER|System|Assistant|Bot|AI):)")
 
 def transcript(
     text:str,
@@ -273,6 +275,7 @@ def _whole(before:list, chat:list, where:str) -> list[dict]:
 class NoQuestion(DataError):
     "A row in which nobody asks anything"
 
+# %% ../nbs/api/05_mapping.ipynb #250a9308
 class ColumnFault(DataError):
     "A fault of the columns, which every row has"
 
@@ -335,7 +338,8 @@ def usual_sides(
     b:str, # Name of the second's
 )->dict: # Code → a, b or tie
     "What verdicts usually mean where two columns have these names."
-    known, turned = dict.fromkeys(TIES, "tie"), [re.search(r"[a-z]*$", column.lower())[0] for column in (a, b)] == ["b", "a"]
+    known = dict.fromkeys(TIES, "tie")
+    turned = [re.search(r"[a-z]*$", column.lower())[0] for column in (a, b)] == ["b", "a"]
     for first, second in _WORDS:
         swap = turned and first.split(">")[0].split()[-1] == "a" # letters name the columns, wherever they stand
         known |= {first: "b", second: "a"} if swap else {first: "a", second: "b"}
@@ -351,8 +355,8 @@ def parse_values(
     values:str|dict, # Such as "A=a,B=b,same=tie", or code → meaning
 )->dict: # Code, or < or > with a number → meaning
     "What verdicts mean, out of an option. Raises `DataError` for one that says no verdict."
-    pairs = values.items() if isinstance(values, dict) else (part.rpartition("=")[::2] for part in re.split("[,;]", values))
-    known = {}
+    written = () if isinstance(values, dict) else re.split("[,;]", values)
+    pairs, known = values.items() if isinstance(values, dict) else (part.rpartition("=")[::2] for part in written), {}
     for name, meaning in ((str(name).strip(), str(meaning).strip().lower()) for name, meaning in pairs):
         if not name or not meaning:
             raise DataError(f'--values: {name}={meaning} says no verdict; write it as in "A=a,B=b,same=tie"')
@@ -405,8 +409,9 @@ def side_of(
     if models[0] != models[1] and value in models: return SIDES[models.index(value)]
     by_text = SIDES[answers.index(value)] if answers[0] != answers[1] and value in answers else said_so
     if by_text in SIDES and said_so in (None, by_text): return by_text
-    if said_so in SIDES: raise DataError(f"{where}: {column} is {_shown(value, 40)}, which is an answer's text and a code "
-                                         "for the other; write other codes into that column")
+    if said_so in SIDES:
+        raise DataError(f"{where}: {column} is {_shown(value, 40)}, which is one answer's text and a code for the "
+                        "other; write other codes into that column")
     raise DataError(f"{where}: {column} is {_shown(value, 40)}; say what it means, such as "
                     f"{option('values', f'{value}=tie')}, or a for {mapping.a}, b for {mapping.b}, or skip")
 
@@ -437,7 +442,7 @@ class Judged:
     gathered:bool = False # Whether its answers stood in rows of their own
     group:object = None   # What its answers are compared within, beside the question and the person
     template:str = "dsp"  # What its texts were written in, or will be
-    left_out:int = 0      # Answers of the row that have no text or no score
+    left_out:int = 0      # What the row leaves blank: answers, or verdicts
 
 # %% ../nbs/api/05_mapping.ipynb #273a9a99
 class Skip(Exception):
@@ -445,12 +450,14 @@ class Skip(Exception):
 
 # %% ../nbs/api/05_mapping.ipynb #727d5fb4
 def _question(value, where:str) -> list[dict]:
-    "What a question's cell says; a text that ends with words of the assistant is no transcript but somebody's question"
+    "What a question's cell says; a text that ends with words of the assistant is somebody's question, no transcript"
     turns = said(value, "user", where)
     if not turns or turns[-1]["role"] != "assistant" or not turns[-1]["content"].strip(): return turns
     if isinstance(value, str): return [dict(role="user", content=value)]
-    raise DataError(f"{where}: its question ends with an answer of the assistant; leave that out, or name another column with --prompt")
+    raise DataError(f"{where}: its question ends with an answer of the assistant; leave that out, "
+                    "or name another column with --prompt")
 
+# %% ../nbs/api/05_mapping.ipynb #3f7280b5
 def _after(before:list, part:list, where:str) -> list[dict]:
     "Turns after others; where they hold these already, once"
     told = "\n".join(turn["content"] for turn in part)
@@ -460,15 +467,21 @@ def _after(before:list, part:list, where:str) -> list[dict]:
     if all(turn["role"] == "system" for turn in outside): return outside + part
     raise DataError(f"{where}: its question holds a part of what comes before it; leave one of them out with --ignore")
 
+# %% ../nbs/api/05_mapping.ipynb #73a3c983
+def _lines(words:list[str]) -> str:
+    "Texts as lines, without one that stands in another"
+    kept = [text for i, text in enumerate(words)
+            if text not in words[:i] and not any(text in other and text != other for other in words)]
+    return "\n".join(kept)
+
+# %% ../nbs/api/05_mapping.ipynb #bf61ccfc
 def _asked(row:dict, mapping:Mapping, where:str) -> list[dict]:
     "System, history and question of a row, as turns"
     turns = [turn for column in names(mapping.system) for turn in said(cell(row, column), "system", where)]
     turns += [turn for column in names(mapping.history) for turn in earlier(cell(row, column), where)]
     parts = [part for column in names(mapping.prompt) if (part := _question(cell(row, column), where))]
     if len(parts) > 1 and all([turn["role"] for turn in part] == ["user"] for part in parts):
-        words = [part[0]["content"] for part in parts]
-        once = [text for i, text in enumerate(words) if not any(text in other for other in words[:i] + words[i+1:] if other != text) and text not in words[:i]]
-        parts = [[dict(role="user", content="\n".join(once))]]
+        parts = [[dict(role="user", content=_lines([part[0]["content"] for part in parts]))]]
     for part in parts: turns = _after(turns, part, where)
     return turns
 
@@ -486,25 +499,33 @@ def _turn_lists(prompts, answers:list) -> list|None:
 def _check_one_question(texts:list, before:list, where:str) -> None:
     "A complaint where answers are to different questions, or the question tells the answer"
     first = {next(turn["content"].strip() for turn in turns if turn["role"] == "user") for turns in texts}
-    if len(first) > 1: raise DataError(f"{where}: its answers are whole chats of different questions; mend or remove that row")
+    if len(first) > 1:
+        raise DataError(f"{where}: its answers are whole chats of different questions; mend or remove that row")
     told = [turn["content"].strip() for turn in before if turn["role"] == "assistant"]
-    if told and len(texts) > 1 and any(turns[-1]["content"].strip() == told[-1] and len(told[-1].split()) > 2 for turns in texts):
-        raise DataError(f"{where}: an answer stands in what comes before it already; name the right columns with --prompt and "
-                        "--history, or leave the history out with --ignore")
+    answers = {turns[-1]["content"].strip() for turns in texts}
+    if len(answers) > 1 and told and told[-1] in answers and len(told[-1].split()) > 2:
+        raise DataError(f"{where}: an answer stands in what comes before it already; name the right columns with "
+                        "--prompt and --history, or leave the history out with --ignore")
 
+# %% ../nbs/api/05_mapping.ipynb #3ea6c05c
 def _is_words(value) -> bool:
     "A text that is certainly neither empty nor a transcript, as most are?"
     if not isinstance(value, str) or not value or value.isspace() or value[-1] in ">\n ": return False
-    return not _MAY_BE.match(value) and "USER:" not in value[:2000] and value[0] not in "\n "
+    return not _MAY_BE.match(value) and value[0] not in "\n "
 
+def _are_words(asked, answers:list) -> bool:
+    "Are question and answers words, and does no answer repeat the question?"
+    return all(map(_is_words, [asked, *answers])) and not any(answer.startswith(asked) for answer in answers)
+
+# %% ../nbs/api/05_mapping.ipynb #0d174233
 def _interactions(row:dict, mapping:Mapping, answers:list, where:str) -> list[list]:
     "Of each answer the whole interaction"
     columns = names(mapping.prompt)
     if len(columns) == 1 and (listed := _turn_lists(cell(row, columns[0]), answers)):
         rules = _asked(row, Mapping(system=mapping.system), where)
         return [rules + turns for turns in listed]
-    if len(columns) == 1 and not (mapping.system or mapping.history) and all(map(_is_words, [asked := row.get(columns[0]), *answers])) \
-            and not any(answer.startswith(asked) for answer in answers):
+    alone = len(columns) == 1 and not (mapping.system or mapping.history)
+    if alone and _are_words(asked := row.get(columns[0]), answers):
         return [[dict(role="user", content=asked), dict(role="assistant", content=answer)] for answer in answers]
     before = _asked(row, mapping, where)
     if columns and not any(turn["role"] == "user" for turn in before):
@@ -529,7 +550,8 @@ def _sides(row:dict, mapping:Mapping, known:dict, answers:list, where:str) -> It
     columns = names(mapping.winner)
     if len(columns) == 1: yield None, side_of(row, columns[0], mapping, known, answers, where)
     elif "marks" in known:
-        marked = [side for column, side in one_hot(columns, known).items() if _is_marked(cell(row, column), f"{where}, {column}")]
+        sides = one_hot(columns, known)
+        marked = [sides[column] for column in columns if _is_marked(cell(row, column), f"{where}, {column}")]
         if len(marked) > 1: raise DataError(f"{where}: {len(marked)} of {', '.join(columns)} are marked; mark one")
         yield None, marked[0] if marked else "skip"
     else:
@@ -539,10 +561,13 @@ def _sides(row:dict, mapping:Mapping, known:dict, answers:list, where:str) -> It
 def _duel(row:dict, mapping:Mapping, known:dict, where:str) -> Iterator[Judged]:
     "Two answers and who won, by each person"
     answers = [cell(row, mapping.a), cell(row, mapping.b)]
-    sides = [one for one in _sides(row, mapping, known, answers, where) if one[1] != "skip"]
-    if not sides: return
+    sides = list(_sides(row, mapping, known, answers, where))
+    given = [one for one in sides if one[1] != "skip"]
+    if not given: return
     texts = _interactions(row, mapping, answers, where)
-    yield from (Judged(texts, _SCORES[side], person) for person, side in sides)
+    found = [Judged(texts, list(_SCORES[side]), person) for person, side in given]
+    found[0].left_out = len(sides) - len(given)
+    yield from found
 
 # %% ../nbs/api/05_mapping.ipynb #d947e75a
 def _named_verdict(row:dict, mapping:Mapping, where:str) -> tuple[float, float]:
@@ -559,7 +584,7 @@ def _grades_beside(row:dict, mapping:Mapping, where:str) -> tuple[float, float]:
     elif mapping.margin and isinstance(both := cell(row, mapping.margin), list):
         both = [number(one, f"{where}, {mapping.margin}") for one in both]
         if len(both) != 2 or None in both:
-            raise DataError(f"{where}: {mapping.margin} is {_shown(both, 40)}, not a number or two scores; mend that row")
+            raise DataError(f"{where}: {mapping.margin} is {_shown(both, 40)}, no number and no two scores; mend it")
         grades = [max(both), min(both)]
     elif mapping.margin: grades = [number(cell(row, mapping.margin), f"{where}, {mapping.margin}"), 0.]
     else: return _named_verdict(row, mapping, where)
@@ -698,13 +723,14 @@ def plain_name(
     return re.sub(r"[^a-z0-9]+", "_", letters.lower()).strip("_")
 
 # %% ../nbs/api/05_mapping.ipynb #f075220a
-_REMARKS = re.compile(r"(?:^|_)(?:comments?|remarks?|reasons?|reasoning|rationale|explanation|justification|feedback|critique|"
-                      r"annotations?|custom_system_prompt|kommentar|bemerkung)$|^(?:labell?ing|judge|raw|generation)_")
+_REMARKS = re.compile(
+    r"(?:^|_)(?:comments?|remarks?|reasons?|reasoning|rationale|explanation|justification|feedback|critique|"
+    r"annotations?|custom_system_prompt|kommentar|bemerkung)$|^(?:labell?ing|judge|raw|generation)_")
 _ABOUT = re.compile(
     r"(?:^|_)(?:ids?|uuid|hash|index|idx|source|origin|dataset|data_source|models?|generator|engine|provider|language|"
     r"lang|date|time|timestamp|tstamp|created|updated|created_at|updated_at|submitted|url|link|category|categories|"
-    r"subset|split|tags?|domain|labels?|review|principle|version|status|email|name|username|scores?|ratings?|rank|task|task_type|"
-    r"type|topic|notes?|meta|metadata|info|extra)$|^(?:model|id|is|num|n|count|len)_|_level$")
+    r"subset|split|tags?|domain|labels?|review|principle|version|status|email|name|username|scores?|ratings?|rank|"
+    r"task|task_type|type|topic|notes?|meta|metadata|info|extra)$|^(?:model|id|is|num|n|count|len)_|_level$")
 
 # %% ../nbs/api/05_mapping.ipynb #700ea1a4
 @cache
@@ -714,6 +740,7 @@ def is_note(
     "Is a column of this name a remark about a judgement, however long?"
     return bool(_REMARKS.search(plain_name(column)))
 
+# %% ../nbs/api/05_mapping.ipynb #75d9b7db
 @cache
 def is_label(
     column:str, # A name, or a path
@@ -772,7 +799,8 @@ def described(
 )->dict: # What → columns
     "What a mapping reads, for people."
     told = dict(question="prompt", system="system", history="history", chosen="chosen", rejected="rejected",
-                margin="margin", a="a", b="b", verdict="winner", answer="response", score="score", person="by", within="group")
+                margin="margin", a="a", b="b", verdict="winner", answer="response", score="score", person="by",
+                within="group")
     found = {what: ", ".join(names(columns) if setting in SEVERAL else [columns])
              for what, setting in told.items() if (columns := getattr(mapping, setting))}
     if mapping.lower_is_better: found["score, lower is better"] = found.pop("score")
@@ -808,6 +836,14 @@ def _prepared(self:Reader, row, where:str) -> dict:
     return row
 
 # %% ../nbs/api/05_mapping.ipynb #fdd9b89c
+_TELLING = re.compile(r"(?:^|_)(?:task|task_type|type|topic|notes?|info|extra|meta|review|principle)$")
+
+@patch
+def _is_constant(self:Reader, column:str, words:str) -> bool:
+    "Has a label said the same in all rows so far? Some names may tell what to do, and then it matters in each row"
+    return not _TELLING.search(plain_name(column)) and self.first.setdefault(column, words) == words
+
+# %% ../nbs/api/05_mapping.ipynb #fb4813c4
 @patch
 def _check_unread(self:Reader, row:dict, found:list, where:str) -> None:
     "Words of columns that nobody reads must stand in what was judged"
@@ -817,7 +853,7 @@ def _check_unread(self:Reader, row:dict, found:list, where:str) -> None:
         note = self.unread.setdefault(column, is_note(column))
         if value != "": self._check_late(column, value, where)
         for words in () if note else wordy(value):
-            if is_label(column) and (len(words.split()) < 4 or self.first.setdefault(column, words) == words): continue
+            if is_label(column) and (len(words.split()) < 4 or self._is_constant(column, words)): continue
             if told is None: told = "\n".join(turn["content"] for one in found for turns in one.texts for turn in turns)
             if words not in told: raise ColumnFault(self._lost(column, words, where))
 
@@ -828,8 +864,9 @@ def _check_late(self:Reader, column:str, value, where:str) -> None:
     name = plain_name(column.rpartition(".")[2])
     tie = f"{name}=tie" in self.mapping.watch and isinstance(value, str) and code(value) in {*TIES, "rejected"}
     if name not in self.mapping.watch and not tie: return
-    raise ColumnFault(f"{where}: column {column!r} speaks for the first time here; name it with --prompt, --system, --history, --margin, "
-            f"--winner or --by if it is one of these, else leave it out with {option('ignore', column)}")
+    raise ColumnFault(f"{where}: column {column!r} speaks for the first time here; name it with --prompt, --system, "
+                      "--history, --margin, --score, --winner or --by if it is one of these, "
+                      f"else leave it out with {option('ignore', column)}")
 
 @patch
 def _lost(self:Reader, column:str, words:str, where:str) -> str:
@@ -957,8 +994,8 @@ def _averaged(one:Judged, where:str) -> Judged:
     grades = {}
     for turns, score in zip(one.texts, one.scores): grades.setdefault(json.dumps(turns), []).append(score)
     if len({len(given) for given in grades.values()}) > 1:
-        raise DataError(f"{where}: its answers were graded by different numbers of people, so that means would compare people; "
-                        "leave the grades of those who did not grade all away, or say --votes all")
+        raise DataError(f"{where}: its answers were graded by different numbers of people, so that means would compare "
+                        "people; leave the grades of those who did not grade all away, or say --votes all")
     means = [math.fsum(given) / len(given) for given in grades.values()]
     return replace(one, texts=[json.loads(turns) for turns in grades], scores=means, person=None)
 
@@ -1040,6 +1077,7 @@ class Conversion:
     comparisons:int = 0     # Pairs of texts of which one is preferred
     ties:int = 0            # Pairs of texts that are equally good
     people:dict = field(default_factory=dict)  # Who judged → records
+    nameless:int = 0        # Records of nobody, where others have a person
     skipped:dict = field(default_factory=dict) # Why rows or answers were left out → how many
     faults:list = field(default_factory=list)  # Of the first rows that were left out for a fault
 
@@ -1052,6 +1090,7 @@ def count(
     "Count a record's comparisons, its ties and its person."
     self.records += 1
     if (person := record.get("person")) is not None: self.people[person] = self.people.get(person, 0) + 1
+    elif "person" in self.used: self.nameless += 1
     k, equal = len(record["score"]), sum(n * (n - 1) // 2 for n in Counter(record["score"]).values())
     self.ties += equal
     self.comparisons += k * (k - 1) // 2 - equal
@@ -1081,6 +1120,7 @@ def __str__(self:Conversion) -> str:
     if self.skipped: lines.append("  skipped   " + ", ".join(f"{n:,} ({why})" for why, n in self.skipped.items()))
     lines += [f"            {fault}" for fault in self.faults]
     people = f" by {_many(len(self.people), 'person', 'people')}" if self.people else ""
+    if self.people and self.nameless: people += f", {_many(self.nameless, 'record')} by nobody named"
     made = f"{_many(self.comparisons, 'comparison')}, {_many(self.ties, 'tie')}{people}"
     lines.append(f"  {_many(self.rows, 'row')} → {made}")
     return "\n".join([*lines, f"{self.written} records written to {self.output}"])
@@ -1129,7 +1169,7 @@ def _judgements(rows:Iterable, reader:Reader, report:Conversion, faults:Faults) 
         for report.rows, (where, row) in enumerate(rows, 1):
             try:
                 for one in reader.judged(row, where):
-                    report.skip("an answer without text or score", one.left_out)
+                    report.skip("a blank verdict" if reader.read is _duel else "an answer without text or score", one.left_out)
                     if len(one.texts) == 1: _put(base, one, where, last)
                     else: yield where, one
             except Skip as reason: report.skip(str(reason))

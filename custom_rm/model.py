@@ -6,7 +6,7 @@
 __all__ = ['LoRA', 'RewardModel', 'check_adapter_name']
 
 # %% ../nbs/api/15_model.ipynb #820eef63
-import inspect, json, shutil, warnings
+import inspect, json, re, shutil, warnings
 from dataclasses import asdict, dataclass, field
 from datetime import date
 from functools import cache
@@ -17,12 +17,12 @@ from torch import nn, Tensor
 # %% ../nbs/api/15_model.ipynb #0fe9a932
 from .attention import register
 from .core import atomic_write, choose, DataError, file_sha256, patch, quietly, versions
-from .fetch import Base
+from .fetch import Base, check_whole
 from .losses import imitation_loss
 from .packing import own_template, pack, pad_texts, to_imitate
 from .pooling import pool, POOLINGS
 from .templates import CHAT
-from .trunk import device_name, head_name, load_trunk
+from .trunk import device_name, head_name, load_trunk, longest_text
 
 # %% ../nbs/api/15_model.ipynb #720f0572
 @dataclass
@@ -33,7 +33,23 @@ class LoRA:
     dropout:float = field(default=0.0, metadata=dict(help="before the first matrix; 0 keeps training repeatable"))
     def __post_init__(self):
         if self.rank < 1: raise DataError(f"lora.rank is {self.rank}; give at least 1")
+        if not self.alpha > 0: raise DataError(f"lora.alpha is {self.alpha}; give more than 0, usually twice the rank")
         if not 0 <= self.dropout < 1: raise DataError(f"lora.dropout is {self.dropout}; give 0 or more, less than 1")
+
+# %% ../nbs/api/15_model.ipynb #712bdf69
+def _check_length(trunk, max_length:int) -> None:
+    "Raises `DataError` for texts longer than the trunk's table of positions"
+    most = longest_text(trunk)
+    if most is None or max_length <= most: return
+    raise DataError(f"max_length is {max_length}, but the base model has places for {most} tokens; "
+                    f"set base.max_length to {most} or less")
+
+# %% ../nbs/api/15_model.ipynb #d3a549ac
+def _parts_of(trunk) -> set[str]:
+    "The words that mean something in the names of a model's tensors, or to the containers that adapters are kept in"
+    words = {word for name, _ in (*trunk.named_modules(), *trunk.named_parameters()) for word in name.split(".")}
+    of_peft = {"base_model", "model", "base_layer", "modules_to_save", "original_module", "score", "classifier"}
+    return words | of_peft | set(dir(nn.ModuleDict()))
 
 # %% ../nbs/api/15_model.ipynb #265491b1
 class RewardModel(nn.Module):
@@ -53,14 +69,22 @@ class RewardModel(nn.Module):
     ):
         super().__init__()
         self.trunk, self.tokenizer, self.base = load_trunk(base, quantize, dtype, device, seed, layers)
+        _check_length(self.trunk, max_length)
         self.quantize, self.layers, self.lora, self.template = quantize, layers, lora or LoRA(), template
         self.max_length, self.seed, self.dtype, self.adapters = max_length, seed, self.trunk.dtype, []
-        self.is_decoder = not hasattr(self.trunk.base_model, "encoder")
-        arguments = inspect.signature(self.trunk.base_model.forward).parameters
-        self.takes_positions = self.is_decoder and "position_ids" in arguments
+        self._know_trunk()
         self.pooling = choose(pooling or ("last" if self.is_decoder else "mean"), POOLINGS, "pooling")
-        self.trees, self._lm_head, self.chat = False, None, self._read_chats(chat) if template == CHAT else None
+        self.trees, self._lm_head, self._parts = False, None, _parts_of(self.trunk)
+        self.chat = self._read_chats(chat) if template == CHAT else None
         if trees: self._try_trees()
+
+# %% ../nbs/api/15_model.ipynb #707880d9
+@patch
+def _know_trunk(self:RewardModel) -> None:
+    "Look at what kind of trunk it is"
+    self.is_decoder = not hasattr(self.trunk.base_model, "encoder")
+    arguments = inspect.signature(self.trunk.base_model.forward).parameters
+    self.takes_positions = self.is_decoder and "position_ids" in arguments
 
 # %% ../nbs/api/15_model.ipynb #96387d15
 @patch
@@ -88,6 +112,15 @@ def bare_trunk(self:RewardModel) -> nn.Module: # A `transformers` sequence class
     "The trunk without PEFT's wrapping."
     return self.trunk.base_model.model if self.adapters else self.trunk
 
+# %% ../nbs/api/15_model.ipynb #817a85a3
+@patch
+def key(self:RewardModel,
+    name:str, # Of an adapter
+)->str: # The same, or "adapter_" and its bytes as hexadecimal digits
+    "What PEFT calls an adapter."
+    odd = name in self._parts or name.startswith(("lora_", "adapter_")) or re.search(r"[.\\]", name)
+    return f"adapter_{name.encode('utf-8', 'surrogatepass').hex()}" if odd else name
+
 # %% ../nbs/api/15_model.ipynb #a11294c1
 @patch
 def head(self:RewardModel,
@@ -95,7 +128,7 @@ def head(self:RewardModel,
 )->nn.Linear: # Weights of shape (1, width), or (heads, width) where the adapter has several
     "What turns a text's state into its reward."
     head = getattr(self.bare_trunk(), head_name(self.bare_trunk()))
-    return head.modules_to_save[name or self.active] if self.adapters else head
+    return head.modules_to_save[self.key(name or self.active)] if self.adapters else head
 
 # %% ../nbs/api/15_model.ipynb #c0cc6af5
 @patch
@@ -116,8 +149,8 @@ def _attach(self:RewardModel, name:str) -> None:
     with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=f".*({_MEANT}).*") # none is a user's concern
         torch.manual_seed(self.seed)
-        if self.adapters: self.trunk.add_adapter(name, self._peft_config())
-        else: self.trunk = get_peft_model(self.trunk, self._peft_config(), adapter_name=name)
+        if self.adapters: self.trunk.add_adapter(self.key(name), self._peft_config())
+        else: self.trunk = get_peft_model(self.trunk, self._peft_config(), adapter_name=self.key(name))
 
 # %% ../nbs/api/15_model.ipynb #b8b33382
 @patch
@@ -127,7 +160,7 @@ def use(self:RewardModel,
     "Choose the adapter that the next calls compute with and train. Raises `DataError` where there is no such."
     if name not in self.adapters:
         raise DataError(f"no adapter {name!r}; there are {', '.join(self.adapters) or 'none'}")
-    self.trunk.set_adapter(name)
+    self.trunk.set_adapter(self.key(name))
     self.active = name
     return self
 
@@ -138,7 +171,23 @@ def weights(self:RewardModel,
 )->dict[str,Tensor]: # Its matrices and its head, by PEFT's names
     "What an adapter consists of."
     from peft import get_peft_model_state_dict
-    return quietly(get_peft_model_state_dict, self.trunk, adapter_name=name, save_embedding_layers=False)
+    return quietly(get_peft_model_state_dict, self.trunk, adapter_name=self.key(name), save_embedding_layers=False)
+
+# %% ../nbs/api/15_model.ipynb #4d608c92
+@patch
+def _check_weights(self:RewardModel, name:str, weights:dict[str,Tensor]) -> None:
+    "Raises `DataError` for weights that are more, fewer, or of another shape than an adapter has"
+    own = self.weights(name)
+    if unknown := [key for key in weights if key not in own]:
+        raise DataError(f"adapter {name!r}: {len(unknown)} weights don't belong to this base model, "
+                        f"such as {unknown[0]}; was it trained on another?")
+    if missing := [key for key in own if key not in weights]:
+        raise DataError(f"adapter {name!r}: {len(missing)} of its {len(own)} weights are missing, "
+                        f"such as {missing[0]}; copy it again, or train it anew")
+    for key, weight in weights.items():
+        if weight.shape != own[key].shape:
+            raise DataError(f"adapter {name!r}: {key} has the shape {tuple(weight.shape)} and should have "
+                            f"{tuple(own[key].shape)}; was it trained on another base, or with another lora.rank?")
 
 # %% ../nbs/api/15_model.ipynb #b9596560
 @patch
@@ -146,20 +195,21 @@ def set_weights(self:RewardModel,
     name:str,     # An adapter on this trunk
     weights:dict[str,Tensor], # From `weights` of this base model
 )->None:
-    "Overwrite an adapter's matrices and head. Raises `DataError` where they belong to another base."
+    "Overwrite an adapter's matrices and head. Raises `DataError` where they are not those of such an adapter."
     from peft import set_peft_model_state_dict
-    unknown = set_peft_model_state_dict(self.trunk, weights, adapter_name=name).unexpected_keys
-    if unknown: raise DataError(f"adapter {name!r}: {len(unknown)} weights don't belong to this base model, "
-                                f"such as {unknown[0]}; was it trained on another?")
+    self._check_weights(name, weights)
+    set_peft_model_state_dict(self.trunk, weights, adapter_name=self.key(name))
 
 # %% ../nbs/api/15_model.ipynb #876e15e1
 def check_adapter_name(
     name:str, # Of an adapter; also of a domain, and of the folder of an artefact
 )->None:
-    "Raises `DataError` for a name that PyTorch can't keep an adapter under."
-    if "." in name or hasattr(nn.ModuleDict(), name):
-        raise DataError(f"{name!r} can't name a reward model: it has a dot or is a word that PyTorch keeps for itself; "
-            "choose another name, an artefact has that of its folder")
+    "Raises `DataError` for a name that no folder can have."
+    fault = "it is no name of a folder" if name in ("", ".", "..") or re.search(r"[/\\]", name) else None
+    if not name.isprintable(): fault = "it has a character that can't be printed"
+    elif len(name.encode()) > 200: fault = "it is too long"
+    if fault: raise DataError(f"{name[:40]!r} can't name a reward model: {fault}; "
+                              "choose another name, an artefact has that of its folder")
 
 # %% ../nbs/api/15_model.ipynb #dae6975f
 @patch
@@ -326,7 +376,7 @@ def widen(self:RewardModel,
     old = self.head().weight
     new = nn.Linear(old.shape[1], heads, bias=False, dtype=old.dtype, device=old.device)
     new.weight.data.copy_(old.detach().expand(heads, -1))
-    getattr(self.bare_trunk(), head_name(self.bare_trunk())).modules_to_save[self.active] = new
+    getattr(self.bare_trunk(), head_name(self.bare_trunk())).modules_to_save[self.key(self.active)] = new
     return self
 
 # %% ../nbs/api/15_model.ipynb #49bf1f35
@@ -346,10 +396,11 @@ def split_heads(self:RewardModel,
 @patch
 def _equal_matrices(self:RewardModel, first:str, second:str) -> bool:
     "Do two adapters bend the trunk alike?"
+    a, b = self.key(first), self.key(second)
     both = [matrices for layer in self.trunk.modules()
             for matrices in (getattr(layer, "lora_A", None), getattr(layer, "lora_B", None))
-            if matrices and first in matrices and second in matrices]
-    return all(torch.equal(matrices[first].weight, matrices[second].weight) for matrices in both)
+            if matrices and a in matrices and b in matrices]
+    return all(torch.equal(matrices[a].weight, matrices[b].weight) for matrices in both)
 
 # %% ../nbs/api/15_model.ipynb #a8e6b4a1
 @patch
@@ -364,30 +415,50 @@ def same_trunk(self:RewardModel,
         else: groups.append([name])
     return groups
 
+# %% ../nbs/api/15_model.ipynb #190d443b
+def _check_finite(name:str, weights:dict[str,Tensor]) -> None:
+    "Raises `DataError` for weights that are NaN or infinite"
+    broken = [key for key, weight in weights.items() if not weight.isfinite().all()]
+    if broken: raise DataError(f"adapter {name!r}: {len(broken)} of its {len(weights)} weights are not finite numbers, "
+                               f"such as {broken[0]}; training diverged, lower the learning rate")
+
 # %% ../nbs/api/15_model.ipynb #fbb7eb8b
 @patch
 def save_weights(self:RewardModel,
     folder:str|Path, # Made if absent
 )->None:
-    "Write the adapter in use, with its head, as PEFT does."
+    "Write the adapter in use, with its head, as PEFT does. Raises `DataError` where training has ruined it."
     from safetensors.torch import save_file
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     weights = {k: v.detach().cpu().contiguous() for k, v in self.weights(self.active).items()}
+    _check_finite(self.active, weights)
     save_file(weights, folder/"adapter_model.safetensors", metadata={"format": "pt"})
-    config = self.trunk.peft_config[self.active]
+    config = self.trunk.peft_config[self.key(self.active)]
     config.inference_mode, config.base_model_name_or_path = True, self.base.name
     config.save_pretrained(str(folder))
     config.inference_mode = False
+
+# %% ../nbs/api/15_model.ipynb #6e28cbf3
+def _check_file(folder:Path) -> Path: # adapter_model.safetensors
+    "Raises `DataError` where an adapter's file is absent, cut short, or other than the card beside it says"
+    file, card = folder/"adapter_model.safetensors", folder/"reward_model.json"
+    if not file.is_file(): raise DataError(f"{folder}: adapter_model.safetensors is missing; copy the artefact again")
+    check_whole(file)
+    if not card.is_file(): return file
+    said = json.loads(card.read_text(encoding="utf-8")).get("weights_sha256")
+    if said in (None, found := file_sha256(file)): return file
+    raise DataError(f"{file}: is other than its card says (SHA-256 {found[:12]}…, on the card {said[:12]}…); "
+                    "copy the artefact again, or train it anew")
 
 # %% ../nbs/api/15_model.ipynb #fcea1f57
 @patch
 def load_weights(self:RewardModel,
     folder:str|Path, # Written by `save_weights`
 )->None:
-    "Read weights into the adapter in use. Raises `DataError` where they belong to another base."
+    "Read weights into the adapter in use. Raises `DataError` where they belong to another base, or are damaged."
     from safetensors.torch import load_file
-    self.set_weights(self.active, load_file(Path(folder)/"adapter_model.safetensors", device=str(self.device)))
+    self.set_weights(self.active, load_file(_check_file(Path(folder)), device=str(self.device)))
 
 # %% ../nbs/api/15_model.ipynb #7902d5b9
 @patch

@@ -44,10 +44,11 @@ class Scorer:
         folders:str|Path|list,  # One artefact, or several on the same base
         device:str|None=None,   # The best there is if None
         quantize:bool|None=None, # As the artefact was trained if None
+        base:str|Path|None=None, # Where their base lies, if not where the artefacts say
     ):
         "Load artefacts. Raises `DataError` where they don't fit each other or their base."
         folders = [folders] if isinstance(folders, (str, Path)) else list(folders)
-        rm = load(*folders, device=device, quantize=quantize)
+        rm = load(*folders, device=device, base=base, quantize=quantize)
         return cls(rm, _scales(folders, rm.adapters))
 
 # %% ../nbs/api/28_scoring.ipynb #34aaad5a

@@ -186,12 +186,13 @@ class Shelf:
     def __init__(self,
         folders:list,         # Artefacts, or folders of artefacts
         device:str|None=None, # The best there is if None
+        base:str|None=None,   # Where their base lies, if not where the artefacts say
     ):
         self.folders, self.left_out, there = list(folders), {}, list(artefacts(folders).values())
         if not there:
             raise DataError(f"{', '.join(map(str, folders)) or 'nothing given'}: no artefact in it; "
                             "give folders that `custom-rm train` made")
-        self.scorer, self.first = Scorer.load(there[0], device), read_card(there[0])
+        self.scorer, self.first = Scorer.load(there[0], device, base=base), read_card(there[0])
         self.look()
 
     def look(self) -> None:
@@ -452,10 +453,11 @@ def create_app(
     device:str|None=None,      # The best there is if None
     token:str|None=None,       # Wanted as "Authorization: Bearer …" if given
     limits:Limits|None=None,   # `Limits()` if None
+    base:str|None=None,        # Where their base lies, if not where the artefacts say
 ): # A FastAPI application
     "A server's application. Raises `DataError` where there is nothing to serve."
     from fastapi import Depends, FastAPI
-    shelf, limits = Shelf(folders, device), limits or Limits()
+    shelf, limits = Shelf(folders, device, base), limits or Limits()
     app = FastAPI(title="custom_rm", lifespan=_life)
     app.state.shelf, app.state.limits, app.state.started = shelf, limits, time.time()
     app.add_middleware(SizeLimit, limit=limits.body_bytes)
@@ -478,6 +480,7 @@ def serve(
     token:str|None=None,      # $CUSTOM_RM_TOKEN if None
     device:str|None=None,     # The best there is if None
     limits:Limits|None=None,  # `Limits()` if None
+    base:str|None=None,       # Where their base lies, if not where the artefacts say
 )->None:
     "Serve until stopped; what waits is answered first. Raises `DataError` for an open address without a token."
     import uvicorn
@@ -485,5 +488,5 @@ def serve(
     if not token and not _is_loopback(host):
         raise DataError(f"{host}: others can reach that address; "
                         "set a token with --token or CUSTOM_RM_TOKEN, or keep to 127.0.0.1")
-    app = create_app(folders, device, token, limits)
+    app = create_app(folders, device, token, limits, base)
     uvicorn.run(app, host=host, port=port, log_level="warning", timeout_graceful_shutdown=30)

@@ -4,16 +4,18 @@
 
 # %% auto #0
 __all__ = ['default_device', 'find_device', 'device_name', 'default_dtype', 'keep_freed_memory', 'new_head', 'head_name',
-           'choose_pad', 'without_dropout', 'cut_layers', 'load_trunk']
+           'choose_pad', 'without_dropout', 'cut_layers', 'read_tokenizer', 'check_vocabulary', 'longest_text',
+           'tokenizer_sha256', 'load_trunk']
 
 # %% ../nbs/api/14_trunk.ipynb #d848c314
-import ctypes, os
+import ctypes, hashlib, os, re
 from functools import cache
+from pathlib import Path
 import torch
 from torch import nn
 
 # %% ../nbs/api/14_trunk.ipynb #86b81efe
-from .core import DataError, quietly
+from .core import DataError, file_sha256, quietly
 from .fetch import Base, fetch_model
 
 # %% ../nbs/api/14_trunk.ipynb #09aab726
@@ -159,13 +161,72 @@ def _load_options(quantize:bool, dtype:torch.dtype, device:torch.device) -> dict
     return options
 
 # %% ../nbs/api/14_trunk.ipynb #2b361aa0
+def _told(fault:Exception, base:Base) -> str:
+    "What a library says of a base's folder, in one line"
+    if "custom code" in str(fault): return "it needs code of its own, which is never run here"
+    return " ".join(str(fault).replace(f"{base.path}/", "").split())[:120]
+
+# %% ../nbs/api/14_trunk.ipynb #6fca9f0e
+def _read_part(base:Base, part:str, kind, **options):
+    "What a class of transformers makes of a base's folder. Raises `DataError` naming the part that can't be read"
+    try: return quietly(kind.from_pretrained, base.path, trust_remote_code=False, **options)
+    except (ValueError, KeyError, OSError, TypeError, AttributeError) as e:
+        raise DataError(f"base model {base.name!r}: its {part} can't be read by transformers ({_told(e, base)}); "
+                        "mend it, or choose another base model") from None
+
+# %% ../nbs/api/14_trunk.ipynb #98ffbfa9
+def read_tokenizer(
+    base:Base,
+): # A `transformers` tokenizer
+    "A base's tokenizer. Raises `DataError` where there is none, or none that can be read."
+    from transformers import AutoTokenizer
+    files = [file for names in ("*token*", "*vocab*", "*.model") for file in Path(base.path).glob(names)]
+    if files: return _read_part(base, "tokenizer", AutoTokenizer)
+    raise DataError(f"base model {base.name!r}: has no tokenizer beside its weights; put the one there that it was "
+                    "trained with (`tokenizer.save_pretrained`)")
+
+# %% ../nbs/api/14_trunk.ipynb #820b31b8
+def _is_fresh(model, key:str) -> bool:
+    "Is this tensor made anew on purpose?"
+    inside = key.removeprefix(f"{model.base_model_prefix}.")
+    if inside == key and model.base_model is not model: return True
+    return inside.split(".")[0] in ("pooler", "score", "classifier")
+
+# %% ../nbs/api/14_trunk.ipynb #c303bc19
+def _misshapen(model) -> list[str]:
+    "The 4-bit weights whose shape is another than their layer's"
+    states = ((name, layer, getattr(getattr(layer, "weight", None), "quant_state", None))
+              for name, layer in model.named_modules())
+    return [f"{name}.weight" for name, layer, state in states
+            if state is not None and tuple(state.shape) != (layer.out_features, layer.in_features)]
+
+# %% ../nbs/api/14_trunk.ipynb #fb77be60
+def _check_loaded(base:Base, model, loaded:dict) -> None:
+    "Raises `DataError` where a tensor of the trunk is not what the base's files hold"
+    absent = sorted(key for key in loaded["missing_keys"] if not _is_fresh(model, key))
+    other = sorted(key for key in (*_misshapen(model), *(k for k, *_ in loaded["mismatched_keys"]))
+                   if not _is_fresh(model, key))
+    if not absent and not other: return
+    wanted = sum(not _is_fresh(model, key) for key in model.state_dict() if ".weight." not in key) # 4-bit states
+    fault = f"{len(absent) or len(other)} of the model's {wanted} tensors "
+    fault += "are not in its files" if absent else "have another shape in its files"
+    strange = min(loaded["unexpected_keys"], default=None)
+    hint = f", which hold {strange} instead" if absent and strange else ""
+    raise DataError(f"base model {base.name!r}: {fault}, such as {(absent or other)[0]}{hint}; mend the files or "
+                    "config.json, or choose another base model (training would start from random numbers)")
+
+# %% ../nbs/api/14_trunk.ipynb #32221495
 def _classifier(base:Base, config, options:dict):
-    "A base model as a sequence classifier, with the class's own head"
-    from transformers import AutoModelForSequenceClassification
-    try: return quietly(AutoModelForSequenceClassification.from_pretrained, base.path, config=config, **options)
-    except (ValueError, KeyError) as e:
+    "A base model as a sequence classifier, with the class's own head. Raises `DataError` where a tensor is missing"
+    from safetensors import SafetensorError
+    from transformers import AutoModelForSequenceClassification as Classifier
+    options = options | dict(config=config, output_loading_info=True, ignore_mismatched_sizes=True)
+    try: model, loaded = quietly(Classifier.from_pretrained, base.path, trust_remote_code=False, **options)
+    except (ValueError, KeyError, OSError, SafetensorError) as e:
         raise DataError(f"base model {base.name!r}: transformers can't load it as a sequence classifier "
-                        f"({str(e).splitlines()[0][:120]}); choose another") from None
+                        f"({_told(e, base)}); choose another") from None
+    _check_loaded(base, model, loaded)
+    return model
 
 # %% ../nbs/api/14_trunk.ipynb #c2328978
 def _fit(model, tokenizer, seed:int) -> None:
@@ -184,6 +245,38 @@ def _place(model, quantize:bool, device:torch.device): # The same model
     getattr(model, head_name(model)).to(device)
     return model
 
+# %% ../nbs/api/14_trunk.ipynb #dfb8b9ce
+def check_vocabulary(
+    base:Base,        # For the message
+    model, tokenizer, # As loaded
+)->None:
+    "Raises `DataError` where a token of the tokenizer has no row in the model's embeddings."
+    rows = model.get_input_embeddings().weight.shape[0]
+    beyond = [token for token, i in tokenizer.get_vocab().items() if i >= rows]
+    if not beyond: return
+    raise DataError(f"base model {base.name!r}: {len(beyond)} tokens of its tokenizer, such as {min(beyond)!r}, have "
+                    f"no place in the model's {rows} embeddings; make room with model.resize_token_embeddings and "
+                    "save it, or take the tokenizer that belongs to it")
+
+# %% ../nbs/api/14_trunk.ipynb #0425c6ca
+def longest_text(
+    model, # A `transformers` model
+)->int|None: # Tokens; None where positions are computed
+    "How long a text the table of positions allows."
+    for name, table in model.named_modules():
+        if isinstance(table, nn.Embedding) and re.search(r"(position_embeddings|embed_positions|wpe)$", name):
+            before = getattr(table, "offset", 0) if table.padding_idx is None else table.padding_idx + 1
+            return table.num_embeddings - before # RoBERTa's first rows are for padding, OPT's first two for nothing
+
+# %% ../nbs/api/14_trunk.ipynb #ca8d83fb
+def tokenizer_sha256(
+    folder:str|Path, # Of a base model
+)->str: # 64 hexadecimal digits
+    "A hash of the files of a base's tokenizer, of their names and contents."
+    patterns = ("*token*.json", "*vocab*", "merges.txt", "*.model", "*.jinja")
+    files = sorted({path for pattern in patterns for path in Path(folder).glob(pattern) if path.is_file()})
+    return hashlib.sha256("".join(f"{path.name} {file_sha256(path)}\n" for path in files).encode()).hexdigest()
+
 # %% ../nbs/api/14_trunk.ipynb #e0ef3f66
 def load_trunk(
     base:str|Base="smollm2-135m",      # A name that `fetch_model` knows, a folder, a hub id, or what `fetch_model` gave
@@ -194,14 +287,15 @@ def load_trunk(
     layers:int|None=None,              # Keep only so many of the trunk's layers, from below; all if None
 ): # (a `transformers` sequence classifier with a fresh head, its tokenizer, its `Base`)
     "Load a base model for reading rewards. Raises `DataError` where there is no such model."
-    from transformers import AutoConfig, AutoTokenizer
+    from transformers import AutoConfig
     base = base if isinstance(base, Base) else fetch_model(base)
     device = find_device(device)
     dtype = getattr(torch, dtype) if isinstance(dtype, str) else dtype or default_dtype(device)
     if device.type == "cpu": keep_freed_memory()
-    config = without_dropout(AutoConfig.from_pretrained(base.path, num_labels=1))
+    config = without_dropout(_read_part(base, "config.json", AutoConfig, num_labels=1))
     if layers: cut_layers(config, layers)
     model = _classifier(base, config, _load_options(quantize, dtype, device))
-    tokenizer = quietly(AutoTokenizer.from_pretrained, base.path)
+    tokenizer = read_tokenizer(base)
+    check_vocabulary(base, model, tokenizer)
     _fit(model, tokenizer, seed)
     return _place(model, quantize, device), tokenizer, base

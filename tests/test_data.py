@@ -281,7 +281,7 @@ BAD = { # file: content, options, the message after the folder's name
     "broken.jsonl": (lines(ok, '{"chosen": '), {}, "line 2: broken JSON (Expecting value at column 12); mend or remove that line"),
     "empty.json": (b"", {}, "is empty; nothing to read"),
     "latin.json": ('[{"chosen": "é"'.encode("latin-1"), {}, "is not UTF-8 (byte 0xe9); save it as UTF-8"),
-    "form.json": (b'[{"b": 1, "a": 2}]', {}, "no column known by name holds an answer; say which: --chosen and --rejected, or --a, --b and --winner, or --response and --score; the columns are b, a"),
+    "form.json": (b'[{"b": 1, "a": 2}]', {}, "no column known by name holds an answer; say which: --chosen COLUMN --rejected COLUMN or --a COLUMN --b COLUMN --winner COLUMN or --response COLUMN --score COLUMN; the columns are b, a"),
     "number.json": (b"[1, 2]", {}, "record 1: is 1, which has no known form; known are " + ", ".join(FORMS)),
     "role.jsonl": (lines(dict({k: [say("robot", "x")] for k in ok}, prompt="Hi")), {}, "line 1: a message has role 'robot'; known are user, human, prompter, customer, assistant, gpt, bot, model, chatbot, chatgpt, ai, system, developer, tool, function, observation, ipython, function_response, function_call; mend or remove that row"),
     "chat.jsonl": (lines(dict({k: [say("user", "Hi")] for k in ok}, prompt="Hi")), {}, "line 1: its last turn is not an answer; mend or remove that row"),
