@@ -15,7 +15,7 @@ from .core import choices, DataError
 from .fetch import Base, fetch_model
 from .model import LoRA, RewardModel
 from .pooling import POOLINGS
-from .templates import TEMPLATES
+from .templates import CHAT, TEMPLATES
 from .trunk import find_device
 
 # %% ../nbs/api/16_artefact.ipynb #2743d57e
@@ -28,7 +28,7 @@ def _card_fault(card) -> str|None:
     if absent := {"name", "sha256", "source", "quantize", "dtype"} - set(card["base"]):
         return f"lacks {', '.join(sorted(absent))} of its base"
     if set(card["lora"]) != {"rank", "alpha", "dropout"}: return f"has the lora {card['lora']!r:.60}"
-    for key, table in (("template", [*TEMPLATES, "chat"]), ("pooling", POOLINGS)): # chat: the base's own
+    for key, table in (("template", [*TEMPLATES, CHAT]), ("pooling", POOLINGS)):
         if card[key] not in table: return f"has the {key} {card[key]!r}, which is not {choices(table)}"
 
 # %% ../nbs/api/16_artefact.ipynb #aa6b0231
@@ -64,8 +64,8 @@ def trained_on(
 def _check_cards_agree(folders:tuple, cards:list[dict]) -> None:
     "Complain of an artefact that needs another trunk, or reads texts otherwise, than the first"
     for folder, card in zip(folders, cards):
-        for key in ("base", "pooling", "max_length", "lora"):
-            if card[key] != cards[0][key]:
+        for key in ("base", "pooling", "max_length", "lora", "chat_template"):
+            if card.get(key) != cards[0].get(key):
                 raise DataError(f"{folder}: has another {key} than {folders[0]}; load them apart")
 
 # %% ../nbs/api/16_artefact.ipynb #10345b73
@@ -97,8 +97,12 @@ def _dtype_to_load(card:dict, dtype:torch.dtype|str|None, device:torch.device|st
 def _trunk_of(card:dict, base:Base, quantize:bool|None, dtype, device) -> RewardModel:
     "The reward model that a card describes, without adapters"
     if quantize is None: quantize = card["base"]["quantize"]
+    if card["template"] == CHAT and not card.get("chat_template"):
+        raise DataError(f"{card['name']}: says that it reads its base's chat template, and doesn't keep it; "
+                        "train it again")
     return RewardModel(base, quantize, LoRA(**card["lora"]), card["pooling"], card["template"], card["max_length"],
-                       _dtype_to_load(card, dtype, device), device, layers=card["base"].get("layers"))
+                       _dtype_to_load(card, dtype, device), device, layers=card["base"].get("layers"),
+                       chat=card.get("chat_template"))
 
 # %% ../nbs/api/16_artefact.ipynb #7a6ecf35
 def load(

@@ -400,7 +400,7 @@ def show_matrix(
 
 # %% ../nbs/api/42_cli.ipynb #600b3b1a
 SETTINGS = ("Each setting of a recipe explains itself: --show prints them. base.pooling: {poolings}; base.template: "
-    "{templates}; losses that a stage can add, by coefficient: {losses}.")
+    "{templates}, or chat, the base's own; losses that a stage can add, by coefficient: {losses}.")
 
 # %% ../nbs/api/42_cli.ipynb #21e26c02
 @app.command("train", cls=Explained, epilog=SETTINGS)
@@ -471,7 +471,8 @@ def named_sets(
     from custom_rm.records import load_records, to_one_template
     names = [path.name.split(".json")[0] for path in files]
     if len(set(names)) < len(names): names = [str(path) for path in files]
-    return {name: to_one_template(load_records(path), template)[0] for name, path in zip(names, files)}
+    sets = {name: load_records(path, template=template) for name, path in zip(names, files)}
+    return {name: to_one_template(data, template)[0] for name, data in sets.items()}
 
 # %% ../nbs/api/42_cli.ipynb #2a7d5d25
 def _to_measure(artefact:Path, files:list[Path], train:list[Path]) -> tuple[dict, dict]:
@@ -586,9 +587,10 @@ def calibrate_verb(artefact:Artefact,
     file:Annotated[Path, typer.Argument(metavar="FILE", help="Validation records, never those it was trained on")],
     device:Device=None, base:BaseFolder=None):
     "Fit the scale on which a reward difference is a probability, and keep it in the artefact."
+    from custom_rm.artefact import read_card
     from custom_rm.records import load_records
     from custom_rm.scorer import calibrate
-    scale = calibrate(artefact, load_records(file), device, base)
+    scale = calibrate(artefact, load_records(file, template=read_card(artefact)["template"]), device, base)
     print(f"{artefact}: temperature {scale['temperature']:.3f}, offset {scale['offset']:+.3f}, "
         f"from {scale['pairs']} pairs; "
         f"calibration error {scale['ece_before']:.3f} before, {scale['ece']:.3f} after")

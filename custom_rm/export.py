@@ -20,9 +20,10 @@ from .artefact import load, read_card
 from .core import atomic_write, DataError, mini_dir, quietly
 from .fetch import MODELS
 from .model import RewardModel
+from .packing import accepted, bos_line, encode
 from .records import read_records
 from .scorer import score_texts
-from .templates import ROLES, to_template
+from .templates import CHAT, ROLES, template_of, to_template
 from .trunk import head_name
 
 # %% ../nbs/api/40_export.ipynb #06af442b
@@ -130,10 +131,11 @@ def chat_template(
     return chat
 
 # %% ../nbs/api/40_export.ipynb #ee385c7f
-def _save_tokenizer(tokenizer, template:str, folder:Path) -> None:
-    "Save a copy of the tokenizer with the reward model's chat template"
+def _save_tokenizer(tokenizer, template:str, folder:Path, own:str|None=None) -> None:
+    "Save a copy of the tokenizer with the reward model's chat template, or the base's own where it reads that"
     tokenizer = deepcopy(tokenizer)
-    tokenizer.chat_template = chat_template(template)
+    chat = own or chat_template(template)
+    tokenizer.chat_template = bos_line(chat, tokenizer) + chat
     quietly(tokenizer.save_pretrained, folder)
 
 # %% ../nbs/api/40_export.ipynb #9b835d1d
@@ -175,7 +177,7 @@ def _plain_model(rm:RewardModel, dtype:torch.dtype): # A `transformers` model on
 def _write_plain(rm:RewardModel, folder:Path, dtype:torch.dtype) -> None:
     "Weights, configuration and tokenizer of the merged model"
     quietly(_plain_model(rm, dtype).save_pretrained, folder)
-    _save_tokenizer(rm.tokenizer, rm.template, folder)
+    _save_tokenizer(rm.tokenizer, rm.template, folder, rm.chat)
 
 # %% ../nbs/api/40_export.ipynb #14959054
 def sample_texts(
@@ -186,6 +188,15 @@ def sample_texts(
     records = read_records(mini_dir()/"general.test.json")
     return [to_template(text, template) for record in records for text in record["text"]][:n]
 
+# %% ../nbs/api/40_export.ipynb #0daf4549
+def _plain_tokens(tokenizer, text:str, max_length:int) -> list[int]:
+    "A text's tokens as other tools get them"
+    if template_of(text) != CHAT: return tokenizer(text)["input_ids"][-max_length:]
+    turns = accepted(text, tokenizer, tokenizer.chat_template)
+    ids = tokenizer.apply_chat_template(turns, tokenize=True, return_dict=False)
+    if len(ids) <= max_length: return ids
+    return encode([text], tokenizer, max_length, tokenizer.chat_template)["input_ids"][0] # cut whole turns first
+
 # %% ../nbs/api/40_export.ipynb #1215e7a5
 @torch.no_grad()
 def plain_rewards(
@@ -195,11 +206,11 @@ def plain_rewards(
     device:str="cpu",   # Of the arithmetic
     dtype:str="auto",   # Of the arithmetic; as it was saved, or "float32"
 )->np.ndarray: # Shape (texts,)
-    "Rewards by transformers alone, one text at a time."
+    "Rewards by transformers alone, one text at a time; messages in JSON by the directory's chat template."
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
     tokenizer = quietly(AutoTokenizer.from_pretrained, folder)
     model = quietly(AutoModelForSequenceClassification.from_pretrained, folder, dtype=dtype).to(device).eval()
-    tokens = [torch.tensor([tokenizer(text)["input_ids"][-max_length:]], device=device) for text in texts]
+    tokens = [torch.tensor([_plain_tokens(tokenizer, text, max_length)], device=device) for text in texts]
     return np.array([float(model(ids).logits[0, 0]) for ids in tokens])
 
 # %% ../nbs/api/40_export.ipynb #cf259943
@@ -243,12 +254,14 @@ def _card_head(card:dict) -> str:
 # %% ../nbs/api/40_export.ipynb #a3ed610b
 def _card_reading(card:dict) -> str:
     "What the number means, and of which text it is the number"
-    template = dict(dsp="## Human:\\n{query}\\n\\n## Assistant:\\n{response}",
-                    hh="\\n\\nHuman: {query}\\n\\nAssistant: {response}")[card["template"]]
+    template = dict(dsp="the template `## Human:\\n{query}\\n\\n## Assistant:\\n{response}`",
+                    hh="the template `\\n\\nHuman: {query}\\n\\nAssistant: {response}`",
+                    chat="the tokenizer's own chat template (`apply_chat_template`; its text needs no other token that "
+                         "opens it, so a pipeline is told `add_special_tokens=False`)")
     where = dict(last="at the last token", mean="from the mean of all tokens' states",
                  max="from the largest of all tokens' states")[card["pooling"]]
     return ("Its one logit is the raw reward; only differences between answers to the same question mean anything. "
-            f"Texts stand in the template `{template}`, cut on the left at {card['max_length']} tokens; "
+            f"Texts stand in {template[card['template']]}, cut on the left at {card['max_length']} tokens; "
             f"the reward is read {where}.\n")
 
 # %% ../nbs/api/40_export.ipynb #6bf30934
@@ -342,7 +355,7 @@ def merge(
     rm = load(artefact, device=device, base=base, dtype="float32")
     with _appearing(out) as partial:
         _write_plain(rm, partial, getattr(torch, dtype))
-        texts = texts or sample_texts(card["template"])
+        texts = [to_template(text, card["template"]) for text in texts or sample_texts(card["template"])]
         found = _drift(score_texts(rm, texts), plain_rewards(partial, texts, card["max_length"]))
         if not force: _check_drift(found, limit, dtype, out)
         write_model_card(partial, card | dict(export=dict(dtype=dtype, **found)))
@@ -388,7 +401,8 @@ def copy_adapter(
     with _appearing(out) as partial:
         shutil.copytree(artefact, partial)
         _name_base(partial, card["base"])
-        _save_tokenizer(quietly(AutoTokenizer.from_pretrained, partial), card["template"], partial)
+        tokenizer = quietly(AutoTokenizer.from_pretrained, partial)
+        _save_tokenizer(tokenizer, card["template"], partial, card.get("chat_template"))
         write_model_card(partial, card)
     return out
 

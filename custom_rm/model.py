@@ -20,8 +20,9 @@ from .attention import register
 from .core import atomic_write, choose, DataError, file_sha256, patch, quietly, versions
 from .fetch import Base, check_whole
 from .losses import imitation_loss
-from .packing import pack, pad_texts, to_imitate
+from .packing import own_template, pack, pad_texts, to_imitate
 from .pooling import pool, POOLINGS
+from .templates import CHAT
 from .trunk import device_name, head_name, InFloat32, load_trunk, longest_text, looks_ahead, made_up, remarks
 
 # %% ../nbs/api/15_model.ipynb #720f0572
@@ -59,24 +60,23 @@ class RewardModel(nn.Module):
         quantize:bool=True,     # 4-bit NF4
         lora:LoRA|None=None,    # Size of new adapters
         pooling:str|None=None,  # One of `POOLINGS`; None is last for decoders, mean for encoders
-        template:str="dsp",     # Of the texts it is trained on, for the artefact
+        template:str="dsp",     # Of the texts it is trained on; "chat" is the base's own
         max_length:int=512,     # In tokens
         dtype:torch.dtype|str|None=None, device:torch.device|str|None=None, # See `load_trunk`
         seed:int=0,             # Of heads and adapters
         trees:bool=True,        # Share prefixes where the trunk can; False feeds every text whole
         layers:int|None=None,   # Keep only so many of the trunk's layers, from below; all if None
+        chat:str|dict|None=None, # The chat template's text, as an artefact keeps it, or options for the base's
     ):
         super().__init__()
         self.trunk, self.tokenizer, self.base = load_trunk(base, quantize, dtype, device, seed, layers)
         _check_length(self.trunk, max_length)
         self.quantize, self.layers, self.lora, self.template = quantize, layers, lora or LoRA(), template
         self.max_length, self.seed, self.dtype, self.adapters = max_length, seed, self.trunk.dtype, []
-        self.is_decoder = not looks_ahead(self.trunk)
-        self.why, self.notes = "", remarks(self.trunk) # why it takes no trees; what else one should know of it
-        arguments = inspect.signature(self.trunk.base_model.forward).parameters
-        self.takes_positions = self.is_decoder and "position_ids" in arguments
+        self._know_trunk()
         self.pooling = choose(pooling or ("last" if self.is_decoder else "mean"), POOLINGS, "pooling")
         self.trees, self._lm_head, self._parts = False, None, _parts_of(self.trunk)
+        self.chat = self._read_chats(chat) if template == CHAT else None
         if trees: self._try_trees()
 
 # %% ../nbs/api/15_model.ipynb #3a9c6bfa
@@ -85,6 +85,28 @@ def _device(self:RewardModel) -> torch.device:
     return next(self.trunk.parameters()).device
 
 RewardModel.device = property(_device)
+
+# %% ../nbs/api/15_model.ipynb #707880d9
+@patch
+def _know_trunk(self:RewardModel) -> None:
+    "Look at what kind of trunk it is"
+    self.is_decoder = not looks_ahead(self.trunk)
+    self.why, self.notes = "", remarks(self.trunk) # why it takes no trees; what else one should know of it
+    arguments = inspect.signature(self.trunk.base_model.forward).parameters
+    self.takes_positions = self.is_decoder and "position_ids" in arguments
+
+# %% ../nbs/api/15_model.ipynb #96387d15
+@patch
+def _read_chats(self:RewardModel, chat:str|dict|None) -> str:
+    "Give the tokenizer the chat template that was meant. Raises `DataError` where the base has none"
+    tokenizer = self.tokenizer
+    tokenizer.chat_template = chat if isinstance(chat, str) else own_template(tokenizer, chat)
+    said = [dict(role="user", content="a"), dict(role="assistant", content="b")]
+    printed = tokenizer.apply_chat_template(said, return_dict=False)
+    special = [i for i, token in sorted(tokenizer.added_tokens_decoder.items()) if token.special and i not in printed]
+    if special and tokenizer.pad_token_id in printed: tokenizer.pad_token = tokenizer.convert_ids_to_tokens(special[0])
+    self.trunk.config.pad_token_id = tokenizer.pad_token_id
+    return tokenizer.chat_template
 
 # %% ../nbs/api/15_model.ipynb #df411c83
 @patch
@@ -534,7 +556,8 @@ def _base_card(rm:RewardModel) -> dict:
 # %% ../nbs/api/15_model.ipynb #8800df98
 def _card(rm:RewardModel, name:str, weights:Path, info:dict) -> dict:
     "What an artefact says of itself"
-    return dict(format=1, name=name, base=_base_card(rm), template=rm.template, pooling=rm.pooling,
+    chat = dict(chat_template=rm.chat) if rm.chat else {}
+    return dict(format=1, name=name, base=_base_card(rm), template=rm.template, **chat, pooling=rm.pooling,
                 max_length=rm.max_length, lora=asdict(rm.lora), **info, weights_sha256=file_sha256(weights),
                 device=device_name(rm.device), versions=versions(), date=str(date.today()))
 

@@ -6,8 +6,8 @@
 __all__ = ['POSITIVE', 'NOT_NEGATIVE', 'SHARE', 'BELOW_ONE', 'SOME_OR_ALL', 'GROUPS', 'option', 'help_of', 'optional',
            'check_settings', 'BaseConfig', 'stage_losses', 'check_losses', 'StageConfig', 'GeneralConfig',
            'CustomConfig', 'check_custom', 'Recipe', 'check_data', 'settings', 'flat', 'yaml_line', 'setting_lines',
-           'group_lines', 'to_yaml', 'to_kind', 'known_settings', 'fill_settings', 'read_yaml', 'read_recipe',
-           'added_settings', 'recipe_key', 'fill_variables', 'find']
+           'group_lines', 'to_yaml', 'to_kind', 'known_settings', 'fill_settings', 'read_yaml', 'base_template',
+           'read_recipe', 'added_settings', 'recipe_key', 'fill_variables', 'find']
 
 # %% ../nbs/api/25_recipes.ipynb #7f24241d
 import json, math, os, re
@@ -18,12 +18,12 @@ from pathlib import Path
 from typing import ClassVar
 
 # %% ../nbs/api/25_recipes.ipynb #3f4db87c
-from .core import choices, choose, DataError, mini_dir
-from .fetch import cache_dir
+from .core import choices, choose, DataError, mini_dir, quietly
+from .fetch import cache_dir, fetch_model, MODELS
 from .losses import LOSSES
 from .model import check_adapter_name, LoRA
 from .pooling import POOLINGS
-from .templates import TEMPLATES
+from .templates import CHAT, TEMPLATES
 
 # %% ../nbs/api/25_recipes.ipynb #b2ba68ec
 def option(
@@ -93,8 +93,20 @@ class BaseConfig:
         "with an error", ["truncate", "drop", "error"])
     recompute:bool = option(False,
         "keep only each layer's input for the backward pass: much less memory, a third slower")
-    template:str = option("dsp", "{choices}; texts in the other template are rewritten", TEMPLATES)
-    def __post_init__(self): check_settings(self, "base.")
+    template:str = option("dsp", "{choices}; texts in another template are rewritten; chat is the base's own chat "
+        "template", [*TEMPLATES, CHAT])
+    template_options:dict = option({}, "what the base's own chat template is told, such as enable_thinking: false",
+        before={})
+    def __post_init__(self):
+        check_settings(self, "base.")
+        _check_options(self)
+
+# %% ../nbs/api/25_recipes.ipynb #7a096cfa
+def _check_options(base:BaseConfig) -> None:
+    "Raises `DataError` where options are told to a template that has none"
+    if not base.template_options or base.template == CHAT: return
+    raise DataError("base.template_options are told to the base's own chat template, but base.template is "
+                    f"{base.template}; set it to chat, or leave the options out")
 
 # %% ../nbs/api/25_recipes.ipynb #df16e251
 def stage_losses(
@@ -382,14 +394,27 @@ def read_yaml(
     except (yaml.YAMLError, UnicodeDecodeError) as e:
         raise DataError(f"{path}: is not YAML ({' '.join(str(e).split())[:150]})") from None
 
+# %% ../nbs/api/25_recipes.ipynb #0916835a
+def base_template(
+    name:str, # Of the base, as in a recipe
+)->str: # "chat" where its tokenizer has a chat template; else, or where no tokenizer is found, "dsp"
+    "The template that a base is used to. Of a hub id, only the tokenizer is read."
+    from transformers import AutoTokenizer
+    try:
+        where = fetch_model(name).path if name in MODELS or Path(name).is_dir() else name
+        return CHAT if quietly(AutoTokenizer.from_pretrained, where).chat_template else "dsp"
+    except (DataError, OSError, ValueError, KeyError): return "dsp" # training will say what is missing
+
 # %% ../nbs/api/25_recipes.ipynb #14cb2099
 def read_recipe(
     path:str|Path, # A YAML file
 )->Recipe:
     "Read and check a recipe. Raises `DataError` naming the file and the setting."
-    given = read_yaml(path)
-    try: return fill_settings(Recipe, given or {}, "")
+    given = read_yaml(path) or {}
+    try: recipe = fill_settings(Recipe, given, "")
     except DataError as e: raise DataError(f"{path}: {e}") from None
+    if "template" not in (given.get("base") or {}): recipe.base.template = base_template(recipe.base.name)
+    return recipe
 
 # %% ../nbs/api/25_recipes.ipynb #de86f9bb
 def added_settings(

@@ -159,7 +159,8 @@ def score_tokens(
 def _tokens(rm:RewardModel, texts:list[str]) -> list[list[int]]:
     "The tokens of each text, cut on the left to the model's length; never none"
     if not texts: return []
-    return [ids or [rm.tokenizer.eos_token_id] for ids in encode(texts, rm.tokenizer, rm.max_length)["input_ids"]]
+    tokens = encode(texts, rm.tokenizer, rm.max_length, rm.chat)["input_ids"]
+    return [ids or [rm.tokenizer.eos_token_id] for ids in tokens]
 
 # %% ../nbs/api/21_scorer.ipynb #3bac94b3
 def score_texts(

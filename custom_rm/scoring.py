@@ -18,6 +18,7 @@ from .artefact import load, read_card
 from .core import check_unicode, choices, DataError, patch
 from .files import KINDS, read_rows, unpacked
 from .model import RewardModel
+from .packing import accepted
 from .records import write_json
 from .scorer import score_texts
 from .templates import chat_text, followed, join, message, prompt_turns, restored, template_of, to_template
@@ -57,6 +58,13 @@ def _item_text(item, where:str, template:str) -> str:
     if not isinstance(item, str): raise DataError(f"{where}: is {item!r:.60}; give a text or a list of messages")
     return to_template(restored(item), template)
 
+# %% ../nbs/api/28_scoring.ipynb #1f83f885
+@patch
+def _check_chat(self:Scorer, text:str, where:str) -> None:
+    "Raises `DataError` for a text that the base's own chat template doesn't take"
+    try: accepted(text, self.rm.tokenizer, self.rm.chat)
+    except DataError as e: raise DataError(f"{where}: {e}") from None
+
 # %% ../nbs/api/28_scoring.ipynb #44f6ea00
 @patch
 def as_texts(self:Scorer,
@@ -70,9 +78,10 @@ def as_texts(self:Scorer,
     given, name = (responses, "response") if items is None else (items, "item")
     if isinstance(given, str): raise DataError(f"{name}s are one text, {given!r:.40}; give a list of them")
     places = [(f"{name} {i}", one) for i, one in enumerate(given, 1)]
-    made = [(where, join(prompt, one, where, self.rm.template) if items is None else
-             _item_text(one, where, self.rm.template)) for where, one in places]
-    return [check_unicode(text, where) for where, text in made]
+    if items is None: texts = [join(prompt, one, where, self.rm.template) for where, one in places]
+    else: texts = [_item_text(one, where, self.rm.template) for where, one in places]
+    for (where, _), text in zip(places, texts if self.rm.chat else ()): self._check_chat(text, where)
+    return [check_unicode(text, where) for (where, _), text in zip(places, texts)]
 
 # %% ../nbs/api/28_scoring.ipynb #d70fafbb
 @patch

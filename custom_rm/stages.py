@@ -35,9 +35,10 @@ def domain_records(
     domain:str,  # Such as "academy"
     work:Path,   # Folder for converted files
     rows:int|None=None, # At most so many queries
+    template:str="dsp", # As for `load_records`
 ): # A `datasets.Dataset` of records
     "Records in which one domain's responses are preferred."
-    if "{domain}" in path: return load_records(find(path.replace("{domain}", domain)), rows)
+    if "{domain}" in path: return load_records(find(path.replace("{domain}", domain)), rows, template)
     source = find(path)
     converted = work/f"{domain}-{file_sha256(source)[:12]}.jsonl"
     if not converted.exists(): write_json(converted, from_dsp(read_json(source), domain))
@@ -127,7 +128,7 @@ def _new_model(self:Run) -> RewardModel:
     "The trunk that the recipe names, with the adapter that nothing was taught"
     base = self.recipe.base
     rm = RewardModel(base.name, base.quantize, self.recipe.lora, base.pooling, base.template, base.max_length,
-        base.dtype, self.device, self.seed, layers=base.layers).add_adapter("base")
+        base.dtype, self.device, self.seed, layers=base.layers, chat=base.template_options).add_adapter("base")
     if base.recompute: rm.checkpoint_activations()
     return rm
 
@@ -142,6 +143,7 @@ def _tell_model(self:Run) -> None:
     bits, precision = "4-bit NF4" if self.recipe.base.quantize else "unquantized", str(rm.dtype).removeprefix("torch.")
     self.report(f"base      {rm.base.name} from {rm.base.source}, {bits} on {rm.device.type}, {precision}; "
         f"{rm.trainable():,} trained weights per adapter")
+    if rm.chat: self.report("base      texts are rendered in its own chat template (base.template is chat)")
 
 # %% ../nbs/api/26_stages.ipynb #9445afba
 @patch
@@ -157,15 +159,16 @@ def model(self:Run) -> RewardModel:
 def _general_sets(self:Run) -> dict:
     "The general training records by name"
     general = self.recipe.general
-    return {name: load_records(find(path), general.rows) for name, path in general.train.items()}
+    template = self.recipe.base.template
+    return {name: load_records(find(path), general.rows, template) for name, path in general.train.items()}
 
 # %% ../nbs/api/26_stages.ipynb #c7997079
 @patch
 def _domain_sets(self:Run, stage:str) -> dict:
     "The training records of a domain, or of all domains that are trained together"
-    custom = self.recipe.custom
+    custom, template = self.recipe.custom, self.recipe.base.template
     domains = custom.domains if stage == "together" else [stage]
-    sets = {domain: domain_records(custom.train, domain, self.work, custom.rows) for domain in domains}
+    sets = {domain: domain_records(custom.train, domain, self.work, custom.rows, template) for domain in domains}
     return {"all domains": joint_records(sets)} if self._is_joint(stage) else sets
 
 @patch
@@ -219,11 +222,11 @@ def training_sets(self:Run, stage:str) -> dict:
 @patch
 def test_sets(self:Run) -> dict:
     "The records to measure on by name: each general set, each domain."
-    general, custom = self.recipe.general, self.recipe.custom
-    sets = {name: load_records(find(path), general.test_rows) for name, path in general.test.items()}
+    general, custom, template = self.recipe.general, self.recipe.custom, self.recipe.base.template
+    sets = {name: load_records(find(path), general.test_rows, template) for name, path in general.test.items()}
     for domain in custom.domains if custom.test else ():
-        sets[domain] = domain_records(custom.test, domain, self.work, custom.test_rows)
-    return {name: to_one_template(data, self.recipe.base.template)[0] for name, data in sets.items()}
+        sets[domain] = domain_records(custom.test, domain, self.work, custom.test_rows, template)
+    return {name: to_one_template(data, template)[0] for name, data in sets.items()}
 
 # %% ../nbs/api/26_stages.ipynb #eedb322a
 @patch
@@ -267,10 +270,11 @@ def _tokens(self:Run, stage:str) -> tuple:
         replayed = name.endswith(_REPLAYED)
         learn, watch = split_validation(data, self.recipe.validation)
         _check_left(stage, name, len(data), len(learn), self.recipe.validation)
-        tokens, count = tokenize_records(learn, rm.tokenizer, rm.max_length, self.recipe.base.too_long)
+        tokens, count = tokenize_records(learn, rm.tokenizer, rm.max_length, self.recipe.base.too_long, rm.chat)
         learned.append(tokens if stage == "general" else self._marked(tokens, replayed))
         counts.update(count)
-        if watch is not None and not replayed: watched[name] = tokenize_records(watch, rm.tokenizer, rm.max_length)[0]
+        if watch is None or replayed: continue
+        watched[name] = tokenize_records(watch, rm.tokenizer, rm.max_length, chat=rm.chat)[0]
     _check_learnable(stage, counts)
     return concatenate_datasets(learned), watched, dict(counts)
 
@@ -286,6 +290,7 @@ def _counts_line(
     if counts["truncated"] and not counts["dropped"]:
         line += f", {counts['truncated']} texts too long and cut on the left"
     if counts["dropped"]: line += f", {counts['dropped']} records too long and left out"
+    if n := counts.get("rewritten"): line += f", {n} texts whose chat template rewrites what stands before the answer"
     return line + (f"; {watched} records for validation" if watched else "")
 
 # %% ../nbs/api/26_stages.ipynb #2915be4f
