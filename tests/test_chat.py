@@ -292,7 +292,7 @@ def test_artefacts_with_other_chat_templates_are_not_mixed(tmp_path):
     from custom_rm.tiny import tiny_base
     base = tiny_base(tmp_path / "tiny", chat=THINKS)
     for name, options in dict(a={}, b=dict(enable_thinking=False)).items():
-        RewardModel(base, quantize=False, template="chat", template_options=options).add_adapter("x").save(tmp_path / name)
+        RewardModel(base, quantize=False, template="chat", chat=options).add_adapter("x").save(tmp_path / name)
     with pytest.raises(DataError, match="another chat_template"): load(tmp_path / "a", tmp_path / "b")
 
 
