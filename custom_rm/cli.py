@@ -61,7 +61,7 @@ def fault_line(
     if line := _full_line(type(fault).__name__, text): return line
     return f"{fault.filename or ''}: {fault.strerror or fault}" if isinstance(fault, OSError) else None
 
-# %% ../nbs/api/42_cli.ipynb #8785c8bf
+# %% ../nbs/api/42_cli.ipynb #5e6d7d5c
 def usage_line(
     fault, # A `ClickException`
 )->str: # With the help to ask for
@@ -69,13 +69,13 @@ def usage_line(
     asked = getattr(getattr(fault, "ctx", None), "command_path", None) or "custom-rm"
     return " ".join(f"{fault.format_message().rstrip('.')}; see {asked} --help".split())
 
-# %% ../nbs/api/42_cli.ipynb #bdc34b58
+# %% ../nbs/api/42_cli.ipynb #b3697cf8
 def any_letter() -> None:
     "Write letters that this terminal doesn't know as their numbers."
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"): stream.reconfigure(errors="backslashreplace")
 
-# %% ../nbs/api/42_cli.ipynb #3feee48a
+# %% ../nbs/api/42_cli.ipynb #7430fee6
 class Stopped(SystemExit):
     "Somebody sent SIGTERM"
 
@@ -85,7 +85,7 @@ def stop_politely() -> None:
     try: signal.signal(signal.SIGTERM, stop)
     except ValueError: pass # in another thread, as in a notebook's server
 
-# %% ../nbs/api/42_cli.ipynb #9a764937
+# %% ../nbs/api/42_cli.ipynb #53df12d2
 def run_verb() -> None:
     "Run what was typed. Raises `SystemExit` with 2 for a wrong word, `KeyboardInterrupt` where somebody stops it."
     try: code = app(standalone_mode=False) # typer's own way would print several lines, or none
@@ -155,7 +155,7 @@ class Explained(typer.core.TyperCommand):
         self.epilog = _filled(self.epilog)
         super().format_help(context, formatter)
 
-# %% ../nbs/api/42_cli.ipynb #01ccd748
+# %% ../nbs/api/42_cli.ipynb #b37bbce0
 def a_device(value:Optional[str]) -> Optional[str]:
     "A device that is there. Raises `DataError` for another."
     if value is None: return None
@@ -709,10 +709,12 @@ def study_verb(file:StudyName, out:StudyFolder=None, only:Only=None, seeds:Seeds
     retry:Retry=False, judge:Judge=None, device:Device=None, json_path:Json=None):
     "Compare ways of customizing: strategies × domains × seeds, each cell once."
     from custom_rm.fetch import fetch_model
-    from custom_rm.study import read_study, run_study, study_floors
+    from custom_rm.study import chosen_cells, read_study, run_study, study_floors
     study = read_study(recipe_path(file, "study"))
     if seeds: study = replace(study, seeds=seeds)
     folder = out or Path("runs")/study.name
+    if not chosen_cells(study, only):
+        raise DataError(f"--only {' '.join(only)}: no cell has that; strategies are {', '.join(study.strategies)}")
     if judge: fetch_model(judge) # one that can't be had is no news for the end
     with watching() as watch: run_study(study, folder, only, budget_minutes, retry, device, watch=watch)
     study_floors(study, folder, judge, device=device)

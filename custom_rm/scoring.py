@@ -391,7 +391,8 @@ def score_file(
 def _rollout(prompt:str|list, completion:str|list, where:str, template:str) -> str|None:
     "What a trainer's row says; None where it was cut off before an answer"
     if isinstance(completion, str): return followed(prompt, completion, where, template)
-    ends = completion[-1] if completion else None
+    if completion == []: return None
+    ends = completion[-1] if isinstance(completion, list) else None
     if isinstance(ends, dict) and ends.get("role") == "tool": return None
     return join(prompt, completion, where, template)
 
