@@ -79,6 +79,7 @@ def any_letter() -> None:
 class Stopped(SystemExit):
     "Somebody sent SIGTERM"
 
+# %% ../nbs/api/42_cli.ipynb #7503bcfa
 def stop_politely() -> None:
     "Make an exception of SIGTERM, which would end the process in the middle of a line."
     def stop(number, frame): raise Stopped(128 + number)
@@ -162,10 +163,12 @@ def a_device(value:Optional[str]) -> Optional[str]:
     from custom_rm.trunk import find_device
     return str(find_device(value))
 
+# %% ../nbs/api/42_cli.ipynb #23b5a6d4
 def a_file(value:Optional[Path]) -> Optional[Path]:
     "A file that can be written. Raises `DataError` for another place."
     return value and check_place(value)
 
+# %% ../nbs/api/42_cli.ipynb #b9ef1739
 def a_folder(value:Optional[Path]) -> Optional[Path]:
     "A folder that can be filled. Raises `DataError` for another place."
     return value and check_place(value, folder=True)

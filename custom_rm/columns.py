@@ -559,7 +559,8 @@ def _no_verdict(m:Mapping, marks:list[str], columns:Columns) -> Unclear:
             and last_name(c) not in (*PROMPTS, *SYSTEMS, *PEOPLE)]
     coded = [c for c in left if not columns.is_wordy(c)]
     alike = [c for c in coded if set(map(code, columns.given(c))) == set(map(code, columns.given(coded[0])))]
-    people = _people(left) or ([f"{option('winner', joined(alike))} where each column is one person"] if len(alike) > 1 else [])
+    crowd = [f"{option('winner', joined(alike))} where each column is one person"] if len(alike) > 1 else []
+    people = _people(left) or crowd
     codes = [option("winner", c) for c in coded] or ["--winner COLUMN"]
     return unclear(f"two answers ({m.a}, {m.b}) but no verdict known by name", columns, codes[:6] + people)
 

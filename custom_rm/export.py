@@ -85,7 +85,8 @@ _WORDS = r"""
         {%- elif part['text'] is string -%}{%- set said.text = said.text + part['text'] -%}
         {%- else -%}{{- raise_exception('a message holds more than text; only text can be read') -}}{%- endif -%}
     {%- endfor -%}
-{%- elif not m['tool_calls'] and (m['content'] is undefined or m['content'] is none) -%}{{- raise_exception('a message has no content') -}}
+{%- elif not m['tool_calls'] and (m['content'] is undefined or m['content'] is none) -%}
+    {{- raise_exception('a message has no content') -}}
 {%- endif -%}
 {%- if m['tool_calls'] -%}
     {%- set said.text = said.text + ('\n' if said.text else '') + (m['tool_calls'] | tojson) -%}

@@ -1162,6 +1162,8 @@ def stop(self:Faults) -> None:
                     "--skip-faulty leaves such rows out)")
 
 # %% ../nbs/api/05_mapping.ipynb #eb72694a
+_BLANKS = {_duel: "a blank verdict"} # what a row leaves blank, where it is not an answer
+
 def _judgements(rows:Iterable, reader:Reader, report:Conversion, faults:Faults) -> Iterator[tuple[str, Judged]]:
     "(place, what was judged), the answers of one question gathered"
     with _database() as base:
@@ -1169,7 +1171,7 @@ def _judgements(rows:Iterable, reader:Reader, report:Conversion, faults:Faults) 
         for report.rows, (where, row) in enumerate(rows, 1):
             try:
                 for one in reader.judged(row, where):
-                    report.skip("a blank verdict" if reader.read is _duel else "an answer without text or score", one.left_out)
+                    report.skip(_BLANKS.get(reader.read, "an answer without text or score"), one.left_out)
                     if len(one.texts) == 1: _put(base, one, where, last)
                     else: yield where, one
             except Skip as reason: report.skip(str(reason))

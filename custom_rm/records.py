@@ -161,7 +161,8 @@ def read_json(
     Raises `DataError` for a file that is absent, empty, broken or not UTF-8."""
     path, count = Path(path), 0
     if path.suffix.lower() in (".csv", ".tsv", ".xlsx", ".parquet", ".arrow"):
-        raise DataError(f"{path}: is a table, not JSON; make records of it first: custom-rm convert {path.name} records.jsonl")
+        raise DataError(f"{path}: is a table, not JSON; make records of it first: "
+                        f"custom-rm convert {path.name} records.jsonl")
     with readable(path), open_text(path) as file:
         head = file.read(4096).lstrip()[:1]
         file.seek(0)
