@@ -75,7 +75,7 @@ def merged_weights(
     def there(value): return value.to("cpu", dtype if value.is_floating_point() else None).contiguous()
     return {key: there(value) for key, value in _named_weights(rm.trunk.base_model.model, rm.key(rm.active))}
 
-# %% ../nbs/api/40_export.ipynb #c9207d07
+# %% ../nbs/api/40_export.ipynb #1eceb011
 _WORDS = r"""
 {%- set said = namespace(text='') -%}
 {%- if m['content'] is string -%}{%- set said.text = m['content'] -%}
@@ -227,7 +227,7 @@ def _check_drift(found:dict, limit:float, dtype:str, out:Path) -> None:
     raise DataError(f"{out}: in {dtype} rewards drift by {found['share']:.1%} of their spread, more than {limit:.1%}; "
                     "export in float32, or allow it with --force")
 
-# %% ../nbs/api/40_export.ipynb #2c82a5f1
+# %% ../nbs/api/40_export.ipynb #6f8e3dab
 def hub_id(
     base:dict, # Of a card
 )->str|None: # Such as "HuggingFaceTB/SmolLM2-135M-Instruct"; None where no hub has these weights
@@ -243,7 +243,7 @@ def _card_base(base:dict) -> str:
     return (f"`{Path(base['name']).name}` ({where} on the machine that trained it, {exactly}; **no hub has these "
             "weights under this name**, so ask its maker for them before using the adapter)")
 
-# %% ../nbs/api/40_export.ipynb #1c98182f
+# %% ../nbs/api/40_export.ipynb #f1b9beff
 def _card_head(card:dict) -> str:
     "The hub's header, and what the model is"
     base, parent = card["base"], card.get("parent", {}).get("name", "base")
@@ -372,7 +372,7 @@ def _check_copy(artefact:str|Path, card:dict) -> None:
         raise DataError(f"{artefact}: was trained on the first {n} layers of its base, which plain PEFT would not cut; "
                         "export it merged")
 
-# %% ../nbs/api/40_export.ipynb #4ad410ff
+# %% ../nbs/api/40_export.ipynb #46a45b98
 def _name_base(folder:Path, base:dict) -> None:
     "Write the hub's name of the base into an adapter's configuration; a name that no hub knows stays"
     path = folder/"adapter_config.json"
@@ -380,7 +380,7 @@ def _name_base(folder:Path, base:dict) -> None:
     config |= dict(base_model_name_or_path=hub_id(base) or base["name"], revision=base.get("revision"))
     with atomic_write(path) as f: json.dump(config, f, indent=2, ensure_ascii=False)
 
-# %% ../nbs/api/40_export.ipynb #097fc3e9
+# %% ../nbs/api/40_export.ipynb #f5c33513
 def base_warning(
     card:dict, # From `read_card`
 )->str|None: # One line for people; None where a hub has the base
@@ -420,7 +420,7 @@ def files_to_send(
             raise DataError(f"{folder}: {name} is no model file; remove it before sending")
     return found
 
-# %% ../nbs/api/40_export.ipynb #56c1e6ef
+# %% ../nbs/api/40_export.ipynb #d493f4eb
 def check_push(
     card:dict,      # Of the artefact, from `read_card`
     repository:str, # Such as "somebody/poetry"
