@@ -69,7 +69,7 @@ def main(a, method: str) -> dict:
         lists = [texts() for _ in range(2)]  # eight comparisons
         sync(a); start = time.perf_counter(); tokens = 0
         if method == "trees":
-            model.config._attn_implementation = inner.config._attn_implementation = register()
+            model.config._attn_implementation = inner.config._attn_implementation = register(flex=a.device != "cpu")
             for t in lists:
                 tree = {k: v.to(a.device) if torch.is_tensor(v) else v for k, v in pack([dict(input_ids=t)]).items()}
                 hidden = inner.base_model(input_ids=tree["input_ids"], position_ids=tree["position_ids"], layout=tree["layout"], attention_mask=torch.ones(1, 1, 1, 1, dtype=torch.bool, device=a.device)).last_hidden_state

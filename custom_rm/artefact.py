@@ -11,22 +11,39 @@ from pathlib import Path
 import torch
 
 # %% ../nbs/api/16_artefact.ipynb #23dc1a4f
-from .core import DataError
+from .core import choices, DataError
 from .fetch import Base, fetch_model
 from .model import LoRA, RewardModel
+from .pooling import POOLINGS
+from .templates import CHAT, TEMPLATES
 from .trunk import find_device
+
+# %% ../nbs/api/16_artefact.ipynb #2743d57e
+def _card_fault(card) -> str|None:
+    "What keeps a card from describing a reward model; None for a whole one"
+    if not isinstance(card, dict): return f"is no card but {card!r:.40}"
+    kinds = dict(base=dict, lora=dict, template=str, pooling=str, max_length=int)
+    if lacking := [key for key, kind in kinds.items() if not isinstance(card.get(key), kind)]:
+        return f"lacks {', '.join(lacking)}"
+    if absent := {"name", "sha256", "source", "quantize", "dtype"} - set(card["base"]):
+        return f"lacks {', '.join(sorted(absent))} of its base"
+    if set(card["lora"]) != {"rank", "alpha", "dropout"}: return f"has the lora {card['lora']!r:.60}"
+    for key, table in (("template", [*TEMPLATES, CHAT]), ("pooling", POOLINGS)):
+        if card[key] not in table: return f"has the {key} {card[key]!r}, which is not {choices(table)}"
 
 # %% ../nbs/api/16_artefact.ipynb #aa6b0231
 def read_card(
     folder:str|Path, # An artefact
 )->dict: # Its reward_model.json
-    "What an artefact says of itself. Raises `DataError` where the folder is none."
+    "What an artefact says of itself. Raises `DataError` where the folder is none, or its card is not whole."
     path = Path(folder)/"reward_model.json"
     if not path.is_file():
         raise DataError(f"{folder}: is not an artefact (no reward_model.json in it); "
                         "give a folder that `custom-rm train` made")
-    try: return json.loads(path.read_text(encoding="utf-8"))
+    try: card = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as e: raise DataError(f"{path}: broken JSON ({e})") from None
+    if not (fault := _card_fault(card)): return card
+    raise DataError(f"{path}: {fault}; copy the artefact again, or train it anew")
 
 # %% ../nbs/api/16_artefact.ipynb #bf27f3e3
 def questions_file(
@@ -47,8 +64,8 @@ def trained_on(
 def _check_cards_agree(folders:tuple, cards:list[dict]) -> None:
     "Complain of an artefact that needs another trunk, or reads texts otherwise, than the first"
     for folder, card in zip(folders, cards):
-        for key in ("base", "pooling", "max_length", "lora"):
-            if card[key] != cards[0][key]:
+        for key in ("base", "pooling", "max_length", "lora", "chat_template"):
+            if card.get(key) != cards[0].get(key):
                 raise DataError(f"{folder}: has another {key} than {folders[0]}; load them apart")
 
 # %% ../nbs/api/16_artefact.ipynb #10345b73
@@ -57,7 +74,17 @@ def _check_base(folder:str|Path, wanted:dict, found:Base) -> None:
     if found.sha256 == wanted["sha256"]: return
     raise DataError(f"{folder}: was trained on weights {wanted['sha256'][:12]}… of {wanted['name']!r} "
                     f"({wanted['source']}), here are {found.sha256[:12]}… ({found.source}); "
-                    "fetch those, or scores would differ")
+                    "fetch those, or name their folder with --base, or scores would differ")
+
+# %% ../nbs/api/16_artefact.ipynb #e025907e
+def _find_base(folder:str|Path, wanted:dict, base:str|Path|Base|None) -> Base:
+    "The base of an artefact, where it is said to be or where the card says. Raises `DataError` for another, or none"
+    try: found = base if isinstance(base, Base) else fetch_model(base or wanted["name"])
+    except DataError as e:
+        if base: raise
+        raise DataError(f"{folder}: needs its base, and {e}; where it lies elsewhere, say so with --base") from None
+    _check_base(folder, wanted, found)
+    return found
 
 # %% ../nbs/api/16_artefact.ipynb #c9c5005d
 def _dtype_to_load(card:dict, dtype:torch.dtype|str|None, device:torch.device|str|None) -> torch.dtype|str|None:
@@ -70,23 +97,24 @@ def _dtype_to_load(card:dict, dtype:torch.dtype|str|None, device:torch.device|st
 def _trunk_of(card:dict, base:Base, quantize:bool|None, dtype, device) -> RewardModel:
     "The reward model that a card describes, without adapters"
     if quantize is None: quantize = card["base"]["quantize"]
+    if card["template"] == CHAT and not card.get("chat_template"):
+        raise DataError(f"{card['name']}: says that it reads its base's chat template, and doesn't keep it; "
+                        "train it again")
     return RewardModel(base, quantize, LoRA(**card["lora"]), card["pooling"], card["template"], card["max_length"],
-                       _dtype_to_load(card, dtype, device), device, layers=card["base"].get("layers"))
+                       _dtype_to_load(card, dtype, device), device, layers=card["base"].get("layers"),
+                       chat=card.get("chat_template"))
 
 # %% ../nbs/api/16_artefact.ipynb #7a6ecf35
 def load(
     *folders:str|Path, # One artefact or several on the same base
     device:torch.device|str|None=None, # The best there is if None
-    base:str|Base|None=None, # Where the base lies, if not where the artefact says
+    base:str|Path|Base|None=None, # Where the base lies, if not where the artefact says; it must be the very same
     quantize:bool|None=None, # 4-bit or not; as it was trained if None
     dtype:torch.dtype|str|None=None, # Of the arithmetic; if None the device's best, on a CPU as it was trained on a CPU
 )->RewardModel: # With one adapter for each artefact, named like its folder; the first in use
     "Load artefacts onto one trunk. Raises `DataError` where they don't fit it or each other."
     cards = [read_card(folder) for folder in folders]
     _check_cards_agree(folders, cards)
-    wanted = cards[0]["base"]
-    found = base if isinstance(base, Base) else fetch_model(base or wanted["name"])
-    _check_base(folders[0], wanted, found)
-    rm = _trunk_of(cards[0], found, quantize, dtype, device)
+    rm = _trunk_of(cards[0], _find_base(folders[0], cards[0]["base"], base), quantize, dtype, device)
     for folder in folders: rm.add_adapter(Path(folder).resolve().name).load_weights(folder)
     return rm.eval().use(rm.adapters[0])

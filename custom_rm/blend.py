@@ -12,7 +12,7 @@ from pathlib import Path
 
 # %% ../nbs/api/24_blend.ipynb #4617896d
 from .artefact import load, questions_file, read_card, trained_on
-from .core import DataError, quietly
+from .core import DataError
 from .evaluate import evaluate
 from .metrics import comparisons
 from .model import RewardModel
@@ -33,9 +33,8 @@ def set_blend(
     name:str="blend", # Of the adapter that is made, or made anew
 )->RewardModel: # The same model, the blend in use
     "Put (1 − α) general + α custom on the trunk: LoRA matrices and heads. Raises `DataError` for an α outside [0, 1]."
-    from peft import get_peft_model_state_dict
     if not 0 <= alpha <= 1: raise DataError(f"alpha is {alpha}; give a number from 0 (general) to 1 (custom)")
-    start, end = (quietly(get_peft_model_state_dict, rm.trunk, adapter_name=n) for n in (general, custom))
+    start, end = rm.weights(general), rm.weights(custom)
     if name not in rm.adapters: rm.add_adapter(name, like=general)
     rm.set_weights(name, interpolate(start, end, alpha))
     return rm.use(name)
@@ -63,12 +62,13 @@ def blend(
     out:str|Path,                      # The artefact to make
     alpha:float,                       # 0 is the general one, 1 the custom one
     device:str|None=None, # The best there is if None
+    base:str|Path|None=None, # Where their base lies, if not where the artefacts say
     **info,                            # More for the card
 )->Path: # `out`
     "Write the blend of two artefacts. Raises `DataError` where they don't fit each other, or `out` is there already."
     general, custom, out = Path(general), Path(custom), Path(out)
     if out.exists(): raise DataError(f"{out}: is there already; choose another place or remove it")
-    rm, cards = load(general, custom, device=device), [read_card(p) for p in (general, custom)]
+    rm, cards = load(general, custom, device=device, base=base), [read_card(p) for p in (general, custom)]
     set_blend(rm, *rm.adapters, alpha)
     return rm.save(out, questions_file(_asked(general, custom)), **blend_info(cards, alpha), **info)
 

@@ -557,8 +557,12 @@ def _no_verdict(m:Mapping, marks:list[str], columns:Columns) -> Unclear:
     taken = {m.a, m.b, *names(m.prompt), *names(m.system), *m.ignore}
     left = [c for c in columns.values if c not in taken and columns.given(c) and not _is_aside(c)
             and last_name(c) not in (*PROMPTS, *SYSTEMS, *PEOPLE)]
-    codes = [option("winner", c) for c in left if not columns.is_wordy(c)] or ["--winner COLUMN"]
-    return unclear(f"two answers ({m.a}, {m.b}) but no verdict known by name", columns, codes[:6] + _people(left))
+    coded = [c for c in left if not columns.is_wordy(c)]
+    alike = [c for c in coded if set(map(code, columns.given(c))) == set(map(code, columns.given(coded[0])))]
+    crowd = [f"{option('winner', joined(alike))} where each column is one person"] if len(alike) > 1 else []
+    people = _people(left) or crowd
+    codes = [option("winner", c) for c in coded] or ["--winner COLUMN"]
+    return unclear(f"two answers ({m.a}, {m.b}) but no verdict known by name", columns, codes[:6] + people)
 
 # %% ../nbs/api/06_columns.ipynb #7578c802
 def guess_wide(
@@ -808,9 +812,10 @@ def _ways(seen:list[str]) -> list[str]:
     if numbers and float(numbers[0]) < 0: return _scale(0)
     if len(numbers) > 3: return _scale((float(numbers[0]) + float(numbers[-1])) / 2)
     if numbers: decisive = numbers[1:] if len(numbers) == 3 and numbers[0] == "0" else numbers[:2]
-    else: decisive = [value for value in seen if value not in TIES]
-    if all(re.match(r"[ab]\b", value) for value in decisive):
-        return [",".join([f"{value}={value[0]}" for value in decisive] + [f"{v}=tie" for v in seen if v in TIES])]
+    else: decisive = [value for value in seen if code(value) not in TIES]
+    if all(re.match(r"[ab]\b", value, re.I) for value in decisive):
+        ties = [value for value in seen if code(value) in TIES]
+        return [",".join([f"{value}={value[0].lower()}" for value in decisive] + [f"{value}=tie" for value in ties])]
     if len(decisive) > 2: return [",".join(f"{value}=…" for value in decisive)]
     return _two_ways(decisive, [value for value in seen if value not in decisive])
 
@@ -829,19 +834,20 @@ def value_options(
 def place(
     self:Columns,
     column:str, # Of verdicts
-    wanted:str, # One of them, as `code` gives it
+    wanted:str, # One of them
 )->str: # Such as " in line 3"; '' for none
     "Where a verdict stands first, for a complaint."
-    row = next((row for row in self.rows if code(cell(row, column)) == wanted), None)
+    row = next((row for row in self.rows if code(cell(row, column)) == code(wanted)), None)
     return f" in {self.places[id(row)].rpartition(', ')[2]}" if row else ""
 
 # %% ../nbs/api/06_columns.ipynb #7ff089e3
 def _unexplained(m:Mapping, column:str, columns:Columns) -> tuple[list, list]:
-    "The verdicts of a column, and those of them that have no meaning, as `code` gives them"
+    "The verdicts of a column, and those of them that have no meaning, as the file writes them"
     said = zip((cell(row, column) for row in columns.rows), sides_of(m, column, columns))
-    told = [(code(value), side) for value, side in said if value not in (None, "")]
-    odd = dict.fromkeys(value for value, side in told if side is None)
-    return list(dict.fromkeys(value for value, _ in told)), list(odd)
+    told = [(str(value).strip(), side) for value, side in said if value not in (None, "")]
+    once = {code(value): value for value, _ in reversed(told)} # as the file writes it first
+    odd = dict.fromkeys(once[code(value)] for value, side in told if side is None)
+    return list(dict.fromkeys(once[code(value)] for value, _ in told)), list(odd)
 
 # %% ../nbs/api/06_columns.ipynb #d0eff8d2
 def check_verdicts(
@@ -942,9 +948,9 @@ def guess_person(
     m:Mapping,       # Knows all else
     columns:Columns, # Of the file
 )->Mapping: # With the person, if there is one
-    "The column that says who judged."
+    "The column that says who judged; --only may name it too."
     def is_name(value): return isinstance(value, (str, int, float)) and not isinstance(value, bool)
-    people = (c for c in columns.named(PEOPLE, _taken(m)) if all(map(is_name, columns.given(c))))
+    people = (c for c in columns.named(PEOPLE, _taken(replace(m, only=[]))) if all(map(is_name, columns.given(c))))
     return replace(m, by=m.by or next(people, None))
 
 # %% ../nbs/api/06_columns.ipynb #80d46522

@@ -194,7 +194,7 @@ def caveats(
     "How much of each set a model was trained on, and how much of it cutting lost."
     def shared(questions): return {name: overlap(questions, records) for name, records in sets.items()}
     overlaps = {name: None if questions is None else shared(questions) for name, questions in asked.items()}
-    cut = {name: count_lost(records, rm.tokenizer, rm.max_length) for name, records in sets.items()}
+    cut = {name: count_lost(records, rm.tokenizer, rm.max_length, rm.chat) for name, records in sets.items()}
     return dict(overlap=overlaps, cut=cut) | ({} if given is None else dict(given=shared(given)))
 
 # %% ../nbs/api/23_evaluate.ipynb #98e066c9

@@ -13,7 +13,7 @@ import torch
 # %% ../nbs/api/32_judge.ipynb #cb6ba47e
 from .core import DataError
 from .model import RewardModel
-from .templates import split_text
+from .templates import CHAT, split_text, template_of, to_template
 
 # %% ../nbs/api/32_judge.ipynb #77a96922
 PERSONS = dict(academy="a scholar, who wants precise terms, sources and careful reasoning",
@@ -65,7 +65,8 @@ def judge_margins(
 # %% ../nbs/api/32_judge.ipynb #7d65fa54
 def _pairs(record:dict) -> list[tuple[str,str,str]]: # (question, preferred answer, other answer)
     "Every two texts of a record with different scores"
-    parts = [split_text(text) for text in record["text"]]
+    plain = [to_template(text, "dsp") if template_of(text) == CHAT else text for text in record["text"]]
+    parts = [split_text(text) for text in plain]
     return [(parts[i][0].strip(), parts[i][1], parts[j][1])
             for i, s in enumerate(record["score"]) for j, t in enumerate(record["score"]) if s > t]
 

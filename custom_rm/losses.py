@@ -25,7 +25,7 @@ def margins(
     scores:Tensor,  # Preference of each text, shape (n, k); NaN where padded
 )->Tensor: # Shape (pairs,)
     "How far the preferred text of every pair is above the other."
-    rewards = rewards.nan_to_num() # a NaN would pass through the masked gradient
+    rewards = rewards.masked_fill(scores.isnan(), 0) # a NaN would pass through the masked gradient
     return (rewards[:, :, None] - rewards[:, None, :])[preferred(scores)]
 
 # %% ../nbs/api/12_losses.ipynb #69617643
@@ -43,9 +43,11 @@ def _slice_loss(
     states:Tensor,  # Shape (tokens of the slice, width)
     targets:Tensor, # Shape (tokens of the slice,)
     lm_head:Tensor, # Shape (vocabulary, width)
+    softcap:float|None=None, # No logit is larger, by tanh
 )->Tensor: # Sum over the slice; its logits are the largest tensor there is, and end with the call
     "Negative log-likelihood of a slice of tokens"
     logits = (states @ lm_head.to(states.dtype).T).float()
+    if softcap: logits = softcap * (logits / softcap).tanh()
     return F.cross_entropy(logits, targets, reduction="sum")
 
 # %% ../nbs/api/12_losses.ipynb #9c67e9b5
@@ -55,11 +57,12 @@ def imitation_loss(
     lm_head:Tensor, # Vocabulary weights, shape (vocabulary, width)
     reduction:str="mean", # "mean" over learnt tokens, or their "sum"
     chunk:int=1024, # Tokens whose logits are in memory at once
+    softcap:float|None=None, # No logit is larger, by tanh, as in Gemma 2 (arXiv 2408.00118, section 2); no cap if None
 )->Tensor: # Negative log-likelihood in nats; 0 where nothing is to be learnt
     "Keep the trunk able to write what is preferred."
     from torch.utils.checkpoint import checkpoint
     slices = [(s, t) for s, t in zip(states.split(chunk), targets.split(chunk)) if len(t)]
-    parts = [checkpoint(_slice_loss, s, t, lm_head, use_reentrant=False) for s, t in slices]
+    parts = [checkpoint(_slice_loss, s, t, lm_head, softcap, use_reentrant=False) for s, t in slices]
     total = torch.stack(parts).sum() if parts else states.sum() * 0
     return total / max(len(targets), 1) if reduction == "mean" else total
 

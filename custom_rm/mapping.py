@@ -442,7 +442,7 @@ class Judged:
     gathered:bool = False # Whether its answers stood in rows of their own
     group:object = None   # What its answers are compared within, beside the question and the person
     template:str = "dsp"  # What its texts were written in, or will be
-    left_out:int = 0      # Answers of the row that have no text or no score
+    left_out:int = 0      # What the row leaves blank: answers, or verdicts
 
 # %% ../nbs/api/05_mapping.ipynb #273a9a99
 class Skip(Exception):
@@ -561,10 +561,13 @@ def _sides(row:dict, mapping:Mapping, known:dict, answers:list, where:str) -> It
 def _duel(row:dict, mapping:Mapping, known:dict, where:str) -> Iterator[Judged]:
     "Two answers and who won, by each person"
     answers = [cell(row, mapping.a), cell(row, mapping.b)]
-    sides = [one for one in _sides(row, mapping, known, answers, where) if one[1] != "skip"]
-    if not sides: return
+    sides = list(_sides(row, mapping, known, answers, where))
+    given = [one for one in sides if one[1] != "skip"]
+    if not given: return
     texts = _interactions(row, mapping, answers, where)
-    yield from (Judged(texts, _SCORES[side], person) for person, side in sides)
+    found = [Judged(texts, list(_SCORES[side]), person) for person, side in given]
+    found[0].left_out = len(sides) - len(given)
+    yield from found
 
 # %% ../nbs/api/05_mapping.ipynb #d947e75a
 def _named_verdict(row:dict, mapping:Mapping, where:str) -> tuple[float, float]:
@@ -1074,6 +1077,7 @@ class Conversion:
     comparisons:int = 0     # Pairs of texts of which one is preferred
     ties:int = 0            # Pairs of texts that are equally good
     people:dict = field(default_factory=dict)  # Who judged → records
+    nameless:int = 0        # Records of nobody, where others have a person
     skipped:dict = field(default_factory=dict) # Why rows or answers were left out → how many
     faults:list = field(default_factory=list)  # Of the first rows that were left out for a fault
 
@@ -1086,6 +1090,7 @@ def count(
     "Count a record's comparisons, its ties and its person."
     self.records += 1
     if (person := record.get("person")) is not None: self.people[person] = self.people.get(person, 0) + 1
+    elif "person" in self.used: self.nameless += 1
     k, equal = len(record["score"]), sum(n * (n - 1) // 2 for n in Counter(record["score"]).values())
     self.ties += equal
     self.comparisons += k * (k - 1) // 2 - equal
@@ -1115,6 +1120,7 @@ def __str__(self:Conversion) -> str:
     if self.skipped: lines.append("  skipped   " + ", ".join(f"{n:,} ({why})" for why, n in self.skipped.items()))
     lines += [f"            {fault}" for fault in self.faults]
     people = f" by {_many(len(self.people), 'person', 'people')}" if self.people else ""
+    if self.people and self.nameless: people += f", {_many(self.nameless, 'record')} by nobody named"
     made = f"{_many(self.comparisons, 'comparison')}, {_many(self.ties, 'tie')}{people}"
     lines.append(f"  {_many(self.rows, 'row')} → {made}")
     return "\n".join([*lines, f"{self.written} records written to {self.output}"])
@@ -1156,6 +1162,8 @@ def stop(self:Faults) -> None:
                     "--skip-faulty leaves such rows out)")
 
 # %% ../nbs/api/05_mapping.ipynb #eb72694a
+_BLANKS = {_duel: "a blank verdict"} # what a row leaves blank, where it is not an answer
+
 def _judgements(rows:Iterable, reader:Reader, report:Conversion, faults:Faults) -> Iterator[tuple[str, Judged]]:
     "(place, what was judged), the answers of one question gathered"
     with _database() as base:
@@ -1163,7 +1171,7 @@ def _judgements(rows:Iterable, reader:Reader, report:Conversion, faults:Faults) 
         for report.rows, (where, row) in enumerate(rows, 1):
             try:
                 for one in reader.judged(row, where):
-                    report.skip("an answer without text or score", one.left_out)
+                    report.skip(_BLANKS.get(reader.read, "an answer without text or score"), one.left_out)
                     if len(one.texts) == 1: _put(base, one, where, last)
                     else: yield where, one
             except Skip as reason: report.skip(str(reason))

@@ -6,22 +6,24 @@
 __all__ = ['LoRA', 'RewardModel', 'check_adapter_name']
 
 # %% ../nbs/api/15_model.ipynb #820eef63
-import inspect, json, shutil, warnings
+import inspect, json, re, shutil, warnings
 from dataclasses import asdict, dataclass, field
 from datetime import date
 from functools import cache
 from pathlib import Path
 import torch
 from torch import nn, Tensor
+from torch.utils.checkpoint import checkpoint
 
 # %% ../nbs/api/15_model.ipynb #0fe9a932
 from .attention import register
 from .core import atomic_write, choose, DataError, file_sha256, patch, quietly, versions
-from .fetch import Base
+from .fetch import Base, check_whole
 from .losses import imitation_loss
-from .packing import pack, pad_texts, to_imitate
+from .packing import own_template, pack, pad_texts, to_imitate
 from .pooling import pool, POOLINGS
-from .trunk import device_name, head_name, load_trunk
+from .templates import CHAT
+from .trunk import device_name, head_name, InFloat32, load_trunk, longest_text, looks_ahead, made_up, remarks
 
 # %% ../nbs/api/15_model.ipynb #720f0572
 @dataclass
@@ -32,7 +34,23 @@ class LoRA:
     dropout:float = field(default=0.0, metadata=dict(help="before the first matrix; 0 keeps training repeatable"))
     def __post_init__(self):
         if self.rank < 1: raise DataError(f"lora.rank is {self.rank}; give at least 1")
+        if not self.alpha > 0: raise DataError(f"lora.alpha is {self.alpha}; give more than 0, usually twice the rank")
         if not 0 <= self.dropout < 1: raise DataError(f"lora.dropout is {self.dropout}; give 0 or more, less than 1")
+
+# %% ../nbs/api/15_model.ipynb #712bdf69
+def _check_length(trunk, max_length:int) -> None:
+    "Raises `DataError` for texts longer than the trunk's table of positions"
+    most = longest_text(trunk)
+    if most is None or max_length <= most: return
+    raise DataError(f"max_length is {max_length}, but the base model has places for {most} tokens; "
+                    f"set base.max_length to {most} or less")
+
+# %% ../nbs/api/15_model.ipynb #d3a549ac
+def _parts_of(trunk) -> set[str]:
+    "The words that mean something in the names of a model's tensors, or to the containers that adapters are kept in"
+    words = {word for name, _ in (*trunk.named_modules(), *trunk.named_parameters()) for word in name.split(".")}
+    of_peft = {"base_model", "model", "base_layer", "modules_to_save", "original_module", "score", "classifier"}
+    return words | of_peft | set(dir(nn.ModuleDict()))
 
 # %% ../nbs/api/15_model.ipynb #265491b1
 class RewardModel(nn.Module):
@@ -42,22 +60,23 @@ class RewardModel(nn.Module):
         quantize:bool=True,     # 4-bit NF4
         lora:LoRA|None=None,    # Size of new adapters
         pooling:str|None=None,  # One of `POOLINGS`; None is last for decoders, mean for encoders
-        template:str="dsp",     # Of the texts it is trained on, for the artefact
+        template:str="dsp",     # Of the texts it is trained on; "chat" is the base's own
         max_length:int=512,     # In tokens
         dtype:torch.dtype|str|None=None, device:torch.device|str|None=None, # See `load_trunk`
         seed:int=0,             # Of heads and adapters
         trees:bool=True,        # Share prefixes where the trunk can; False feeds every text whole
         layers:int|None=None,   # Keep only so many of the trunk's layers, from below; all if None
+        chat:str|dict|None=None, # The chat template's text, as an artefact keeps it, or options for the base's
     ):
         super().__init__()
         self.trunk, self.tokenizer, self.base = load_trunk(base, quantize, dtype, device, seed, layers)
+        _check_length(self.trunk, max_length)
         self.quantize, self.layers, self.lora, self.template = quantize, layers, lora or LoRA(), template
         self.max_length, self.seed, self.dtype, self.adapters = max_length, seed, self.trunk.dtype, []
-        self.is_decoder = not hasattr(self.trunk.base_model, "encoder")
-        arguments = inspect.signature(self.trunk.base_model.forward).parameters
-        self.takes_positions = self.is_decoder and "position_ids" in arguments
+        self._know_trunk()
         self.pooling = choose(pooling or ("last" if self.is_decoder else "mean"), POOLINGS, "pooling")
-        self.trees, self._lm_head = False, None
+        self.trees, self._lm_head, self._parts = False, None, _parts_of(self.trunk)
+        self.chat = self._read_chats(chat) if template == CHAT else None
         if trees: self._try_trees()
 
 # %% ../nbs/api/15_model.ipynb #3a9c6bfa
@@ -67,11 +86,42 @@ def _device(self:RewardModel) -> torch.device:
 
 RewardModel.device = property(_device)
 
+# %% ../nbs/api/15_model.ipynb #707880d9
+@patch
+def _know_trunk(self:RewardModel) -> None:
+    "Look at what kind of trunk it is"
+    self.is_decoder = not looks_ahead(self.trunk)
+    self.why, self.notes = "", remarks(self.trunk) # why it takes no trees; what else one should know of it
+    arguments = inspect.signature(self.trunk.base_model.forward).parameters
+    self.takes_positions = self.is_decoder and "position_ids" in arguments
+
+# %% ../nbs/api/15_model.ipynb #96387d15
+@patch
+def _read_chats(self:RewardModel, chat:str|dict|None) -> str:
+    "Give the tokenizer the chat template that was meant. Raises `DataError` where the base has none"
+    tokenizer = self.tokenizer
+    tokenizer.chat_template = chat if isinstance(chat, str) else own_template(tokenizer, chat)
+    said = [dict(role="user", content="a"), dict(role="assistant", content="b")]
+    printed = tokenizer.apply_chat_template(said, return_dict=False)
+    special = [i for i, token in sorted(tokenizer.added_tokens_decoder.items()) if token.special and i not in printed]
+    if special and tokenizer.pad_token_id in printed: tokenizer.pad_token = tokenizer.convert_ids_to_tokens(special[0])
+    self.trunk.config.pad_token_id = tokenizer.pad_token_id
+    return tokenizer.chat_template
+
 # %% ../nbs/api/15_model.ipynb #df411c83
 @patch
 def bare_trunk(self:RewardModel) -> nn.Module: # A `transformers` sequence classifier, adapters in its layers
     "The trunk without PEFT's wrapping."
     return self.trunk.base_model.model if self.adapters else self.trunk
+
+# %% ../nbs/api/15_model.ipynb #817a85a3
+@patch
+def key(self:RewardModel,
+    name:str, # Of an adapter
+)->str: # The same, or "adapter_" and its bytes as hexadecimal digits
+    "What PEFT calls an adapter."
+    odd = name in self._parts or name.startswith(("lora_", "adapter_")) or re.search(r"[.\\]", name)
+    return f"adapter_{name.encode('utf-8', 'surrogatepass').hex()}" if odd else name
 
 # %% ../nbs/api/15_model.ipynb #a11294c1
 @patch
@@ -80,7 +130,7 @@ def head(self:RewardModel,
 )->nn.Linear: # Weights of shape (1, width), or (heads, width) where the adapter has several
     "What turns a text's state into its reward."
     head = getattr(self.bare_trunk(), head_name(self.bare_trunk()))
-    return head.modules_to_save[name or self.active] if self.adapters else head
+    return head.modules_to_save[self.key(name or self.active)] if self.adapters else head
 
 # %% ../nbs/api/15_model.ipynb #c0cc6af5
 @patch
@@ -92,7 +142,8 @@ def _peft_config(self:RewardModel):
     return LoraConfig(**size, target_modules="all-linear", task_type="SEQ_CLS", modules_to_save=[head])
 
 # %% ../nbs/api/15_model.ipynb #96452cbf
-_MEANT = "multiple adapters|is_gradient_checkpointing|should not be contained in the prefix|fan_in_fan_out is set"
+_MEANT = ("multiple adapters|is_gradient_checkpointing|should not be contained in the prefix|fan_in_fan_out is set|"
+          "(rank|alpha)_pattern keys")
 
 @patch
 def _attach(self:RewardModel, name:str) -> None:
@@ -101,8 +152,8 @@ def _attach(self:RewardModel, name:str) -> None:
     with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=f".*({_MEANT}).*") # none is a user's concern
         torch.manual_seed(self.seed)
-        if self.adapters: self.trunk.add_adapter(name, self._peft_config())
-        else: self.trunk = get_peft_model(self.trunk, self._peft_config(), adapter_name=name)
+        if self.adapters: self.trunk.add_adapter(self.key(name), self._peft_config())
+        else: self.trunk = get_peft_model(self.trunk, self._peft_config(), adapter_name=self.key(name))
 
 # %% ../nbs/api/15_model.ipynb #b8b33382
 @patch
@@ -112,7 +163,7 @@ def use(self:RewardModel,
     "Choose the adapter that the next calls compute with and train. Raises `DataError` where there is no such."
     if name not in self.adapters:
         raise DataError(f"no adapter {name!r}; there are {', '.join(self.adapters) or 'none'}")
-    self.trunk.set_adapter(name)
+    self.trunk.set_adapter(self.key(name))
     self.active = name
     return self
 
@@ -123,7 +174,23 @@ def weights(self:RewardModel,
 )->dict[str,Tensor]: # Its matrices and its head, by PEFT's names
     "What an adapter consists of."
     from peft import get_peft_model_state_dict
-    return quietly(get_peft_model_state_dict, self.trunk, adapter_name=name, save_embedding_layers=False)
+    return quietly(get_peft_model_state_dict, self.trunk, adapter_name=self.key(name), save_embedding_layers=False)
+
+# %% ../nbs/api/15_model.ipynb #4d608c92
+@patch
+def _check_weights(self:RewardModel, name:str, weights:dict[str,Tensor]) -> None:
+    "Raises `DataError` for weights that are more, fewer, or of another shape than an adapter has"
+    own = self.weights(name)
+    if unknown := [key for key in weights if key not in own]:
+        raise DataError(f"adapter {name!r}: {len(unknown)} weights don't belong to this base model, "
+                        f"such as {unknown[0]}; was it trained on another?")
+    if missing := [key for key in own if key not in weights]:
+        raise DataError(f"adapter {name!r}: {len(missing)} of its {len(own)} weights are missing, "
+                        f"such as {missing[0]}; copy it again, or train it anew")
+    for key, weight in weights.items():
+        if weight.shape != own[key].shape:
+            raise DataError(f"adapter {name!r}: {key} has the shape {tuple(weight.shape)} and should have "
+                            f"{tuple(own[key].shape)}; was it trained on another base, or with another lora.rank?")
 
 # %% ../nbs/api/15_model.ipynb #b9596560
 @patch
@@ -131,20 +198,21 @@ def set_weights(self:RewardModel,
     name:str,     # An adapter on this trunk
     weights:dict[str,Tensor], # From `weights` of this base model
 )->None:
-    "Overwrite an adapter's matrices and head. Raises `DataError` where they belong to another base."
+    "Overwrite an adapter's matrices and head. Raises `DataError` where they are not those of such an adapter."
     from peft import set_peft_model_state_dict
-    unknown = set_peft_model_state_dict(self.trunk, weights, adapter_name=name).unexpected_keys
-    if unknown: raise DataError(f"adapter {name!r}: {len(unknown)} weights don't belong to this base model, "
-                                f"such as {unknown[0]}; was it trained on another?")
+    self._check_weights(name, weights)
+    set_peft_model_state_dict(self.trunk, weights, adapter_name=self.key(name))
 
 # %% ../nbs/api/15_model.ipynb #876e15e1
 def check_adapter_name(
     name:str, # Of an adapter; also of a domain, and of the folder of an artefact
 )->None:
-    "Raises `DataError` for a name that PyTorch can't keep an adapter under."
-    if "." in name or hasattr(nn.ModuleDict(), name):
-        raise DataError(f"{name!r} can't name a reward model: it has a dot or is a word that PyTorch keeps for itself; "
-            "choose another name, an artefact has that of its folder")
+    "Raises `DataError` for a name that no folder can have."
+    fault = "it is no name of a folder" if name in ("", ".", "..") or re.search(r"[/\\]", name) else None
+    if not name.isprintable(): fault = "it has a character that can't be printed"
+    elif len(name.encode()) > 200: fault = "it is too long"
+    if fault: raise DataError(f"{name[:40]!r} can't name a reward model: {fault}; "
+                              "choose another name, an artefact has that of its folder")
 
 # %% ../nbs/api/15_model.ipynb #dae6975f
 @patch
@@ -219,8 +287,17 @@ def forward(self:RewardModel,
     hidden = self.hidden(input_ids, attention_mask, position_ids, layout)
     out = dict(rewards=self.read(self.states(hidden, attention_mask, layout, last)))
     if learn is None: return out
-    places, targets = learn
-    return out | dict(imitation=imitation_loss(hidden.flatten(0, 1)[places], targets, self.lm_head(), reduction="sum"))
+    (places, targets), (scale, softcap) = learn, self._logits()
+    states = hidden.flatten(0, 1)[places] * scale
+    return out | dict(imitation=imitation_loss(states, targets, self.lm_head(), reduction="sum", softcap=softcap))
+
+# %% ../nbs/api/15_model.ipynb #1dc4311a
+@cache
+def _output_layer(config_class:type) -> str: # The name of the weights
+    "Where a kind of language model keeps its output layer"
+    from transformers import MODEL_FOR_CAUSAL_LM_MAPPING as language_models
+    tied = language_models[config_class]._tied_weights_keys if config_class in language_models else None
+    return next(iter(tied or ()), "lm_head.weight")
 
 # %% ../nbs/api/15_model.ipynb #1dc4311c
 def _read_tensor(folder:Path, name:str) -> Tensor:
@@ -249,8 +326,17 @@ def lm_head(self:RewardModel) -> Tensor: # Shape (vocabulary, width)
     model = self.bare_trunk()
     if model.config.get_text_config().tie_word_embeddings: return model.get_input_embeddings().weight
     if self._lm_head is None:
-        self._lm_head = _read_tensor(Path(self.base.path), "lm_head.weight").to(self.device, self.dtype)
+        name = _output_layer(type(model.config))
+        self._lm_head = _read_tensor(Path(self.base.path), name).to(self.device, self.dtype)
     return self._lm_head
+
+# %% ../nbs/api/15_model.ipynb #1aacc411
+@patch
+def _logits(self:RewardModel) -> tuple[float, float|None]: # (factor, cap or None)
+    "What a language model does to its logits"
+    config = self.trunk.config.get_text_config()
+    scale = (getattr(config, "logit_scale", None) or 1.0) / (getattr(config, "logits_scaling", None) or 1.0)
+    return scale, getattr(config, "final_logit_softcapping", None)
 
 # %% ../nbs/api/15_model.ipynb #f1bc841b
 @patch
@@ -264,43 +350,73 @@ def batch(self:RewardModel,
     if imitate: made["learn"] = to_imitate(records, made, whole)
     return {k: v.to(self.device) if torch.is_tensor(v) else v for k, v in made.items()}
 
+# %% ../nbs/api/15_model.ipynb #11cb4020
+def _window(config) -> int|None: # In tokens; None where every token sees all before it
+    "How far back a model's tokens see"
+    names = ("sliding_window", "attention_chunk_size", "local_attention", "window_size", "attention_window")
+    if not getattr(config, "use_sliding_window", True): names = names[1:]
+    found = [value for name in names if isinstance(value := getattr(config, name, None), int) and value > 0]
+    return min(found, default=None)
+
 # %% ../nbs/api/15_model.ipynb #11cb4021
+_FAR = 1024 # tokens; a trial with texts longer than that would cost more than it is worth
+
 @patch
-def _may_take_trees(self:RewardModel) -> bool:
-    "Does nothing that is known of the trunk speak against trees?"
-    config = self.trunk.config.get_text_config()
-    window = getattr(config, "sliding_window", None) if getattr(config, "use_sliding_window", True) else None
-    sees_all = not window or window >= self.max_length
-    return self.is_decoder and self.takes_positions and sees_all and POOLINGS[self.pooling].of_trees is not None
+def _against_trees(self:RewardModel) -> str:
+    "What is known of the trunk that speaks against trees; empty where nothing does"
+    window = _window(self.trunk.config.get_text_config())
+    if not self.is_decoder: return "an encoder, which looks both ways"
+    if not self.takes_positions: return "its trunk takes no positions"
+    if POOLINGS[self.pooling].of_trees is None: return f"{self.pooling} pooling has no form for them"
+    if window and _FAR < window < self.max_length: return f"tokens see {window} back, max_length is {self.max_length}"
+    return ""
 
 # %% ../nbs/api/15_model.ipynb #f3d2daf8
-def _trial_record(
-    words:int, # Size of the vocabulary
-)->dict: # A record of three texts that share nine tokens and go on with 3, 5 and 4 of their own
+def _trial_record(trunk, shared:int=9) -> dict: # Three texts that share so many tokens and go on with 3, 5 and 4 more
     "Random texts, the same every time"
-    def draw(n): return torch.randint(words, (n,), generator=torch.Generator().manual_seed(n)).tolist()
-    return dict(input_ids=[draw(9) + draw(n) for n in (3, 5, 4)])
+    return dict(input_ids=[made_up(trunk, shared) + made_up(trunk, n) for n in (3, 5, 4)])
 
 # %% ../nbs/api/15_model.ipynb #f2a5b5bf
 @patch
-def _tree_error(self:RewardModel, record:dict) -> float:
-    "Largest error of a tree's rewards, in standard deviations of the rewards; tree attention is on afterwards"
+def _tree_error(self:RewardModel, record:dict, attention:str) -> float:
+    "Largest error of a tree's rewards, in standard deviations of the rewards; that attention is on afterwards"
+    self.trees = False
     apart = torch.cat([self(**self.batch([dict(input_ids=[ids])]))["rewards"] for ids in record["input_ids"]])
-    self.trunk.config._attn_implementation, self.trees = register(), True
+    self.trunk.config._attn_implementation, self.trees = attention, True
     together = self(**self.batch([record]))["rewards"]
     return float((together - apart).abs().max() / apart.std())
+
+# %% ../nbs/api/15_model.ipynb #f69ce8d0
+@patch
+def _fault_of(self:RewardModel, record:dict, attention:str, most:float) -> str:
+    "What is wrong with the rewards of a tree under an attention; empty where nothing is"
+    before = self.trunk.config._attn_implementation
+    try: error = self._tree_error(record, attention)
+    except (TypeError, ValueError, RuntimeError, KeyError, IndexError, AttributeError) as e:
+        fault = f"its layers don't take them, {type(e).__name__}"
+    else: fault = "" if error < most else f"its rewards would change by {error:.1%} of their spread"
+    if fault: self.trunk.config._attn_implementation, self.trees = before, False
+    return fault
 
 # %% ../nbs/api/15_model.ipynb #f69ce8db
 @patch
 @torch.no_grad()
 def _try_trees(self:RewardModel) -> None:
     "Switch to tree attention if the trunk's rewards stay the same with it"
-    if not self._may_take_trees(): return
-    before, allowed = self.trunk.config._attn_implementation, 1e-3 if self.dtype == torch.float32 else .2
+    self.why = self._against_trees()
+    if self.why: return
+    window = _window(self.trunk.config.get_text_config())
+    record = _trial_record(self.trunk, window + 16 if window and window < self.max_length else 9)
     self.trunk.eval()
-    try: self.trees = self._tree_error(_trial_record(len(self.tokenizer))) < allowed
-    except (TypeError, ValueError, RuntimeError, KeyError, IndexError): self.trees = False
-    if not self.trees: self.trunk.config._attn_implementation = before
+    with InFloat32(): self.why = self._fault_of(record, register(), 1e-3)
+    if self.trees and self.device.type == "cuda": self._try_flex(record)
+
+@patch
+def _try_flex(self:RewardModel, record:dict) -> None:
+    "Go over to FlexAttention if it works here"
+    if not (fault := self._fault_of(record, register(flex=True), .2)): return
+    self.trees = True
+    self.notes.append(f"FlexAttention is not used ({fault}); trees go stretch by stretch")
 
 # %% ../nbs/api/15_model.ipynb #ba04c9b6
 @patch
@@ -311,7 +427,7 @@ def widen(self:RewardModel,
     old = self.head().weight
     new = nn.Linear(old.shape[1], heads, bias=False, dtype=old.dtype, device=old.device)
     new.weight.data.copy_(old.detach().expand(heads, -1))
-    getattr(self.bare_trunk(), head_name(self.bare_trunk())).modules_to_save[self.active] = new
+    getattr(self.bare_trunk(), head_name(self.bare_trunk())).modules_to_save[self.key(self.active)] = new
     return self
 
 # %% ../nbs/api/15_model.ipynb #49bf1f35
@@ -331,10 +447,11 @@ def split_heads(self:RewardModel,
 @patch
 def _equal_matrices(self:RewardModel, first:str, second:str) -> bool:
     "Do two adapters bend the trunk alike?"
+    a, b = self.key(first), self.key(second)
     both = [matrices for layer in self.trunk.modules()
             for matrices in (getattr(layer, "lora_A", None), getattr(layer, "lora_B", None))
-            if matrices and first in matrices and second in matrices]
-    return all(torch.equal(matrices[first].weight, matrices[second].weight) for matrices in both)
+            if matrices and a in matrices and b in matrices]
+    return all(torch.equal(matrices[a].weight, matrices[b].weight) for matrices in both)
 
 # %% ../nbs/api/15_model.ipynb #a8e6b4a1
 @patch
@@ -349,30 +466,50 @@ def same_trunk(self:RewardModel,
         else: groups.append([name])
     return groups
 
+# %% ../nbs/api/15_model.ipynb #190d443b
+def _check_finite(name:str, weights:dict[str,Tensor]) -> None:
+    "Raises `DataError` for weights that are NaN or infinite"
+    broken = [key for key, weight in weights.items() if not weight.isfinite().all()]
+    if broken: raise DataError(f"adapter {name!r}: {len(broken)} of its {len(weights)} weights are not finite numbers, "
+                               f"such as {broken[0]}; training diverged, lower the learning rate")
+
 # %% ../nbs/api/15_model.ipynb #fbb7eb8b
 @patch
 def save_weights(self:RewardModel,
     folder:str|Path, # Made if absent
 )->None:
-    "Write the adapter in use, with its head, as PEFT does."
+    "Write the adapter in use, with its head, as PEFT does. Raises `DataError` where training has ruined it."
     from safetensors.torch import save_file
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     weights = {k: v.detach().cpu().contiguous() for k, v in self.weights(self.active).items()}
+    _check_finite(self.active, weights)
     save_file(weights, folder/"adapter_model.safetensors", metadata={"format": "pt"})
-    config = self.trunk.peft_config[self.active]
+    config = self.trunk.peft_config[self.key(self.active)]
     config.inference_mode, config.base_model_name_or_path = True, self.base.name
     config.save_pretrained(str(folder))
     config.inference_mode = False
+
+# %% ../nbs/api/15_model.ipynb #6e28cbf3
+def _check_file(folder:Path) -> Path: # adapter_model.safetensors
+    "Raises `DataError` where an adapter's file is absent, cut short, or other than the card beside it says"
+    file, card = folder/"adapter_model.safetensors", folder/"reward_model.json"
+    if not file.is_file(): raise DataError(f"{folder}: adapter_model.safetensors is missing; copy the artefact again")
+    check_whole(file)
+    if not card.is_file(): return file
+    said = json.loads(card.read_text(encoding="utf-8")).get("weights_sha256")
+    if said in (None, found := file_sha256(file)): return file
+    raise DataError(f"{file}: is other than its card says (SHA-256 {found[:12]}…, on the card {said[:12]}…); "
+                    "copy the artefact again, or train it anew")
 
 # %% ../nbs/api/15_model.ipynb #fcea1f57
 @patch
 def load_weights(self:RewardModel,
     folder:str|Path, # Written by `save_weights`
 )->None:
-    "Read weights into the adapter in use. Raises `DataError` where they belong to another base."
+    "Read weights into the adapter in use. Raises `DataError` where they belong to another base, or are damaged."
     from safetensors.torch import load_file
-    self.set_weights(self.active, load_file(Path(folder)/"adapter_model.safetensors", device=str(self.device)))
+    self.set_weights(self.active, load_file(_check_file(Path(folder)), device=str(self.device)))
 
 # %% ../nbs/api/15_model.ipynb #7902d5b9
 @patch
@@ -380,12 +517,33 @@ def trainable(self:RewardModel) -> int:
     "How many weights the adapter in use trains."
     return sum(p.numel() for p in self.parameters() if p.requires_grad)
 
+# %% ../nbs/api/15_model.ipynb #7f72bd91
+def _layers(trunk:nn.Module) -> list[nn.Module]:
+    "What stands in a trunk's outermost lists"
+    lists = {name: module for name, module in trunk.named_modules() if isinstance(module, nn.ModuleList)}
+    outermost = [name for name in lists if not any(name.startswith(f"{other}.") for other in lists)]
+    return [layer for name in outermost for layer in lists[name]]
+
+def _wrap(layer:nn.Module) -> None:
+    "Let a layer forget its activations while it is trained"
+    forward = layer.forward
+    def forgetful(*args, **kwargs):
+        if not torch.is_grad_enabled(): return forward(*args, **kwargs)
+        return checkpoint(forward, *args, use_reentrant=False, **kwargs)
+    layer.forward = forgetful
+
 # %% ../nbs/api/15_model.ipynb #7f72bd93
 @patch
 def checkpoint_activations(self:RewardModel) -> None:
-    "Keep only each layer's input for the backward pass: much less memory, about a third slower."
+    """Keep only each layer's input for the backward pass: much less memory, about a third slower.
+    Raises `DataError` where there are no layers to be found."""
     model = self.bare_trunk()
-    quietly(model.gradient_checkpointing_enable, {"use_reentrant": False})
+    layers = [] if model.supports_gradient_checkpointing else _layers(model.base_model)
+    if model.supports_gradient_checkpointing:
+        quietly(model.gradient_checkpointing_enable, {"use_reentrant": False})
+    elif not layers: raise DataError(f"{self.base.name}: its layers are in no list, so their activations can't be "
+                                     "computed again; set base.recompute to false")
+    for layer in layers: _wrap(layer)
     model.enable_input_require_grads()
 
 # %% ../nbs/api/15_model.ipynb #5c3f1341
@@ -398,7 +556,8 @@ def _base_card(rm:RewardModel) -> dict:
 # %% ../nbs/api/15_model.ipynb #8800df98
 def _card(rm:RewardModel, name:str, weights:Path, info:dict) -> dict:
     "What an artefact says of itself"
-    return dict(format=1, name=name, base=_base_card(rm), template=rm.template, pooling=rm.pooling,
+    chat = dict(chat_template=rm.chat) if rm.chat else {}
+    return dict(format=1, name=name, base=_base_card(rm), template=rm.template, **chat, pooling=rm.pooling,
                 max_length=rm.max_length, lora=asdict(rm.lora), **info, weights_sha256=file_sha256(weights),
                 device=device_name(rm.device), versions=versions(), date=str(date.today()))
 

@@ -6,11 +6,11 @@
 __all__ = ['POSITIVE', 'NOT_NEGATIVE', 'SHARE', 'BELOW_ONE', 'SOME_OR_ALL', 'GROUPS', 'option', 'help_of', 'optional',
            'check_settings', 'BaseConfig', 'stage_losses', 'check_losses', 'StageConfig', 'GeneralConfig',
            'CustomConfig', 'check_custom', 'Recipe', 'check_data', 'settings', 'flat', 'yaml_line', 'setting_lines',
-           'group_lines', 'to_yaml', 'to_kind', 'known_settings', 'fill_settings', 'read_yaml', 'read_recipe',
-           'added_settings', 'recipe_key', 'fill_variables', 'find']
+           'group_lines', 'to_yaml', 'to_kind', 'known_settings', 'fill_settings', 'read_yaml', 'base_template',
+           'read_recipe', 'added_settings', 'recipe_key', 'fill_variables', 'find']
 
 # %% ../nbs/api/25_recipes.ipynb #7f24241d
-import json, os, re
+import json, math, os, re
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields, is_dataclass
 from hashlib import sha1
@@ -18,12 +18,12 @@ from pathlib import Path
 from typing import ClassVar
 
 # %% ../nbs/api/25_recipes.ipynb #3f4db87c
-from .core import choices, choose, DataError, mini_dir
-from .fetch import cache_dir
+from .core import choices, choose, DataError, mini_dir, quietly
+from .fetch import cache_dir, fetch_model, MODELS
 from .losses import LOSSES
 from .model import check_adapter_name, LoRA
 from .pooling import POOLINGS
-from .templates import TEMPLATES
+from .templates import CHAT, TEMPLATES
 
 # %% ../nbs/api/25_recipes.ipynb #b2ba68ec
 def option(
@@ -93,8 +93,20 @@ class BaseConfig:
         "with an error", ["truncate", "drop", "error"])
     recompute:bool = option(False,
         "keep only each layer's input for the backward pass: much less memory, a third slower")
-    template:str = option("dsp", "{choices}; texts in the other template are rewritten", TEMPLATES)
-    def __post_init__(self): check_settings(self, "base.")
+    template:str = option("dsp", "{choices}; texts in another template are rewritten; chat is the base's own chat "
+        "template", [*TEMPLATES, CHAT])
+    template_options:dict = option({}, "what the base's own chat template is told, such as enable_thinking: false",
+        before={})
+    def __post_init__(self):
+        check_settings(self, "base.")
+        _check_options(self)
+
+# %% ../nbs/api/25_recipes.ipynb #7a096cfa
+def _check_options(base:BaseConfig) -> None:
+    "Raises `DataError` where options are told to a template that has none"
+    if not base.template_options or base.template == CHAT: return
+    raise DataError("base.template_options are told to the base's own chat template, but base.template is "
+                    f"{base.template}; set it to chat, or leave the options out")
 
 # %% ../nbs/api/25_recipes.ipynb #df16e251
 def stage_losses(
@@ -112,7 +124,7 @@ def check_losses(
     known = stage_losses(stage)
     for name, coefficient in given.items():
         choose(name, known, f"a loss of {stage}")
-        if coefficient < 0: raise DataError(f"{stage}.{name} is {coefficient}; give 0 or more")
+        if not 0 <= coefficient < math.inf: raise DataError(f"{stage}.{name} is {coefficient}; give 0 or more")
     return {name: float(given.get(name, 0.0)) for name in known}
 
 # %% ../nbs/api/25_recipes.ipynb #6a195e20
@@ -135,6 +147,13 @@ class StageConfig:
         check_settings(self, f"{self.stage}.")
         self.losses = check_losses(self.losses, self.stage)
 
+# %% ../nbs/api/25_recipes.ipynb #37164064
+def _check_text(value, where:str) -> None:
+    "Raises `DataError` for what should be text and is something else"
+    if isinstance(value, str): return
+    raise DataError(f"{where} has {value!r:.60}, which YAML reads as a {type(value).__name__}; put it in quotes "
+                    "if it is meant as text")
+
 # %% ../nbs/api/25_recipes.ipynb #52953a17
 @dataclass
 class GeneralConfig(StageConfig):
@@ -142,6 +161,11 @@ class GeneralConfig(StageConfig):
     stage:ClassVar[str] = "general"
     train:dict = option({}, "name: file of records, as many as you like")
     test:dict = option({}, "name: file of records to measure on")
+    def __post_init__(self):
+        super().__post_init__()
+        for which in ("train", "test"):
+            for entry in (part for item in getattr(self, which).items() for part in item):
+                _check_text(entry, f"general.{which}")
 
 # %% ../nbs/api/25_recipes.ipynb #f9a7aa49
 @dataclass
@@ -163,12 +187,26 @@ class CustomConfig(StageConfig):
         super().__post_init__()
         check_custom(self)
 
+# %% ../nbs/api/25_recipes.ipynb #d6fc8ed3
+def _check_seeds(seeds:list) -> None:
+    "Raises `DataError` for a seed that is no whole number from 0 on, or that is there twice"
+    if not seeds: raise DataError("seeds is empty; give at least one number")
+    for seed in seeds:
+        if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**32:
+            raise DataError(f"seeds has {seed!r:.60}; give whole numbers from 0 to {2**32 - 1}")
+        if seeds.count(seed) > 1: raise DataError(f"seeds has {seed} twice; one run of each is enough")
+
 # %% ../nbs/api/25_recipes.ipynb #b0e64d83
+_TAKEN = dict.fromkeys(("base", "general", "together"), "another reward model here") | dict.fromkeys(
+    (".work", "figures", "log.jsonl", "metrics.json", "recipe.yaml"), "something else in a run's folder")
+
 def _check_domains(domains:list[str]) -> None:
     "Raises `DataError` for a name that means another reward model, or can't name one"
-    if taken := {"base", "general", "together"} & set(domains):
-        raise DataError(f"custom.domains has {taken.pop()!r}, which names another reward model here; rename the domain")
     for domain in domains:
+        _check_text(domain, "custom.domains")
+        if domains.count(domain) > 1: raise DataError(f"custom.domains has {domain!r} twice; one is enough")
+        if domain in _TAKEN: raise DataError(f"custom.domains has {domain!r}, which names {_TAKEN[domain]}; "
+                                             "rename the domain")
         try: check_adapter_name(domain)
         except DataError as e: raise DataError(f"custom.domains: {e}") from None
 
@@ -200,7 +238,7 @@ class Recipe:
     seeds:list = option([0], "one whole run for each")
     def __post_init__(self):
         check_settings(self, "")
-        if not self.seeds: raise DataError("seeds is empty; give at least one number")
+        _check_seeds(self.seeds)
         check_data(self)
 
 # %% ../nbs/api/25_recipes.ipynb #3d160559
@@ -309,6 +347,7 @@ def to_kind(
         except ValueError: pass
     if not isinstance(value, kinds[name]) or (isinstance(value, bool) and name != "bool"):
         raise DataError(f"{where}: is {value!r}; give a value of kind {name}{' or null' if null else ''}")
+    if name == "float" and not math.isfinite(value): raise DataError(f"{where}: is {value}; give a finite number")
     return float(value) if name == "float" else value
 
 # %% ../nbs/api/25_recipes.ipynb #c555bec4
@@ -322,7 +361,8 @@ def known_settings(
 # %% ../nbs/api/25_recipes.ipynb #0966be49
 def _check_known(given, known:dict, where:str) -> None:
     "Raises `DataError` for what is no group of settings, and for a name that is not one of them"
-    if not isinstance(given, dict): raise DataError(f"{where}: is {given!r}, not a group of settings")
+    if not isinstance(given, dict):
+        raise DataError(f"{where.rstrip('.') or 'the recipe'}: is {given!r:.60}, not a group of settings")
     for name in given:
         if name not in known: raise DataError(f"{where}{name}: is not a setting; known here: {', '.join(known)}")
 
@@ -354,14 +394,27 @@ def read_yaml(
     except (yaml.YAMLError, UnicodeDecodeError) as e:
         raise DataError(f"{path}: is not YAML ({' '.join(str(e).split())[:150]})") from None
 
+# %% ../nbs/api/25_recipes.ipynb #0916835a
+def base_template(
+    name:str, # Of the base, as in a recipe
+)->str: # "chat" where its tokenizer has a chat template; else, or where no tokenizer is found, "dsp"
+    "The template that a base is used to. Of a hub id, only the tokenizer is read."
+    from transformers import AutoTokenizer
+    try:
+        where = fetch_model(name).path if name in MODELS or Path(name).is_dir() else name
+        return CHAT if quietly(AutoTokenizer.from_pretrained, where).chat_template else "dsp"
+    except (DataError, OSError, ValueError, KeyError): return "dsp" # training will say what is missing
+
 # %% ../nbs/api/25_recipes.ipynb #14cb2099
 def read_recipe(
     path:str|Path, # A YAML file
 )->Recipe:
     "Read and check a recipe. Raises `DataError` naming the file and the setting."
-    given = read_yaml(path)
-    try: return fill_settings(Recipe, given or {}, "")
+    given = read_yaml(path) or {}
+    try: recipe = fill_settings(Recipe, given, "")
     except DataError as e: raise DataError(f"{path}: {e}") from None
+    if "template" not in (given.get("base") or {}): recipe.base.template = base_template(recipe.base.name)
+    return recipe
 
 # %% ../nbs/api/25_recipes.ipynb #de86f9bb
 def added_settings(

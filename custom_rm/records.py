@@ -13,8 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 # %% ../nbs/api/02_records.ipynb #c0de0db0
-from .core import atomic_write, DataError, quietly
-from .templates import message, plain_text, restored, split_text, template_of, to_template
+from .core import atomic_write, check_unicode, DataError, quietly
+from .templates import CHAT, message, plain_text, restored, split_text, template_of, to_template
 
 # %% ../nbs/api/02_records.ipynb #8e13b2dc
 def _check_keys(record, where:str) -> None:
@@ -43,11 +43,13 @@ def _score_problem(score) -> str|None:
 # %% ../nbs/api/02_records.ipynb #b41e97bf
 def _check_text(text, where:str) -> None:
     "A string, or messages that end with an answer"
-    if isinstance(text, str): return
+    if isinstance(text, str): return check_unicode(text, where)
     if not isinstance(text, list) or not text:
         raise DataError(f"{where} is {json.dumps(text)[:40]}, not a string or a list of messages; "
                         "`custom-rm clean` drops such records")
-    if [message(m, where)["role"] for m in text][-1] != "assistant":
+    turns = [message(m, where) for m in text]
+    for turn in turns: check_unicode(turn["content"], where)
+    if turns[-1]["role"] != "assistant":
         raise DataError(f"{where} doesn't end with an answer of the assistant; add it or remove that record")
 
 # %% ../nbs/api/02_records.ipynb #5fa92a9e
@@ -69,6 +71,7 @@ def check_record(
     "Check the shape of one record. Raises `DataError` naming `where`, the fault and the remedy."
     _check_keys(record, where)
     _check_entries(record["text"], record["score"], where)
+    if isinstance(record.get("prompt"), str): check_unicode(record["prompt"], f"{where}: prompt")
     return {**record, "score": [float(s) for s in record["score"]]}
 
 # %% ../nbs/api/02_records.ipynb #f7b478b1
@@ -157,6 +160,9 @@ def read_json(
     """Stream the values of a JSON or JSON Lines file.
     Raises `DataError` for a file that is absent, empty, broken or not UTF-8."""
     path, count = Path(path), 0
+    if path.suffix.lower() in (".csv", ".tsv", ".xlsx", ".parquet", ".arrow"):
+        raise DataError(f"{path}: is a table, not JSON; make records of it first: "
+                        f"custom-rm convert {path.name} records.jsonl")
     with readable(path), open_text(path) as file:
         head = file.read(4096).lstrip()[:1]
         file.seek(0)
@@ -211,15 +217,17 @@ def check_json_name(
         raise DataError(f"{path}: is neither .json nor .jsonl; name it so, also with .gz")
 
 # %% ../nbs/api/02_records.ipynb #5fba429f
-def _rows(path:str, stamp:str) -> Iterator[dict]:
+def _rows(path:str, stamp:str, template:str="dsp") -> Iterator[dict]:
     "Records with the three columns that training needs"
     for r in read_records(path):
-        yield {"text": [restored(plain_text(t)) for t in r["text"]], "score": r["score"], "prompt": prompt_of(r)}
+        text = [restored(plain_text(t, template)) for t in r["text"]]
+        yield {"text": text, "score": r["score"], "prompt": prompt_of(r)}
 
 # %% ../nbs/api/02_records.ipynb #fa580110
 def load_records(
     path:str|Path,      # A file of records
     rows:int|None=None, # Take only the first so many; None takes all
+    template:str="dsp", # Of the texts that messages become; "chat" keeps all their turns
 ): # A `datasets.Dataset` with columns text (list of str), score (list of float) and prompt (str), memory-mapped
     "Load a file of records. Raises `DataError` for a file or record that is not valid."
     from datasets import Dataset, Features, List, Value
@@ -228,6 +236,7 @@ def load_records(
     if not path.is_file(): raise DataError(f"{path}: no such file")
     features = Features(text=List(Value("string")), score=List(Value("float64")), prompt=Value("string"))
     source = dict(path=str(path), stamp=f"{path.stat().st_size}-{path.stat().st_mtime_ns}")
+    if template == CHAT: source["template"] = CHAT # other templates are a matter of `to_one_template`
     try: data = quietly(Dataset.from_generator, _rows, gen_kwargs=source, features=features)
     except DatasetGenerationError as e: raise (e.__cause__ if isinstance(e.__cause__, DataError) else e) from None
     return data.select(range(min(rows, len(data)))) if rows else data
@@ -235,12 +244,14 @@ def load_records(
 # %% ../nbs/api/02_records.ipynb #e74db9e3
 def to_one_template(
     data,         # A `datasets.Dataset` of records
-    template:str, # A name of `TEMPLATES`
+    template:str, # A name of `TEMPLATES`, or "chat"
 ): # (The data set with every text in that template, how many records were rewritten)
     "Rewrite what stands in another known template."
-    other = [template_of(t[0]) not in (None, template) for t in data["text"]]
+    def is_other(texts): return any(template_of(t) not in (None, template) for t in texts)
+    other = [is_other(texts if template == CHAT else texts[:1]) for texts in data["text"]]
     if not any(other): return data, 0
     def rewrite(r):
         text = [to_template(t, template) for t in r["text"]]
-        return dict(text=text, prompt=split_text(text[0])[0] or r["prompt"])
+        asked = "" if template == CHAT else split_text(text[0])[0] # a question is kept in a plain template
+        return dict(text=text, prompt=asked or r["prompt"])
     return quietly(data.map, rewrite, desc=None, keep_in_memory=len(data) < 10_000), sum(other)

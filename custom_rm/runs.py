@@ -128,9 +128,10 @@ def _metrics(folder:Path) -> dict:
 
 # %% ../nbs/api/31_runs.ipynb #5fd81cc8
 def _is_done(run:Run) -> bool:
-    "Is all of a run there, and do its figures still hold?"
+    "Is all of a run there, and do its figures still hold? Raises `DataError` where a stage was made otherwise"
     artefacts = [run.folder/stage/"reward_model.json" for stage in run.stages()[1:]]
     if not (run.folder/"metrics.json").exists() or not all(path.exists() for path in artefacts): return False
+    if not all([run.still_holds(stage, read_card(run.folder/stage)) for stage in run.stages()[1:]]): return False
     figures = _metrics(run.folder)
     return all(figures.get(name) == value for name, value in _fingerprint(run).items())
 
@@ -142,10 +143,10 @@ def _run_seed(run:Run) -> None:
     if run.rm is not None: write_report(run.folder/"metrics.json", _measure(run))
 
 # %% ../nbs/api/31_runs.ipynb #bcfc8a4a
-def _runs_of(recipe:Recipe, folder:Path, device:str|None, report:Callable) -> list[Run]:
+def _runs_of(recipe:Recipe, folder:Path, device:str|None, report:Callable, again:bool=False) -> list[Run]:
     "One run per seed of a recipe"
-    if len(recipe.seeds) == 1: return [Run(recipe, folder, device, report, recipe.seeds[0])]
-    return [Run(recipe, folder/f"seed-{seed}", device, report, seed) for seed in recipe.seeds]
+    if len(recipe.seeds) == 1: return [Run(recipe, folder, device, report, recipe.seeds[0], again)]
+    return [Run(recipe, folder/f"seed-{seed}", device, report, seed, again) for seed in recipe.seeds]
 
 # %% ../nbs/api/31_runs.ipynb #b532ca2a
 def _of_all_seeds(figures:list[dict], seeds:list[int]) -> dict:
@@ -168,11 +169,12 @@ def run_recipe(
     folder:str|Path|None=None, # runs/<name> if None
     device:str|None=None,      # The best there is if None
     report:Callable=print,     # Gets a line of text at every step worth telling
+    again:bool=False,          # Make stages anew that were made from something else, instead of complaining
 )->dict: # What metrics.json holds
     "Train every stage of a recipe, measure every reward model on every set, draw the figures."
     folder = Path(folder or f"runs/{recipe.name}")
     check_files(recipe)
-    runs = _runs_of(recipe, folder, device, report)
+    runs = _runs_of(recipe, folder, device, report, again)
     for run in runs: _run_seed(run)
     figures = [_metrics(run.folder) for run in runs]
     if len(runs) > 1: write_report(folder/"metrics.json", _of_all_seeds(figures, recipe.seeds))

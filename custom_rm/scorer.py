@@ -127,6 +127,14 @@ def _read(rm:RewardModel, names:list[str], feedings:list, progress:Callable|None
         for name in names: yield name, indices, rm.read(states, name).double().cpu().numpy()
         if progress: progress(n)
 
+# %% ../nbs/api/21_scorer.ipynb #186b7de1
+def _check_rewards(name:str, rewards:np.ndarray) -> None:
+    "Raises `DataError` where a reward model gives what is no number"
+    broken = int((~np.isfinite(rewards)).sum())
+    if broken: raise DataError(f"reward model {name!r}: {broken} of {len(rewards)} rewards are not finite numbers; its "
+                               "training diverged or its precision has no room for them; train it anew with a lower "
+                               "learning rate, or load it in float32")
+
 # %% ../nbs/api/21_scorer.ipynb #dc514e0d
 @torch.no_grad()
 def score_tokens(
@@ -136,7 +144,7 @@ def score_tokens(
     budget:int=4096,          # Tokens in memory at once
     progress:Callable|None=None, # Called with the number of tokens done after each batch
 )->np.ndarray: # float64, shape (texts,), or (adapters, texts) where adapters are named
-    "Rewards of texts that are tokens already."
+    "Rewards of texts that are tokens already. Raises `DataError` where a reward is no number."
     feedings = _feedings(rm, tokens, budget)
     names, was, training = adapters or [rm.active], rm.active, rm.training
     out = np.zeros((len(names), len(tokens)))
@@ -144,13 +152,15 @@ def score_tokens(
     for group in rm.same_trunk(names) if adapters else [names]:
         for name, indices, rewards in _read(rm, group, feedings, progress): out[names.index(name), indices] = rewards
     rm.use(was).train(training)
+    for name, row in zip(names, out): _check_rewards(name, row)
     return out if adapters else out[0]
 
 # %% ../nbs/api/21_scorer.ipynb #42eeb1ac
 def _tokens(rm:RewardModel, texts:list[str]) -> list[list[int]]:
     "The tokens of each text, cut on the left to the model's length; never none"
     if not texts: return []
-    return [ids or [rm.tokenizer.eos_token_id] for ids in encode(texts, rm.tokenizer, rm.max_length)["input_ids"]]
+    tokens = encode(texts, rm.tokenizer, rm.max_length, rm.chat)["input_ids"]
+    return [ids or [rm.tokenizer.eos_token_id] for ids in tokens]
 
 # %% ../nbs/api/21_scorer.ipynb #3bac94b3
 def score_texts(
@@ -209,9 +219,10 @@ def calibrate(
     folder:str|Path, # An artefact; its card gets a calibration
     data,            # Validation records
     device:str|None=None, # The best there is if None
+    base:str|Path|None=None, # Where the artefact's base lies, if not where it says
 )->dict: # temperature, offset, pairs, ece_before, ece
     "Fit an artefact's scale and keep it there. Raises `DataError` where no two scores differ."
-    folder, rm = Path(folder), load(folder, device=device)
+    folder, rm = Path(folder), load(folder, device=device, base=base)
     texts = [{"text": [to_template(t, rm.template) for t in r["text"]]} for r in data]
     found = _calibration(score_records(rm, texts), [r["score"] for r in data])
     card = read_card(folder) | dict(calibration=found)

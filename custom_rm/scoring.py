@@ -15,9 +15,10 @@ import numpy as np
 
 # %% ../nbs/api/28_scoring.ipynb #d177ebf5
 from .artefact import load, read_card
-from .core import choices, DataError, patch
+from .core import check_unicode, choices, DataError, patch
 from .files import KINDS, read_rows, unpacked
 from .model import RewardModel
+from .packing import accepted
 from .records import write_json
 from .scorer import score_texts
 from .templates import chat_text, followed, join, message, prompt_turns, restored, template_of, to_template
@@ -43,10 +44,11 @@ class Scorer:
         folders:str|Path|list,  # One artefact, or several on the same base
         device:str|None=None,   # The best there is if None
         quantize:bool|None=None, # As the artefact was trained if None
+        base:str|Path|None=None, # Where their base lies, if not where the artefacts say
     ):
         "Load artefacts. Raises `DataError` where they don't fit each other or their base."
         folders = [folders] if isinstance(folders, (str, Path)) else list(folders)
-        rm = load(*folders, device=device, quantize=quantize)
+        rm = load(*folders, device=device, base=base, quantize=quantize)
         return cls(rm, _scales(folders, rm.adapters))
 
 # %% ../nbs/api/28_scoring.ipynb #34aaad5a
@@ -55,6 +57,13 @@ def _item_text(item, where:str, template:str) -> str:
     if isinstance(item, list): return chat_text(item, where, template)
     if not isinstance(item, str): raise DataError(f"{where}: is {item!r:.60}; give a text or a list of messages")
     return to_template(restored(item), template)
+
+# %% ../nbs/api/28_scoring.ipynb #1f83f885
+@patch
+def _check_chat(self:Scorer, text:str, where:str) -> None:
+    "Raises `DataError` for a text that the base's own chat template doesn't take"
+    try: accepted(text, self.rm.tokenizer, self.rm.chat)
+    except DataError as e: raise DataError(f"{where}: {e}") from None
 
 # %% ../nbs/api/28_scoring.ipynb #44f6ea00
 @patch
@@ -69,8 +78,10 @@ def as_texts(self:Scorer,
     given, name = (responses, "response") if items is None else (items, "item")
     if isinstance(given, str): raise DataError(f"{name}s are one text, {given!r:.40}; give a list of them")
     places = [(f"{name} {i}", one) for i, one in enumerate(given, 1)]
-    if items is None: return [join(prompt, one, where, self.rm.template) for where, one in places]
-    return [_item_text(one, where, self.rm.template) for where, one in places]
+    if items is None: texts = [join(prompt, one, where, self.rm.template) for where, one in places]
+    else: texts = [_item_text(one, where, self.rm.template) for where, one in places]
+    for (where, _), text in zip(places, texts if self.rm.chat else ()): self._check_chat(text, where)
+    return [check_unicode(text, where) for (where, _), text in zip(places, texts)]
 
 # %% ../nbs/api/28_scoring.ipynb #d70fafbb
 @patch
@@ -286,10 +297,12 @@ def texts_of(
     ignore:Iterable[str]=(), # Columns that are no part of what is judged
 )->list[str]: # At least one, save where a record or a question has none; in that template
     "The texts of a row. Raises `DataError` for a row that has none, or whose columns may hold more of a question."
-    if not isinstance(value, dict): return [_item_text(value, where, template)]
-    row = _columns(value, ignore, where)
-    of = _own_texts if isinstance(row.get("text"), (str, list)) else _row_texts
-    return of(row, where, template)
+    if not isinstance(value, dict): made = [_item_text(value, where, template)]
+    else:
+        row = _columns(value, ignore, where)
+        is_record = isinstance(row.get("text"), (str, list))
+        made = _own_texts(row, where, template) if is_record else _row_texts(row, where, template)
+    return [check_unicode(text, where) for text in made]
 
 # %% ../nbs/api/28_scoring.ipynb #0692fc77
 def _row(texts:list[str], table:np.ndarray, names:list[str]) -> dict:
@@ -378,7 +391,8 @@ def score_file(
 def _rollout(prompt:str|list, completion:str|list, where:str, template:str) -> str|None:
     "What a trainer's row says; None where it was cut off before an answer"
     if isinstance(completion, str): return followed(prompt, completion, where, template)
-    ends = completion[-1] if completion else None
+    if completion == []: return None
+    ends = completion[-1] if isinstance(completion, list) else None
     if isinstance(ends, dict) and ends.get("role") == "tool": return None
     return join(prompt, completion, where, template)
 

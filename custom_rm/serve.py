@@ -7,7 +7,7 @@ __all__ = ['PAGE', 'Limits', 'Refused', 'Batcher', 'artefacts', 'Shelf', 'judge'
            'serve']
 
 # %% ../nbs/api/41_serve.ipynb #2d801a43
-import asyncio, json, os, secrets, time
+import asyncio, json, logging, os, secrets, time
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
@@ -19,9 +19,10 @@ import numpy as np
 # %% ../nbs/api/41_serve.ipynb #0e4331e0
 import custom_rm
 from .artefact import read_card
-from .core import DataError, patch
+from .core import check_unicode, DataError, patch
 from .scorer import score_texts
 from .scoring import Scorer
+from .trunk import head_name
 
 # %% ../nbs/api/41_serve.ipynb #0bef8fbe
 @dataclass
@@ -99,15 +100,52 @@ def _count(self:Batcher, tokens:int) -> None:
 
 # %% ../nbs/api/41_serve.ipynb #07b1fbeb
 @patch
-def _score(self:Batcher, jobs:list[_Job]) -> list[np.ndarray]:
-    "In the model's thread: rewards of each job, shape (names, texts)"
+def _pass(self:Batcher, jobs:list[_Job]) -> list[np.ndarray]:
+    "Rewards of jobs that ask the same reward models, each of shape (names, texts)"
+    texts = [text for job in jobs for text in job.texts]
+    table = score_texts(self.scorer.rm, texts, list(jobs[0].names), progress=self._count)
+    ends = np.cumsum([len(job.texts) for job in jobs])
+    return np.split(table, ends[:-1], axis=1)
+
+# %% ../nbs/api/41_serve.ipynb #7f266e23
+def _check_numbers(job:_Job, rewards:np.ndarray) -> None:
+    "Raises `Refused` where a reward model gave no number; rewards have shape (names, texts)"
+    for name, row in zip(job.names, rewards):
+        if not np.isfinite(row).all():
+            found = str(row[~np.isfinite(row)][0]).replace("nan", "NaN")
+            raise Refused(500, f"reward model {name!r} gives rewards that are no numbers ({found}), so its training "
+                               "went wrong; train it again, or name another in model")
+
+# %% ../nbs/api/41_serve.ipynb #337df63a
+def _refusal(job:_Job, fault:Exception) -> Exception:
+    "What the client of a job is told of a fault"
+    if isinstance(fault, (Refused, DataError)): return fault
+    logging.getLogger("custom_rm.serve").error("scoring by %s failed", ", ".join(job.names), exc_info=fault)
+    said = " ".join(f"{type(fault).__name__}: {fault}".split())
+    return Refused(500, f"scoring by {', '.join(map(repr, job.names))} failed ({said[:200]}); "
+                        "send other texts, or ask whoever runs this server to look into its log")
+
+# %% ../nbs/api/41_serve.ipynb #534edb48
+@patch
+def _tries(self:Batcher, jobs:list[_Job]) -> list:
+    "Rewards of jobs that ask the same reward models, or the refusal of each that has none"
+    try:
+        parts = self._pass(jobs)
+        if len(jobs) == 1: _check_numbers(jobs[0], parts[0])
+    except Exception as e:
+        if len(jobs) == 1: return [_refusal(jobs[0], e)]
+    else:
+        if all(np.isfinite(part).all() for part in parts): return parts
+    return [self._tries([job])[0] for job in jobs]
+
+# %% ../nbs/api/41_serve.ipynb #827d5c24
+@patch
+def _score(self:Batcher, jobs:list[_Job]) -> list:
+    "In the model's thread: rewards of each job, shape (names, texts), or its refusal"
     out = [None] * len(jobs)
     for names in dict.fromkeys(job.names for job in jobs):
         mine = [i for i, job in enumerate(jobs) if job.names == names]
-        texts = [text for i in mine for text in jobs[i].texts]
-        table = score_texts(self.scorer.rm, texts, list(names), progress=self._count)
-        ends = np.cumsum([len(jobs[i].texts) for i in mine])
-        for i, part in zip(mine, np.split(table, ends[:-1], axis=1)): out[i] = part
+        for i, result in zip(mine, self._tries([jobs[i] for i in mine])): out[i] = result
     return out
 
 # %% ../nbs/api/41_serve.ipynb #f76579e9
@@ -140,9 +178,7 @@ async def run(self:Batcher) -> None:
         self.wake.clear()
         if self.jobs: await asyncio.sleep(self.limits.batch_seconds)
         while jobs := self._take():
-            try: results = await loop.run_in_executor(self.thread, self._score, jobs)
-            except Exception as e: results = [e] * len(jobs)
-            self._answer(jobs, results)
+            self._answer(jobs, await loop.run_in_executor(self.thread, self._score, jobs))
 
 # %% ../nbs/api/41_serve.ipynb #00108ed9
 def _artefacts_in(folder:Path) -> list[Path]:
@@ -166,16 +202,23 @@ def artefacts(
 # %% ../nbs/api/41_serve.ipynb #919faacd
 def _check_fit(card:dict, first:dict) -> None:
     "Raises `DataError` where an artefact can't stand beside the first one"
-    for key in ("base", "pooling", "max_length", "lora", "template"):
-        if card[key] != first[key]: raise DataError(f"has another {key} than {first['name']}")
+    for key in ("base", "pooling", "max_length", "lora", "template", "chat_template"):
+        if card.get(key) != first.get(key): raise DataError(f"has another {key} than {first['name']}")
 
 # %% ../nbs/api/41_serve.ipynb #e4da2b2b
 def _load_beside(scorer:Scorer, first:dict, name:str, path:Path) -> None:
-    "Put an artefact beside the first one. Raises `DataError` where it doesn't fit"
-    card = read_card(path)
+    "Put an artefact beside the first one. Raises `DataError`, or what its file raises, where that can't be"
+    card, rm = read_card(path), scorer.rm
     _check_fit(card, first)
-    scorer.rm.add_adapter(name).load_weights(path)
-    scorer.rm.eval()
+    if name == head_name(rm.bare_trunk()): # PEFT would leave the trunk half changed
+        raise DataError(f"{name!r} is what the base calls its head; rename the folder")
+    rm.add_adapter(name)
+    try: rm.load_weights(path)
+    except Exception:
+        rm.use(scorer.names[0]).adapters.remove(name)
+        rm.trunk.delete_adapter(name)
+        raise
+    rm.eval()
     scorer.names.append(name)
     scale = card.get("calibration")
     scorer.scale[name] = (scale["temperature"], scale["offset"]) if scale else (1.0, 0.0)
@@ -186,20 +229,46 @@ class Shelf:
     def __init__(self,
         folders:list,         # Artefacts, or folders of artefacts
         device:str|None=None, # The best there is if None
+        base:str|None=None,   # Where their base lies, if not where the artefacts say
     ):
-        self.folders, self.left_out, there = list(folders), {}, list(artefacts(folders).values())
-        if not there:
+        if lost := [str(folder) for folder in folders if not Path(folder).is_dir()]:
+            raise DataError(f"{lost[0]}: no such folder; give folders that `custom-rm train` made")
+        if not (there := artefacts(folders)):
             raise DataError(f"{', '.join(map(str, folders)) or 'nothing given'}: no artefact in it; "
                             "give folders that `custom-rm train` made")
-        self.scorer, self.first = Scorer.load(there[0], device), read_card(there[0])
+        (name, path), *_ = there.items()
+        self.folders, self.left_out, self.loaded, self.tried = list(folders), {}, {name: path}, {}
+        self.scorer, self.first = Scorer.load(path, device, base=base), read_card(path)
         self.look()
 
-    def look(self) -> None:
-        "Load what is new; what does not fit goes to `left_out` with the reason."
-        for name, path in artefacts(self.folders).items():
-            if name in self.scorer.names or name in self.left_out: continue
-            try: _load_beside(self.scorer, self.first, name, path)
-            except (DataError, OSError, KeyError) as e: self.left_out[name] = str(e)
+# %% ../nbs/api/41_serve.ipynb #a3770e18
+def _reason(fault:Exception) -> str:
+    "Why an artefact was left out, in one line that any reply can hold"
+    kind = "" if isinstance(fault, DataError) else f"{type(fault).__name__}: "
+    return " ".join(f"{kind}{fault}".split()).encode(errors="backslashreplace").decode()
+
+# %% ../nbs/api/41_serve.ipynb #2638711f
+@patch
+def _add(self:Shelf, path:Path) -> None:
+    "Load an artefact that has not been tried as it is now. Raises whatever is wrong with it"
+    name, written = path.resolve().name, (path/"reward_model.json").stat().st_mtime_ns
+    if self.loaded.get(name) == path.resolve() or self.tried.get(path) == written: return
+    self.tried[path] = written
+    if name in self.loaded: raise DataError(f"{self.loaded[name]} has the same name; rename one")
+    check_unicode(name, "its name")
+    _load_beside(self.scorer, self.first, name, path)
+    self.loaded[name] = path.resolve()
+    self.left_out.pop(name, None)
+
+# %% ../nbs/api/41_serve.ipynb #9af44418
+@patch
+def look(self:Shelf) -> None:
+    "Load what is new; what can't be loaded goes to `left_out` with the reason."
+    for path in (path for folder in self.folders for path in _artefacts_in(Path(folder))):
+        taken = self.loaded.get(path.name, path.resolve()) != path.resolve()
+        label = f"{path.resolve().parent.name}/{path.name}" if taken else path.name
+        try: self._add(path)
+        except Exception as e: self.left_out[label.encode(errors="backslashreplace").decode()] = _reason(e)
 
 # %% ../nbs/api/41_serve.ipynb #53196a1e
 @asynccontextmanager
@@ -452,10 +521,11 @@ def create_app(
     device:str|None=None,      # The best there is if None
     token:str|None=None,       # Wanted as "Authorization: Bearer …" if given
     limits:Limits|None=None,   # `Limits()` if None
+    base:str|None=None,        # Where their base lies, if not where the artefacts say
 ): # A FastAPI application
     "A server's application. Raises `DataError` where there is nothing to serve."
     from fastapi import Depends, FastAPI
-    shelf, limits = Shelf(folders, device), limits or Limits()
+    shelf, limits = Shelf(folders, device, base), limits or Limits()
     app = FastAPI(title="custom_rm", lifespan=_life)
     app.state.shelf, app.state.limits, app.state.started = shelf, limits, time.time()
     app.add_middleware(SizeLimit, limit=limits.body_bytes)
@@ -470,6 +540,19 @@ def _is_loopback(host:str) -> bool:
     try: return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError: return False
 
+# %% ../nbs/api/41_serve.ipynb #040b75fa
+def _address(host:str, port:int):
+    "A socket that holds an address. Raises `DataError` where it can't be had"
+    import socket
+    taken = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try: taken.bind((host, port))
+    except (OSError, OverflowError, UnicodeError) as e:
+        taken.close()
+        raise DataError(f"{host}:{port}: can't be served at ({getattr(e, 'strerror', None) or e}); "
+                        "choose another --port, or another --host of this machine") from None
+    return taken
+
 # %% ../nbs/api/41_serve.ipynb #9d3201af
 def serve(
     folders:list,             # Artefacts, or folders of artefacts
@@ -478,6 +561,7 @@ def serve(
     token:str|None=None,      # $CUSTOM_RM_TOKEN if None
     device:str|None=None,     # The best there is if None
     limits:Limits|None=None,  # `Limits()` if None
+    base:str|None=None,       # Where their base lies, if not where the artefacts say
 )->None:
     "Serve until stopped; what waits is answered first. Raises `DataError` for an open address without a token."
     import uvicorn
@@ -485,5 +569,9 @@ def serve(
     if not token and not _is_loopback(host):
         raise DataError(f"{host}: others can reach that address; "
                         "set a token with --token or CUSTOM_RM_TOKEN, or keep to 127.0.0.1")
-    app = create_app(folders, device, token, limits)
-    uvicorn.run(app, host=host, port=port, log_level="warning", timeout_graceful_shutdown=30)
+    with _address(host, port) as address:
+        app = create_app(folders, device, token, limits, base)
+        names, port = ", ".join(app.state.shelf.scorer.names), address.getsockname()[1]
+        print(f"serving {names} at http://{host}:{port}", flush=True)
+        settings = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=30)
+        uvicorn.Server(settings).run(sockets=[address])

@@ -18,13 +18,16 @@ from .artefact import questions_file, read_card, trained_on
 from .blend import set_blend
 from .convert import from_dsp
 from .core import atomic_write, DataError, file_sha256, patch
+from .evaluate import write_report
+from .fetch import Base, fetch_model
 from .model import RewardModel
 from .packing import lost_line, tokenize_records
-from .recipes import find, flat, read_recipe, Recipe, settings, StageConfig, to_yaml
+from .recipes import added_settings, find, flat, read_recipe, Recipe, settings, StageConfig, to_yaml
 from .records import load_records, read_json, to_one_template, write_json
 from .scorer import score_tokens
 from .split import questions_of, split_validation
 from .trainer import last_checkpoint, RewardTrainer, training_arguments
+from .trunk import tokenizer_sha256
 
 # %% ../nbs/api/26_stages.ipynb #d7246ac2
 def domain_records(
@@ -32,9 +35,10 @@ def domain_records(
     domain:str,  # Such as "academy"
     work:Path,   # Folder for converted files
     rows:int|None=None, # At most so many queries
+    template:str="dsp", # As for `load_records`
 ): # A `datasets.Dataset` of records
     "Records in which one domain's responses are preferred."
-    if "{domain}" in path: return load_records(find(path.replace("{domain}", domain)), rows)
+    if "{domain}" in path: return load_records(find(path.replace("{domain}", domain)), rows, template)
     source = find(path)
     converted = work/f"{domain}-{file_sha256(source)[:12]}.jsonl"
     if not converted.exists(): write_json(converted, from_dsp(read_json(source), domain))
@@ -75,13 +79,13 @@ def _differences(recipe:Recipe, other:Recipe) -> list[str]:
     return [name for name, value in flat(settings(recipe)).items() if theirs.get(name) != value]
 
 # %% ../nbs/api/26_stages.ipynb #d84a9972
-def _claim(folder:Path, recipe:Recipe) -> None:
-    "Write a recipe into a run's folder. Raises `DataError` where another one is"
+def _claim(folder:Path, recipe:Recipe, again:bool=False) -> None:
+    "Write a recipe into a run's folder. Raises `DataError` where another one is, unless `again`"
     path = folder/"recipe.yaml"
-    if path.exists() and (other := read_recipe(path)) != recipe:
+    if path.exists() and not again and (other := read_recipe(path)) != recipe:
         differing = ", ".join(_differences(recipe, other)[:3]) or "fewer settings"
         raise DataError(f"{folder}: holds a run of another recipe ({differing} differs); "
-            "choose another folder with --out, or remove it")
+            "choose another folder with --out, or make what it changes anew with --again")
     with atomic_write(path) as file: file.write(to_yaml(recipe))
 
 # %% ../nbs/api/26_stages.ipynb #ae5efb0d
@@ -93,13 +97,15 @@ class Run:
         device:str|None=None,      # The best there is if None
         report:Callable=print,     # Gets a line of text at every step worth telling
         seed:int|None=None,        # The recipe's first if None
+        again:bool=False,          # Make stages anew that were made from something else, instead of complaining
     ):
+        self.again = again
         self.recipe, self.device, self.report = recipe, device, report
         self.folder = Path(folder or f"runs/{recipe.name}")
         self.work = self.folder/".work"
         self.seed = recipe.seeds[0] if seed is None else seed
         self.rm = None
-        _claim(self.folder, recipe)
+        _claim(self.folder, recipe, again)
 
 # %% ../nbs/api/26_stages.ipynb #347d1c4a
 @patch
@@ -122,7 +128,7 @@ def _new_model(self:Run) -> RewardModel:
     "The trunk that the recipe names, with the adapter that nothing was taught"
     base = self.recipe.base
     rm = RewardModel(base.name, base.quantize, self.recipe.lora, base.pooling, base.template, base.max_length,
-        base.dtype, self.device, self.seed, layers=base.layers).add_adapter("base")
+        base.dtype, self.device, self.seed, layers=base.layers, chat=base.template_options).add_adapter("base")
     if base.recompute: rm.checkpoint_activations()
     return rm
 
@@ -130,12 +136,14 @@ def _new_model(self:Run) -> RewardModel:
 @patch
 def _tell_model(self:Run) -> None:
     "Report which model was loaded, and how"
-    rm, reason = self.rm, "its rewards would change" if self.rm.is_decoder else "an encoder"
-    if not rm.trees: self.report(f"base      takes no tree attention ({reason}); texts are fed whole, "
+    rm = self.rm
+    if not rm.trees: self.report(f"base      takes no tree attention ({rm.why}); texts are fed whole, "
         "each different one once, in batches of like length")
+    for note in rm.notes: self.report(f"base      {note}")
     bits, precision = "4-bit NF4" if self.recipe.base.quantize else "unquantized", str(rm.dtype).removeprefix("torch.")
     self.report(f"base      {rm.base.name} from {rm.base.source}, {bits} on {rm.device.type}, {precision}; "
         f"{rm.trainable():,} trained weights per adapter")
+    if rm.chat: self.report("base      texts are rendered in its own chat template (base.template is chat)")
 
 # %% ../nbs/api/26_stages.ipynb #9445afba
 @patch
@@ -151,15 +159,16 @@ def model(self:Run) -> RewardModel:
 def _general_sets(self:Run) -> dict:
     "The general training records by name"
     general = self.recipe.general
-    return {name: load_records(find(path), general.rows) for name, path in general.train.items()}
+    template = self.recipe.base.template
+    return {name: load_records(find(path), general.rows, template) for name, path in general.train.items()}
 
 # %% ../nbs/api/26_stages.ipynb #c7997079
 @patch
 def _domain_sets(self:Run, stage:str) -> dict:
     "The training records of a domain, or of all domains that are trained together"
-    custom = self.recipe.custom
+    custom, template = self.recipe.custom, self.recipe.base.template
     domains = custom.domains if stage == "together" else [stage]
-    sets = {domain: domain_records(custom.train, domain, self.work, custom.rows) for domain in domains}
+    sets = {domain: domain_records(custom.train, domain, self.work, custom.rows, template) for domain in domains}
     return {"all domains": joint_records(sets)} if self._is_joint(stage) else sets
 
 @patch
@@ -172,6 +181,13 @@ def _judged_alike(data, heads:int):
                                    score=[[score] * heads for score in record["score"]]) for record in data])
 
 # %% ../nbs/api/26_stages.ipynb #1d802683
+def _how_many(replay:float, name:str, records:int) -> int:
+    "How many records of a general set are seen again. Raises `DataError` where the share comes to none"
+    if n := round(replay * records): return n
+    raise DataError(f"custom.replay is {replay:g}, which of the {records} records of {name} is none; "
+                    f"give {1 / records:.2g} or more, or 0")
+
+# %% ../nbs/api/26_stages.ipynb #937ed6f0
 _REPLAYED = " (replayed)" # at the end of a set's name
 
 @patch
@@ -179,7 +195,7 @@ def _replayed_sets(self:Run, stage:str) -> dict:
     "The share of each general set that a customized stage sees again"
     custom, sets = self.recipe.custom, {}
     for name, data in self.training_sets("general").items() if custom.replay else ():
-        chosen = random.Random(self.seed).sample(range(len(data)), round(custom.replay * len(data)))
+        chosen = random.Random(self.seed).sample(range(len(data)), _how_many(custom.replay, name, len(data)))
         again = data.select(sorted(chosen))
         sets[name + _REPLAYED] = _judged_alike(again, len(custom.domains)) if self._is_joint(stage) else again
     return sets
@@ -206,11 +222,11 @@ def training_sets(self:Run, stage:str) -> dict:
 @patch
 def test_sets(self:Run) -> dict:
     "The records to measure on by name: each general set, each domain."
-    general, custom = self.recipe.general, self.recipe.custom
-    sets = {name: load_records(find(path), general.test_rows) for name, path in general.test.items()}
+    general, custom, template = self.recipe.general, self.recipe.custom, self.recipe.base.template
+    sets = {name: load_records(find(path), general.test_rows, template) for name, path in general.test.items()}
     for domain in custom.domains if custom.test else ():
-        sets[domain] = domain_records(custom.test, domain, self.work, custom.test_rows)
-    return {name: to_one_template(data, self.recipe.base.template)[0] for name, data in sets.items()}
+        sets[domain] = domain_records(custom.test, domain, self.work, custom.test_rows, template)
+    return {name: to_one_template(data, template)[0] for name, data in sets.items()}
 
 # %% ../nbs/api/26_stages.ipynb #eedb322a
 @patch
@@ -218,7 +234,8 @@ def files(self:Run, stage:str) -> dict:
     "SHA-256 of every file a stage learns from."
     general, custom = self.recipe.general, self.recipe.custom
     paths = list(general.train.values()) if stage == "general" or custom.replay else []
-    if stage != "general": paths.append(custom.train.replace("{domain}", stage))
+    domains = [stage] if custom.sharing == "apart" else custom.domains
+    if stage != "general": paths += [custom.train.replace("{domain}", domain) for domain in domains]
     return {path: file_sha256(find(path)) for path in paths}
 
 # %% ../nbs/api/26_stages.ipynb #813e2cde
@@ -237,6 +254,13 @@ def _check_learnable(
     raise DataError(f"{stage}: its {counts['records']} training records are ties only (equal scores), so there is "
                     "nothing to learn; give records that prefer something")
 
+# %% ../nbs/api/26_stages.ipynb #b05c6e72
+def _check_left(stage:str, name:str, records:int, learned:int, validation:float) -> None:
+    "Raises `DataError` where nothing of a set is left to learn from"
+    if learned: return
+    why = f"validation ({validation:g}) takes all {records}; lower it" if records else "it has none; give it some"
+    raise DataError(f"{stage}: no records of {name} are left to learn from: {why}")
+
 # %% ../nbs/api/26_stages.ipynb #3eb0ab1b
 @patch
 def _tokens(self:Run, stage:str) -> tuple:
@@ -245,10 +269,12 @@ def _tokens(self:Run, stage:str) -> tuple:
     for name, data in self.training_sets(stage).items():
         replayed = name.endswith(_REPLAYED)
         learn, watch = split_validation(data, self.recipe.validation)
-        tokens, count = tokenize_records(learn, rm.tokenizer, rm.max_length, self.recipe.base.too_long)
+        _check_left(stage, name, len(data), len(learn), self.recipe.validation)
+        tokens, count = tokenize_records(learn, rm.tokenizer, rm.max_length, self.recipe.base.too_long, rm.chat)
         learned.append(tokens if stage == "general" else self._marked(tokens, replayed))
         counts.update(count)
-        if watch is not None and not replayed: watched[name] = tokenize_records(watch, rm.tokenizer, rm.max_length)[0]
+        if watch is None or replayed: continue
+        watched[name] = tokenize_records(watch, rm.tokenizer, rm.max_length, chat=rm.chat)[0]
     _check_learnable(stage, counts)
     return concatenate_datasets(learned), watched, dict(counts)
 
@@ -264,6 +290,7 @@ def _counts_line(
     if counts["truncated"] and not counts["dropped"]:
         line += f", {counts['truncated']} texts too long and cut on the left"
     if counts["dropped"]: line += f", {counts['dropped']} records too long and left out"
+    if n := counts.get("rewritten"): line += f", {n} texts whose chat template rewrites what stands before the answer"
     return line + (f"; {watched} records for validation" if watched else "")
 
 # %% ../nbs/api/26_stages.ipynb #2915be4f
@@ -331,7 +358,7 @@ def on_log(self:_Progress, args, state, control, logs:dict|None=None, **kwargs) 
 def _parent(self:Run, stage:str) -> str:
     "The adapter that a stage starts from"
     start = "base" if stage == "general" else self.recipe.custom.start
-    return start if start in self.rm.adapters else "base"
+    return start if start in (self.rm.adapters if self.rm else self.stages()) else "base"
 
 # %% ../nbs/api/26_stages.ipynb #b74d32cd
 @patch
@@ -349,18 +376,11 @@ def _trainer(self:Run, stage:str) -> tuple:
     steps = -(-counts["records"] // config.batch_size)
     args = training_arguments(self.work/f"{stage}-checkpoints", self.rm, steps, config.epochs, config.learning_rate,
         config.batch_size, config.warmup, evaluations=4 if watched else 0, seed=self.seed)
-    trainer = RewardTrainer(self.rm.use(stage), args, learned, watched or None, config.token_budget, **config.losses)
+    trainer = RewardTrainer(self.rm.use(stage), args, learned, watched or None, config.token_budget,
+                            stage=f"{config.stage}.", **config.losses)
     trainer.remove_callback(PrinterCallback)
     trainer.add_callback(_Progress(self, stage))
     return trainer, counts
-
-# %% ../nbs/api/26_stages.ipynb #8672699a
-@patch
-def _fit(self:Run, trainer:RewardTrainer, stage:str) -> None:
-    "Train, from the last checkpoint on where there is one"
-    checkpoint = last_checkpoint(trainer.args.output_dir)
-    if checkpoint: self.report(f"{stage:9} goes on at {Path(checkpoint).name.replace('-', ' ')}")
-    trainer.train(resume_from_checkpoint=checkpoint)
 
 # %% ../nbs/api/26_stages.ipynb #9d32f8ea
 @patch
@@ -368,6 +388,98 @@ def _parent_card(self:Run, parent:str) -> dict:
     "What an artefact says of the model it started from"
     if not (self.folder/parent).is_dir(): return dict(name=parent)
     return dict(name=parent, weights_sha256=read_card(self.folder/parent)["weights_sha256"])
+
+# %% ../nbs/api/26_stages.ipynb #9b78d16c
+# known by a hash, or of no matter
+_UNSEEN = {"base.name", "base.recompute", "general.train", "custom.train", "custom.domains"}
+_UNSEEN |= {f"{stage}.{name}" for stage in ("general", "custom") for name in ("test", "test_rows", "token_budget")}
+
+def _counting(stage:str, nested:dict) -> dict:
+    "The settings, by dotted name, that a stage's weights depend on"
+    groups = ("base.", "lora.", "general." if stage == "general" else "custom.")
+    return {name: value for name, value in flat(nested).items()
+            if name not in _UNSEEN and (name.startswith(groups) or name == "validation")}
+
+# %% ../nbs/api/26_stages.ipynb #e4660140
+@patch
+def base(self:Run) -> Base:
+    "The base model's files and their hash, before and after it is loaded."
+    return self.rm.base if self.rm else fetch_model(self.recipe.base.name)
+
+# %% ../nbs/api/26_stages.ipynb #ea901266
+@patch
+def origin(self:Run,
+    stage:str, # "general", a domain, or "together"
+)->dict: # base, tokenizer_sha256, data, recipe, seed and parent, as an artefact's card has them
+    "What a stage is made from, as things are now."
+    base = self.base()
+    return dict(base=dict(sha256=base.sha256), tokenizer_sha256=tokenizer_sha256(base.path), data=self.files(stage),
+                recipe=settings(self.recipe), seed=self.seed, parent=self._parent_card(self._parent(stage)))
+
+# %% ../nbs/api/26_stages.ipynb #c8d08be6
+def _other_settings(stage:str, then:dict, now:dict, added:dict) -> list[str]:
+    "The settings that differ, each with both values"
+    before, after = _counting(stage, then), _counting(stage, now)
+    pairs = ((name, before.get(name, added.get(name, value)), value) for name, value in after.items())
+    return [f"{name} (was {old!r}, is {new!r})" for name, old, new in pairs if old != new]
+
+# %% ../nbs/api/26_stages.ipynb #37c5724f
+def _other_files(then:dict, now:dict) -> list[str]:
+    "The files that were other ones, or none, when a stage was made; and those that are gone"
+    changed = [path for path, sha in now.items() if sha not in then.values()]
+    gone = [path for path, sha in then.items() if path not in now and sha not in now.values()]
+    return [f"the file {path}" for path in changed + gone]
+
+# %% ../nbs/api/26_stages.ipynb #9d382926
+@patch
+def changes(self:Run,
+    stage:str, # "general" or a domain
+    then:dict, # From `origin`, or an artefact's card
+)->list[str]: # In words; empty where nothing is
+    "What a stage was made from that is another now."
+    now, added = self.origin(stage), added_settings(self.recipe)
+    base = then.get("base", now["base"])["sha256"] != now["base"]["sha256"]
+    words = then.get("tokenizer_sha256", now["tokenizer_sha256"]) != now["tokenizer_sha256"]
+    parent = (then.get("parent") or {}).get("weights_sha256") != now["parent"].get("weights_sha256")
+    found = ["the base's weights"] * base + ["the base's tokenizer"] * words + _other_files(
+        then.get("data", {}), now["data"] if "data" in then else {})
+    found += _other_settings(stage, then.get("recipe") or settings(self.recipe), settings(self.recipe), added)
+    if then.get("seed", self.seed) != self.seed: found.append(f"the seed (was {then['seed']}, is {self.seed})")
+    return found + ([f"the model {now['parent']['name']!r} that it grows from"] if parent else [])
+
+# %% ../nbs/api/26_stages.ipynb #82441a8b
+@patch
+def still_holds(self:Run,
+    stage:str, # "general", a domain, or "together"
+    then:dict, # From `origin`, or an artefact's card
+)->bool: # False where it is to be made anew
+    "May a stage be taken as it was left? Raises `DataError` where it was made from other things, unless `again`."
+    found = self.changes(stage, then)
+    if self.again or not found: return not found
+    raise DataError(f"{self.folder/stage}: was made from something else: {', '.join(found[:3])}"
+                    f"{' and more' if len(found) > 3 else ''}; choose another name or another folder with --out, "
+                    "or make it and what grows from it anew with --again")
+
+# %% ../nbs/api/26_stages.ipynb #1d42e1ef
+@patch
+def _begin_note(self:Run, trainer:RewardTrainer, stage:str) -> None:
+    "Compare checkpoints with what is to be trained, and note the latter. Raises `DataError` where they differ"
+    folder, first = Path(trainer.args.output_dir), trainer.is_world_process_zero()
+    note = folder/"made-from.json"
+    kept = not note.exists() or self.still_holds(stage, json.loads(note.read_text(encoding="utf-8")))
+    trainer.accelerator.wait_for_everyone() # all have read it
+    if first and not kept: shutil.rmtree(folder)
+    if first: write_report(note, self.origin(stage))
+    trainer.accelerator.wait_for_everyone()
+
+# %% ../nbs/api/26_stages.ipynb #8672699a
+@patch
+def _fit(self:Run, trainer:RewardTrainer, stage:str) -> None:
+    "Train, from the last checkpoint on where there is one that was made from the same"
+    self._begin_note(trainer, stage)
+    checkpoint = last_checkpoint(trainer.args.output_dir)
+    if checkpoint: self.report(f"{stage:9} goes on at {Path(checkpoint).name.replace('-', ' ')}")
+    trainer.train(resume_from_checkpoint=checkpoint)
 
 # %% ../nbs/api/26_stages.ipynb #144f179d
 @patch
@@ -383,12 +495,12 @@ def _asked(self:Run, stage:str, parent:str) -> set[bytes]|None:
 @patch
 def _keep(self:Run, stage:str, trainer:RewardTrainer, parent:str, counts:dict, seconds:float) -> None:
     "Write the artefact of a stage that is trained, with its lineage, and remove its checkpoints"
-    lineage = self._parent_card(parent)
+    made_from = self.origin(stage) | dict(parent=self._parent_card(parent))
     if trainer.is_world_process_zero():
         history = [_numbers(logs) for logs in trainer.state.log_history]
-        self.rm.use(stage).save(self.folder/stage, questions_file(self._asked(stage, parent)), data=self.files(stage),
-            recipe=settings(self.recipe), parent=lineage, seed=self.seed, counts=counts, seconds=round(seconds, 1),
-            history=history)
+        del made_from["base"] # the card has one with more in it
+        self.rm.use(stage).save(self.folder/stage, questions_file(self._asked(stage, parent)), **made_from,
+            counts=counts, seconds=round(seconds, 1), history=history)
         shutil.rmtree(trainer.args.output_dir, ignore_errors=True)
     trainer.accelerator.wait_for_everyone()
 
@@ -450,7 +562,8 @@ def train_stage(self:Run,
 )->Path: # The artefact
     "Train a stage, or take it as it was left."
     rm, training = self.model(), self._training_of(stage)
-    if (self.folder/stage/"reward_model.json").exists(): return self._take(stage)
+    there = (self.folder/stage/"reward_model.json").exists()
+    if there and self.still_holds(stage, read_card(self.folder/stage)): return self._take(stage)
     parent = self._parent(stage)
     self._begin(training, parent)
     trainer, counts = self._trainer(training)
@@ -466,7 +579,10 @@ def train_stage(self:Run,
 # %% ../nbs/api/26_stages.ipynb #7244cc8f
 @patch
 def train(self:Run) -> RewardModel: # With an adapter for every stage, "base" among them
-    "Train every stage that is not there yet."
+    "Train every stage that is not there yet. Raises `DataError` for what can't be, before anything is trained."
+    custom = self.recipe.custom
+    for name, data in self._general_sets().items() if custom.replay and custom.domains else ():
+        _how_many(custom.replay, name, len(data))
     self.model()
     for stage in self.stages()[1:]: self.train_stage(stage)
     return self.rm

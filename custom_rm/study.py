@@ -162,10 +162,10 @@ def general_study_sets(
     recipe:Recipe,
 )->dict: # (part, set) → records, None where nothing is kept apart
     "The general sets: validation from each training set, and the test sets."
-    general, sets = recipe.general, {}
+    general, template, sets = recipe.general, recipe.base.template, {}
     for name, path in general.train.items():
-        sets["validation", name] = validation_part(recipe, load_records(find(path), general.rows))
-    for name, path in general.test.items(): sets["test", name] = load_records(find(path), general.test_rows)
+        sets["validation", name] = validation_part(recipe, load_records(find(path), general.rows, template))
+    for name, path in general.test.items(): sets["test", name] = load_records(find(path), general.test_rows, template)
     return sets
 
 # %% ../nbs/api/33_study.ipynb #31a00022
@@ -175,9 +175,9 @@ def domain_study_sets(
     work:Path, # Folder for converted files
 )->dict: # (part, set) → records, None where nothing is kept apart
     "The sets of one domain: validation from its training set, and its test set if there is one."
-    custom = recipe.custom
-    sets = {("validation", domain): validation_part(recipe, domain_records(custom.train, domain, work))}
-    if custom.test: sets["test", domain] = domain_records(custom.test, domain, work, custom.test_rows)
+    custom, template = recipe.custom, recipe.base.template
+    sets = {("validation", domain): validation_part(recipe, domain_records(custom.train, domain, work, None, template))}
+    if custom.test: sets["test", domain] = domain_records(custom.test, domain, work, custom.test_rows, template)
     return sets
 
 # %% ../nbs/api/33_study.ipynb #5fe781d6
@@ -681,9 +681,9 @@ def domain_sets(
     path:str, # `custom.train` or `custom.test` of the recipe
 )->dict: # Domain → records, in the recipe's template
     "The records of every domain."
-    recipe, sets = run.recipe, {}
-    for domain in recipe.custom.domains:
-        sets[domain] = to_one_template(domain_records(path, domain, run.work), recipe.base.template)[0]
+    domains, template, sets = run.recipe.custom.domains, run.recipe.base.template, {}
+    for domain in domains:
+        sets[domain] = to_one_template(domain_records(path, domain, run.work, None, template), template)[0]
     return sets
 
 # %% ../nbs/api/33_study.ipynb #06fb2903

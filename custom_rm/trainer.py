@@ -11,7 +11,7 @@ from collections import defaultdict
 from contextlib import nullcontext
 from pathlib import Path
 import torch
-from transformers import Trainer, TrainingArguments
+from transformers import Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer_utils import EvalLoopOutput
 
 # %% ../nbs/api/22_trainer.ipynb #3d18ad7b
@@ -70,6 +70,18 @@ def training_arguments(
         per_device_train_batch_size=_share(batch_size), seed=seed, data_seed=seed)
     return TrainingArguments(**(options | kwargs))
 
+# %% ../nbs/api/22_trainer.ipynb #0454f737
+class _Finite(TrainerCallback):
+    "Stops a training whose gradients or weights are no numbers"
+    def __init__(self, trainer): self.trainer = trainer
+
+    def on_pre_optimizer_step(self, args, state, control, **kwargs):
+        if not args.fp16: self.trainer.check_finite("gradient", (p.grad for p in self.trainer.rm.parameters()))
+
+    def on_step_end(self, args, state, control, **kwargs):
+        learnt = (p for p in self.trainer.rm.parameters() if p.requires_grad)
+        self.trainer.check_finite("weight", learnt, state.global_step)
+
 # %% ../nbs/api/22_trainer.ipynb #e31e698c
 class RewardTrainer(Trainer):
     "`transformers.Trainer` for a `RewardModel`: steps of records, batches of tokens, list losses, figures per data set"
@@ -81,13 +93,30 @@ class RewardTrainer(Trainer):
         budget:int=2048,           # Tokens in memory at once on each process
         whole:bool=False,          # Imitate the prompt too, as the paper's code does
         callbacks:list|None=None,
+        stage:str="", # What the learning rate is called in messages, such as "general."
         **coefficients:float,      # Of `LOSSES`, by name; 0 where not given. Anchoring takes records with an anchor
     ):
         for name in coefficients: choose(name, LOSSES, "a loss's name")
-        self.rm, self.budget, self.whole, self._sums = model, budget, whole, defaultdict(float)
+        self.rm, self.budget, self.whole, self.stage, self._sums = model, budget, whole, stage, defaultdict(float)
         self.coefficients = {name: c for name in LOSSES if (c := coefficients.get(name))}
         super().__init__(model=model, args=args, train_dataset=train_dataset, eval_dataset=eval_dataset,
-                         data_collator=list, callbacks=callbacks)
+                         data_collator=list, callbacks=[_Finite(self), *(callbacks or [])])
+
+# %% ../nbs/api/22_trainer.ipynb #6c0efb5d
+@patch
+def check_finite(self:RewardTrainer,
+    what:str,           # "reward", "gradient", "weight" or a loss's name
+    tensors,            # To look at; None is passed over
+    step:int|None=None, # The optimizer step they are from; the one that is under way if None
+)->None:
+    "Raises `DataError` where a number is NaN or infinite."
+    there = [t.detach().isfinite().all() for t in tensors if t is not None]
+    if not there or torch.stack(there).all(): return # one answer from the device, however many tensors
+    first, step = self.state.global_step == 0 and step is None, step or self.state.global_step + 1
+    room = "; float16 has little room: set base.dtype to float32 or bfloat16" if self.rm.dtype == torch.float16 else ""
+    cause = "before anything was learned, so the base model or its precision is at fault" if first else (
+        f"training diverged: lower {self.stage}learning_rate (it is {self.args.learning_rate:g})")
+    raise DataError(f"step {step}: a {what} is not finite; {cause}{room}; nothing of it was kept")
 
 # %% ../nbs/api/22_trainer.ipynb #ca0728f3
 @patch
@@ -180,8 +209,10 @@ def losses(self:RewardTrainer,
     "Ranking loss, and those that have a coefficient."
     scores = score_table(records).to(self.args.device)
     out = model(**self.rm.batch(records, "imitation" in self.coefficients, self.whole))
+    self.check_finite("reward", [out["rewards"]])
     rewards = unflatten(out["rewards"], records)
     terms = self.reward_terms(records, rewards, scores, counts) | self.state_terms(out, counts)
+    for name, term in terms.items(): self.check_finite(name.replace("_", " "), [term])
     return terms, rewards, scores
 
 # %% ../nbs/api/22_trainer.ipynb #ae8e34c7
@@ -247,12 +278,14 @@ def _in_parts(self:RewardTrainer, model, record:dict, counts:dict, factor:float)
     pieces, scores = self._pieces(record), score_table([record]).to(self.args.device)
     with torch.no_grad(), self.compute_loss_context_manager():
         known = torch.cat([self.rm(**self.rm.batch([piece]))["rewards"] for piece in pieces]).float()
+    self.check_finite("reward", [known])
     rewards = unflatten(known.requires_grad_(), [record])
     terms = self.reward_terms([record], rewards, scores, counts)
     pushes, = torch.autograd.grad(self.total(terms), known)
     parts = zip(pieces, pushes.split([len(piece["score"]) for piece in pieces]))
     for i, (piece, push) in enumerate(parts):
         with self._exchange(model, now=i == len(pieces) - 1): terms |= self._push(model, piece, push, counts, factor)
+    for name, term in terms.items(): self.check_finite(name.replace("_", " "), [term])
     if factor: self._note(terms, rewards.detach(), scores)
     return self.total(terms).detach() * bool(factor)
 

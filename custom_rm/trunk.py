@@ -4,16 +4,19 @@
 
 # %% auto #0
 __all__ = ['default_device', 'find_device', 'device_name', 'default_dtype', 'keep_freed_memory', 'new_head', 'head_name',
-           'choose_pad', 'without_dropout', 'cut_layers', 'load_trunk']
+           'choose_pad', 'without_dropout', 'still', 'cut_layers', 'read_tokenizer', 'check_vocabulary', 'longest_text',
+           'tokenizer_sha256', 'load_trunk', 'InFloat32', 'made_up', 'looks_ahead', 'restlessness', 'remarks']
 
 # %% ../nbs/api/14_trunk.ipynb #d848c314
-import ctypes, os
+import ctypes, hashlib, os, re
 from functools import cache
+from pathlib import Path
 import torch
-from torch import nn
+from torch import nn, Tensor
+from torch.overrides import TorchFunctionMode
 
 # %% ../nbs/api/14_trunk.ipynb #86b81efe
-from .core import DataError, quietly
+from .core import DataError, file_sha256, quietly
 from .fetch import Base, fetch_model
 
 # %% ../nbs/api/14_trunk.ipynb #09aab726
@@ -123,8 +126,18 @@ def without_dropout(
     for part in {id(c): c for c in (config, config.get_text_config())}.values():
         for name, value in vars(part).items():
             is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-            if "dropout" in name and is_number: setattr(part, name, 0.0)
+            if "drop" in name and is_number: setattr(part, name, 0.0)
     return config
+
+# %% ../nbs/api/14_trunk.ipynb #9c4f9db3
+def still(
+    model:nn.Module, # Changed in place; before adapters are put on it, whose own dropout stays
+)->None:
+    "Set every dropout layer of a model, and every rate that a layer keeps, to zero."
+    for module in model.modules():
+        if isinstance(module, nn.modules.dropout._DropoutNd): module.p = 0.0
+        for name, value in vars(module).items():
+            if "drop" in name and isinstance(value, float): setattr(module, name, 0.0)
 
 # %% ../nbs/api/14_trunk.ipynb #c07a1e02
 def cut_layers(
@@ -159,13 +172,87 @@ def _load_options(quantize:bool, dtype:torch.dtype, device:torch.device) -> dict
     return options
 
 # %% ../nbs/api/14_trunk.ipynb #2b361aa0
+def _told(fault:Exception, base:Base) -> str:
+    "What a library says of a base's folder, in one line"
+    if "custom code" in str(fault): return "it needs code of its own, which is never run here"
+    return " ".join(str(fault).replace(f"{base.path}/", "").split())[:120]
+
+# %% ../nbs/api/14_trunk.ipynb #6fca9f0e
+def _read_part(base:Base, part:str, kind, **options):
+    "What a class of transformers makes of a base's folder. Raises `DataError` naming the part that can't be read"
+    try: return quietly(kind.from_pretrained, base.path, trust_remote_code=False, **options)
+    except (ValueError, KeyError, OSError, TypeError, AttributeError) as e:
+        raise DataError(f"base model {base.name!r}: its {part} can't be read by transformers ({_told(e, base)}); "
+                        "mend it, or choose another base model") from None
+
+# %% ../nbs/api/14_trunk.ipynb #98ffbfa9
+def read_tokenizer(
+    base:Base,
+): # A `transformers` tokenizer
+    "A base's tokenizer. Raises `DataError` where there is none, or none that can be read."
+    from transformers import AutoTokenizer
+    files = [file for names in ("*token*", "*vocab*", "*.model") for file in Path(base.path).glob(names)]
+    if files: return _read_part(base, "tokenizer", AutoTokenizer)
+    raise DataError(f"base model {base.name!r}: has no tokenizer beside its weights; put the one there that it was "
+                    "trained with (`tokenizer.save_pretrained`)")
+
+# %% ../nbs/api/14_trunk.ipynb #820b31b8
+def _is_fresh(model, key:str) -> bool:
+    "Is this tensor made anew on purpose?"
+    inside = key.removeprefix(f"{model.base_model_prefix}.")
+    if inside == key and model.base_model is not model: return True
+    return inside.split(".")[0] in ("pooler", "score", "classifier")
+
+# %% ../nbs/api/14_trunk.ipynb #c303bc19
+def _misshapen(model) -> list[str]:
+    "The 4-bit weights whose shape is another than their layer's"
+    states = ((name, layer, getattr(getattr(layer, "weight", None), "quant_state", None))
+              for name, layer in model.named_modules())
+    return [f"{name}.weight" for name, layer, state in states
+            if state is not None and tuple(state.shape) != (layer.out_features, layer.in_features)]
+
+# %% ../nbs/api/14_trunk.ipynb #fb77be60
+def _check_loaded(base:Base, model, loaded:dict) -> None:
+    "Raises `DataError` where a tensor of the trunk is not what the base's files hold"
+    absent = sorted(key for key in loaded["missing_keys"] if not _is_fresh(model, key))
+    other = sorted(key for key in (*_misshapen(model), *(k for k, *_ in loaded["mismatched_keys"]))
+                   if not _is_fresh(model, key))
+    if not absent and not other: return
+    wanted = sum(not _is_fresh(model, key) for key in model.state_dict() if ".weight." not in key) # 4-bit states
+    fault = f"{len(absent) or len(other)} of the model's {wanted} tensors "
+    fault += "are not in its files" if absent else "have another shape in its files"
+    strange = min(loaded["unexpected_keys"], default=None)
+    hint = f", which hold {strange} instead" if absent and strange else ""
+    raise DataError(f"base model {base.name!r}: {fault}, such as {(absent or other)[0]}{hint}; mend the files or "
+                    "config.json, or choose another base model (training would start from random numbers)")
+
+# %% ../nbs/api/14_trunk.ipynb #32221495
 def _classifier(base:Base, config, options:dict):
-    "A base model as a sequence classifier, with the class's own head"
-    from transformers import AutoModelForSequenceClassification
-    try: return quietly(AutoModelForSequenceClassification.from_pretrained, base.path, config=config, **options)
-    except (ValueError, KeyError) as e:
+    "A base model as a sequence classifier, with the class's own head. Raises `DataError` where a tensor is missing"
+    from safetensors import SafetensorError
+    from transformers import AutoModelForSequenceClassification as Classifier
+    options = options | dict(config=config, output_loading_info=True, ignore_mismatched_sizes=True)
+    try: model, loaded = quietly(Classifier.from_pretrained, base.path, trust_remote_code=False, **options)
+    except (ValueError, KeyError, OSError, SafetensorError) as e:
         raise DataError(f"base model {base.name!r}: transformers can't load it as a sequence classifier "
-                        f"({str(e).splitlines()[0][:120]}); choose another") from None
+                        f"({_told(e, base)}); choose another") from None
+    _check_loaded(base, model, loaded)
+    return model
+
+# %% ../nbs/api/14_trunk.ipynb #9932ea50
+def _only_trunk_and_head(model) -> None:
+    "Take a classifier's other layers out, a pooler of the trunk's among them"
+    if model.base_model is model: return
+    kept = (model.base_model, getattr(model, head_name(model)))
+    for name, layer in list(model.named_children()):
+        if not any(layer is other for other in kept): setattr(model, name, nn.Identity())
+    if hasattr(model.base_model, "pooler"): model.base_model.pooler = None
+
+# %% ../nbs/api/14_trunk.ipynb #9932ea53
+def _width(model) -> int:
+    "Of the states that a head reads"
+    head = getattr(model, head_name(model))
+    return head.in_features if isinstance(head, nn.Linear) else model.config.get_text_config().hidden_size
 
 # %% ../nbs/api/14_trunk.ipynb #c2328978
 def _fit(model, tokenizer, seed:int) -> None:
@@ -173,8 +260,10 @@ def _fit(model, tokenizer, seed:int) -> None:
     model.config.pad_token_id = choose_pad(tokenizer)
     model.config.use_cache, model.config.problem_type = False, "regression"
     model.requires_grad_(False)
-    setattr(model, head_name(model), new_head(model.config.get_text_config().hidden_size, seed))
-    if hasattr(model.base_model, "pooler"): model.base_model.pooler = None # BERT's own; ours is `pool`
+    width = _width(model)
+    _only_trunk_and_head(model)
+    setattr(model, head_name(model), new_head(width, seed))
+    still(model)
 
 # %% ../nbs/api/14_trunk.ipynb #0afe6e0b
 def _place(model, quantize:bool, device:torch.device): # The same model
@@ -183,6 +272,38 @@ def _place(model, quantize:bool, device:torch.device): # The same model
     if device.type == "cpu": _plain_4bit(model)
     getattr(model, head_name(model)).to(device)
     return model
+
+# %% ../nbs/api/14_trunk.ipynb #dfb8b9ce
+def check_vocabulary(
+    base:Base,        # For the message
+    model, tokenizer, # As loaded
+)->None:
+    "Raises `DataError` where a token of the tokenizer has no row in the model's embeddings."
+    rows = model.get_input_embeddings().weight.shape[0]
+    beyond = [token for token, i in tokenizer.get_vocab().items() if i >= rows]
+    if not beyond: return
+    raise DataError(f"base model {base.name!r}: {len(beyond)} tokens of its tokenizer, such as {min(beyond)!r}, have "
+                    f"no place in the model's {rows} embeddings; make room with model.resize_token_embeddings and "
+                    "save it, or take the tokenizer that belongs to it")
+
+# %% ../nbs/api/14_trunk.ipynb #0425c6ca
+def longest_text(
+    model, # A `transformers` model
+)->int|None: # Tokens; None where positions are computed
+    "How long a text the table of positions allows."
+    for name, table in model.named_modules():
+        if isinstance(table, nn.Embedding) and re.search(r"(position_embeddings|embed_positions|wpe)$", name):
+            before = getattr(table, "offset", 0) if table.padding_idx is None else table.padding_idx + 1
+            return table.num_embeddings - before # RoBERTa's first rows are for padding, OPT's first two for nothing
+
+# %% ../nbs/api/14_trunk.ipynb #ca8d83fb
+def tokenizer_sha256(
+    folder:str|Path, # Of a base model
+)->str: # 64 hexadecimal digits
+    "A hash of the files of a base's tokenizer, of their names and contents."
+    patterns = ("*token*.json", "*vocab*", "merges.txt", "*.model", "*.jinja")
+    files = sorted({path for pattern in patterns for path in Path(folder).glob(pattern) if path.is_file()})
+    return hashlib.sha256("".join(f"{path.name} {file_sha256(path)}\n" for path in files).encode()).hexdigest()
 
 # %% ../nbs/api/14_trunk.ipynb #e0ef3f66
 def load_trunk(
@@ -194,14 +315,99 @@ def load_trunk(
     layers:int|None=None,              # Keep only so many of the trunk's layers, from below; all if None
 ): # (a `transformers` sequence classifier with a fresh head, its tokenizer, its `Base`)
     "Load a base model for reading rewards. Raises `DataError` where there is no such model."
-    from transformers import AutoConfig, AutoTokenizer
+    from transformers import AutoConfig
     base = base if isinstance(base, Base) else fetch_model(base)
     device = find_device(device)
     dtype = getattr(torch, dtype) if isinstance(dtype, str) else dtype or default_dtype(device)
     if device.type == "cpu": keep_freed_memory()
-    config = without_dropout(AutoConfig.from_pretrained(base.path, num_labels=1))
+    config = without_dropout(_read_part(base, "config.json", AutoConfig, num_labels=1))
     if layers: cut_layers(config, layers)
     model = _classifier(base, config, _load_options(quantize, dtype, device))
-    tokenizer = quietly(AutoTokenizer.from_pretrained, base.path)
+    tokenizer = read_tokenizer(base)
+    check_vocabulary(base, model, tokenizer)
     _fit(model, tokenizer, seed)
     return _place(model, quantize, device), tokenizer, base
+
+# %% ../nbs/api/14_trunk.ipynb #c5363821
+def _widened(value): # The same, or wider; lists and tuples one by one
+    "Sixteen-bit tensors and types in an argument of a call, as float32"
+    if isinstance(value, Tensor): return value.float() if value.dtype in (torch.float16, torch.bfloat16) else value
+    if isinstance(value, (list, tuple)) and type(value) in (list, tuple): return type(value)(map(_widened, value))
+    return torch.float32 if value in (torch.float16, torch.bfloat16) else value
+
+# %% ../nbs/api/14_trunk.ipynb #c5363823
+class InFloat32(TorchFunctionMode):
+    "While it lasts, a model computes in float32, whatever its weights are kept in."
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        precisions = {x.dtype for x in (*args, *kwargs.values()) if isinstance(x, Tensor) and x.is_floating_point()}
+        if function is Tensor.to or len(precisions) > 1:
+            args, kwargs = _widened(args), {name: _widened(value) for name, value in kwargs.items()}
+        out = function(*args, **kwargs)
+        return _widened(out) if function is nn.functional.embedding else out
+
+# %% ../nbs/api/14_trunk.ipynb #c5363831
+def made_up(
+    trunk,  # A `transformers` model
+    n:int,  # Tokens
+)->list[int]: # The same every time
+    "A text of random tokens."
+    words = trunk.get_input_embeddings().weight.shape[0]
+    return torch.randint(words, (n,), generator=torch.Generator().manual_seed(n)).tolist()
+
+# %% ../nbs/api/14_trunk.ipynb #c5363833
+@torch.no_grad()
+def _asked(trunk, *texts:list[int]) -> Tensor: # float32, shape (texts, tokens, width)
+    "A trunk's states of texts of one length, in float32"
+    ids = torch.tensor(texts, device=next(trunk.parameters()).device)
+    with InFloat32(): return trunk.base_model(input_ids=ids, attention_mask=torch.ones_like(ids)).last_hidden_state
+
+# %% ../nbs/api/14_trunk.ipynb #c5363836
+def looks_ahead(
+    trunk, # A `transformers` sequence classifier
+)->bool: # False for a decoder, True for an encoder
+    "Does another last token change the states before it? Raises `DataError` for a trunk that tokens alone don't feed."
+    *text, last = made_up(trunk, 12)
+    try: first, second = _asked(trunk, [*text, last], [*text, (last or 2) - 1])[:, :-1]
+    except (TypeError, ValueError) as e:
+        raise DataError(f"{type(trunk).__name__}: can't be fed tokens alone ({str(e).splitlines()[0][:100]}); "
+                        "choose a decoder or an encoder as base model") from None
+    return float((first - second).abs().max() / first.std()) > 1e-3
+
+# %% ../nbs/api/14_trunk.ipynb #c5363839
+def restlessness(
+    trunk, # A `transformers` sequence classifier; in evaluation mode afterwards
+)->float: # Largest difference of its states in training, in standard deviations of the states
+    "How far a trunk in training mode is from itself in evaluation mode."
+    with torch.random.fork_rng():
+        still, moved = (_asked(trunk.train(training), made_up(trunk, 12)) for training in (False, True))
+    trunk.eval()
+    return float((moved - still).abs().max() / still.std())
+
+# %% ../nbs/api/14_trunk.ipynb #c536383c
+def _sizes(trunk) -> dict[str,tuple[int,bool]]: # Name of a matrix → (weights, is it in four bits?)
+    "A trunk's matrices, embeddings left out"
+    words = {id(part.weight) for part in trunk.modules() if isinstance(part, nn.Embedding)}
+    matrices = {name: p for name, p in trunk.base_model.named_parameters() if p.ndim > 1 and id(p) not in words}
+    states = {name: getattr(p, "quant_state", None) for name, p in matrices.items()}
+    return {name: (states[name].shape.numel() if states[name] else p.numel(), states[name] is not None)
+            for name, p in matrices.items()}
+
+# %% ../nbs/api/14_trunk.ipynb #c536383e
+def _left_wide(trunk) -> str: # Empty where nearly all are quantized, or none
+    "Which part of a quantized trunk is not in four bits"
+    sizes = _sizes(trunk)
+    wide = {name: weights for name, (weights, packed) in sizes.items() if not packed}
+    share = sum(wide.values()) / max(sum(weights for weights, _ in sizes.values()), 1)
+    if len(wide) == len(sizes) or share < .1: return ""
+    largest = max(wide, key=wide.get)
+    return f"{share:.0%} of the layers' weights are in no linear layer and not in four bits, such as {largest}"
+
+# %% ../nbs/api/14_trunk.ipynb #c5363841
+def remarks(
+    trunk, # A `transformers` sequence classifier
+)->list[str]: # One line each; none where all is as one expects
+    "What one should know of a trunk before it is trained on."
+    moved, wide = restlessness(trunk), _left_wide(trunk)
+    dice = f"the trunk computes something else in training, by {moved:.1%} of its states' spread"
+    return [dice] * (moved > 1e-3) + [wide] * bool(wide)

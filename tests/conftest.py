@@ -41,6 +41,14 @@ def custom_rm():
 
 
 @pytest.fixture(scope="session")
+def stopped_at():
+    "Run the command line until a named event, which sends the process a signal; see stopping.py"
+    def run(*words):
+        return subprocess.run([sys.executable, str(root / "tests" / "stopping.py"), *map(str, words)], capture_output=True, text=True, timeout=600)
+    return run
+
+
+@pytest.fixture(scope="session")
 def finished(home, custom_rm):
     "An unbroken run of the recipe"
     done = custom_rm("train", home / "recipe.yaml", "--out", home / "unbroken", "--device", "cpu")

@@ -1,10 +1,6 @@
 "A run from end to end: what it leaves, and that it goes on after kill -9 as if nothing had happened."
 import json
-import os
 import signal
-import subprocess
-import sys
-import time
 
 import pytest
 
@@ -57,18 +53,11 @@ def test_joint_records_hold_every_opinion_once():
 
 
 @pytest.mark.parametrize("stage", ["general", "loud", "quiet"])
-def test_goes_on_after_kill_9(home, finished, custom_rm, stage):
+def test_goes_on_after_kill_9(home, finished, custom_rm, stopped_at, stage):
     _, unbroken, _ = finished
     folder = home / f"killed-{stage}"
-    process = subprocess.Popen([sys.executable, "-m", "custom_rm.cli", "train", str(home / "recipe.yaml"), "--out", str(folder), "--device", "cpu"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        for _ in range(30_000): # five minutes: a busy machine takes one to begin
-            log = (folder / "log.jsonl").read_text().splitlines() if (folder / "log.jsonl").exists() else []
-            if any(json.loads(l)["stage"] == stage and json.loads(l)["step"] >= 12 for l in log if l.endswith("}")): break
-            assert process.poll() is None, "ended before it could be killed"
-            time.sleep(.01)
-        os.kill(process.pid, signal.SIGKILL)
-    finally: process.kill(); process.wait()
+    killed = stopped_at("SIGKILL", "notes", f"stage={stage} .*step=(1[2-9]|[2-9][0-9])", 1, "train", home / "recipe.yaml", "--out", folder, "--device", "cpu")
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
     assert not (folder / stage / "reward_model.json").exists(), "was killed too late"
     assert list((folder / ".work").glob(f"{stage}-checkpoints/checkpoint-*")), "no checkpoint yet: nothing to go on from"
     done = custom_rm("train", home / "recipe.yaml", "--out", folder, "--device", "cpu")

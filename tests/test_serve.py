@@ -242,3 +242,120 @@ def test_token_guards_all_but_health_and_page(folder):
         assert [ask(), ask(Authorization="Bearer wrong"), ask(Authorization="secret"), ask(Authorization="Bearer secret")] == [401, 401, 401, 200]
         open_to_all = [r.path for r in client.app.routes if getattr(r, "dependant", None) and "GET" in r.methods and client.get(r.path).status_code == 200]
         assert open_to_all == ["/", "/health"]
+
+
+HALF = "Is it 4? \ud83d"  # half an emoji, as a client leaves it that cuts a text after so many UTF-16 units
+
+
+def at_once(client, bodies):
+    "Send all requests so close together that they make one batch"
+    with ThreadPoolExecutor(len(bodies)) as pool: return list(pool.map(lambda body: client.post(body[0], content=json.dumps(body[1]), headers={"content-type": "application/json"}), bodies))
+
+
+@pytest.fixture(scope="module")
+def patient(folder):
+    "The application in this process, which waits long enough for a batch of many"
+    from fastapi.testclient import TestClient
+    from custom_rm.serve import create_app, Limits
+    with TestClient(create_app([folder], "cpu", limits=Limits(batch_seconds=.5)), raise_server_exceptions=False) as client: yield client
+
+
+@pytest.mark.parametrize("path,body", [
+    ("/get_reward", dict(query=["fine", HALF])), ("/pooling", dict(input=HALF)), ("/classify", dict(input=[HALF])), ("/v1/score/evaluation", dict(messages=[HALF])),
+    ("/v1/score/evaluation", dict(messages=[dict(role="user", content=HALF), dict(role="assistant", content="a")])), ("/v1/score/evaluation", dict(messages=[dict(role="user", content=[dict(type="text", text=HALF)]), dict(role="assistant", content="a")])),
+    ("/v1/score/evaluation", dict(messages=[dict(role=HALF, content="a")])), ("/rank", dict(prompt=HALF, responses=["a"])), ("/rank", dict(prompt="a", responses=[HALF])), ("/rank", dict(prompt="a", responses=[dict(role="assistant", content="a", tool_calls=[HALF])])),
+    ("/get_reward", dict(query=["a"], model=HALF)),
+])
+def test_half_an_emoji_is_its_senders_fault_alone(patient, offline, path, body):
+    good = [("/get_reward", dict(query=[text(i)], model="poetry")) for i in range(8)]
+    *others, bad = at_once(patient, [*good, (path, body)])
+    assert [answer.status_code for answer in others] == [200] * 8
+    assert all(abs(answer.json()["rewards"][0] - offline["poetry", i]) < 1e-4 for i, answer in enumerate(others))
+    assert bad.status_code in (404, 422) and isinstance(bad.json()["detail"], str) and "\n" not in bad.json()["detail"], bad.text
+
+
+def test_a_pass_that_fails_is_answered_to_its_own_request(patient, offline, monkeypatch):
+    from custom_rm import serve
+    real = serve.score_texts
+    def fails(rm, texts, *args, **kwargs):
+        if any("burst" in text for text in texts): raise RuntimeError("it burst\nin many lines")
+        return real(rm, texts, *args, **kwargs)
+    monkeypatch.setattr(serve, "score_texts", fails)
+    *others, bad = at_once(patient, [*(("/get_reward", dict(query=[text(i)])) for i in range(8)), ("/get_reward", dict(query=["burst"]))])
+    assert [answer.status_code for answer in others] == [200] * 8 and abs(others[3].json()["rewards"][0] - offline["general", 3]) < 1e-4
+    assert bad.status_code == 500 and "general" in bad.json()["detail"] and "it burst in many lines" in bad.json()["detail"]
+
+
+@pytest.fixture
+def shelf_of(folder, tmp_path):
+    "A run to put more reward models into, and a client of it"
+    import shutil
+    from fastapi.testclient import TestClient
+    from custom_rm.serve import create_app
+    shutil.copytree(folder, tmp_path / "run")
+    def more(name): shutil.copytree(folder / "news", tmp_path / "run" / name); return tmp_path / "run" / name
+    with TestClient(create_app([tmp_path / "run"], "cpu"), raise_server_exceptions=False) as client: yield client, more
+
+
+def test_a_model_of_nan_is_named_and_the_others_answer(shelf_of):
+    from safetensors.torch import load_file, save_file
+    client, more = shelf_of
+    file = more("diverged") / "adapter_model.safetensors"
+    save_file({key: value * float("nan") for key, value in load_file(file).items()}, file, metadata={"format": "pt"})
+    ask = lambda path, **body: client.post(path, json=body)
+    names = [model["id"] for model in client.get("/v1/models").json()["data"]]
+    for path, body in (("/get_reward", dict(query=["a"])), ("/pooling", dict(input="a")), ("/v1/score/evaluation", dict(messages=["a"])), ("/rank", dict(prompt="a", responses=["b"]))):
+        if "diverged" in names:  # it may also be refused when it is loaded
+            answer = ask(path, model="diverged", **body)
+            assert answer.status_code == 500 and "'diverged'" in answer.json()["detail"] and "NaN" in answer.json()["detail"], answer.text
+        assert ask(path, model="news", **body).status_code == 200
+
+
+@pytest.mark.parametrize("name", ["score", "train", "keys", "items", "v1.2", "news\ud83d".encode("utf-8", "surrogatepass").decode("utf-8", "surrogateescape")])
+def test_no_folder_name_stops_the_server(shelf_of, name):
+    client, more = shelf_of
+    more(name)
+    for _ in range(2):
+        models = client.get("/v1/models")
+        assert models.status_code == 200, models.text
+        ids = [model["id"] for model in models.json()["data"]]
+        assert set(NAMES) <= set(ids) and (name in ids or len(models.json()["left_out"]) == 1)
+    asked = client.post("/get_reward", json=dict(query=["a"], model="score" if name == "score" else "nobody"))
+    assert asked.status_code in (200, 404)
+    more("later")
+    assert client.post("/get_reward", json=dict(query=["a"], model="later")).status_code == 200
+    assert client.post("/get_reward", json=dict(query=["a"])).status_code == 200
+
+
+@pytest.mark.parametrize("spoil", ["cut short", "no weights", "empty card", "null card", "no card", "another base's weights"])
+def test_a_spoilt_artefact_is_left_out_until_it_is_mended(shelf_of, folder, spoil):
+    import shutil
+    from safetensors.torch import save_file
+    import torch
+    client, more = shelf_of
+    place = more("late")
+    weights, card = place / "adapter_model.safetensors", place / "reward_model.json"
+    if spoil == "cut short": weights.write_bytes(weights.read_bytes()[:-100])
+    elif spoil == "no weights": weights.unlink()
+    elif spoil == "another base's weights": save_file({"base_model.model.other.weight": torch.zeros(2)}, weights)
+    elif spoil == "no card": card.unlink(); card.mkdir()
+    else: card.write_text({"empty card": "{}", "null card": "null"}[spoil])
+    models = client.get("/v1/models").json()
+    assert [model["id"] for model in models["data"]] == NAMES[:1] + sorted(NAMES[1:])
+    if spoil != "no card": assert models["left_out"]["late"] and "\n" not in models["left_out"]["late"]
+    assert client.post("/get_reward", json=dict(query=["a"], model="late")).status_code == 404
+    shutil.rmtree(place)
+    shutil.copytree(folder / "news", place)
+    os.utime(place / "reward_model.json")
+    assert client.post("/get_reward", json=dict(query=["a"], model="late")).status_code == 200
+    assert not client.get("/v1/models").json()["left_out"]
+
+
+def test_a_second_artefact_of_a_name_does_not_stop_the_list(folder, tmp_path):
+    import shutil
+    from fastapi.testclient import TestClient
+    from custom_rm.serve import create_app
+    with TestClient(create_app([folder, tmp_path], "cpu")) as client:
+        shutil.copytree(folder / "news", tmp_path / "news")
+        models = client.get("/v1/models").json()
+        assert {model["id"] for model in models["data"]} == set(NAMES) and "same name" in "".join(models["left_out"].values())

@@ -1,10 +1,6 @@
 "Studies: killed and continued, faults kept as figures; blending and calibrating by command; one training for several domains."
 import json
-import os
 import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -36,20 +32,14 @@ def study(home):
 def cells(folder): return {p.name: json.loads(p.read_text()) for p in (folder / "cells").glob("*.json")}
 
 
-def test_killed_and_continued(home, study, custom_rm):
+def test_killed_and_continued(home, study, custom_rm, stopped_at):
     whole, parts = home / "study-whole", home / "study-parts"
     done = custom_rm("study", study, "--out", whole, "--device", "cpu")
     assert done.returncode == 0, done.stderr
-    process = subprocess.Popen([sys.executable, "-m", "custom_rm.cli", "study", str(study), "--out", str(parts), "--device", "cpu"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        for _ in range(6000):
-            if (parts / "cells").exists() and len(list((parts / "cells").glob("*.json"))) >= 5: break
-            assert process.poll() is None
-            time.sleep(.01)
-        os.kill(process.pid, signal.SIGKILL)
-    finally: process.kill(); process.wait()
+    killed = stopped_at("SIGKILL", "appears", r"cells/[^/]*\.json$", 6, "study", study, "--out", parts, "--device", "cpu")
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
     before = {p: p.stat().st_mtime_ns for p in (parts / "cells").glob("*.json")}
-    assert 5 <= len(before) < 14
+    assert len(before) == 5, "the sixth cell was measured, and not yet kept"
     done = custom_rm("study", study, "--out", parts, "--device", "cpu")
     assert done.returncode == 0, done.stderr
     assert {p: p.stat().st_mtime_ns for p in before} == before, "a finished cell was repeated"

@@ -721,7 +721,7 @@ def reviewed():
     likert = ["A much better", "A slightly better", "B slightly better", "B much better"]
     either("likert_words.csv", "four degrees in words", rows(lambda i, q, b, w: dict(
         prompt=q, response_a=b if i < 2 else w, response_b=w if i < 2 else b, preference=likert[i])),
-        says=["a much better=a,a slightly better=a"])
+        says=["A much better=a,A slightly better=a"])
     either("likert_seven.csv", "seven degrees in numbers: the offers are no nonsense", rows(lambda i, q, b, w: dict(
         prompt=q, response_a=b if i < 2 else w, response_b=w if i < 2 else b, preference=[1, 3, 7, 5][i])),
         says=["--values '<"])
