@@ -56,9 +56,9 @@ def _checked(record, where:str) -> dict:
     "A valid record that a file can hold"
     try:
         record = check_record(record, where)
-        json.dumps(record["text"], ensure_ascii=False).encode()
+        json.dumps(record, ensure_ascii=False).encode()
     except UnicodeEncodeError:
-        problem = "a text holds half a surrogate pair, which UTF-8 can't write"
+        problem = "a key or its value holds half a surrogate pair, which UTF-8 can't write"
         raise DataError(f"{where}: {problem}; mend or remove that row") from None
     return record
 
