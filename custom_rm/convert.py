@@ -19,9 +19,8 @@ from pathlib import Path
 from .columns import guess, HISTORIES, INPUTS, MARGINS, PEOPLE, RANKS, SCORES, SYSTEMS, VERDICTS
 from .core import choose, DataError
 from .files import read_rows
-from custom_rm.mapping import (
-    by_mapping, cell, code, Conversion, described, Faults, is_chat, is_note, kind_of, Mapping, option, plain_name,
-    VOTES, wordy)
+from .mapping import by_mapping, cell, code, Conversion, described, Faults, is_chat, is_note, kind_of
+from .mapping import Mapping, option, plain_name, VOTES, wordy
 from .records import check_record, write_json
 from .templates import join, split_text, template_of, TEMPLATES, turns_of
 
@@ -57,9 +56,9 @@ def _checked(record, where:str) -> dict:
     "A valid record that a file can hold"
     try:
         record = check_record(record, where)
-        json.dumps(record["text"], ensure_ascii=False).encode()
+        json.dumps(record, ensure_ascii=False).encode()
     except UnicodeEncodeError:
-        problem = "a text holds half a surrogate pair, which UTF-8 can't write"
+        problem = "a key or its value holds half a surrogate pair, which UTF-8 can't write"
         raise DataError(f"{where}: {problem}; mend or remove that row") from None
     return record
 
