@@ -19,8 +19,9 @@ from pathlib import Path
 from .columns import guess, HISTORIES, INPUTS, MARGINS, PEOPLE, RANKS, SCORES, SYSTEMS, VERDICTS
 from .core import choose, DataError
 from .files import read_rows
-from .mapping import by_mapping, cell, code, Conversion, described, Faults, is_chat, is_note, kind_of
-from .mapping import Mapping, option, plain_name, VOTES, wordy
+from custom_rm.mapping import (
+    by_mapping, cell, code, Conversion, described, Faults, is_chat, is_note, kind_of, Mapping, option, plain_name,
+    VOTES, wordy)
 from .records import check_record, write_json
 from .templates import join, split_text, template_of, TEMPLATES, turns_of
 
