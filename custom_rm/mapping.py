@@ -580,13 +580,13 @@ def _named_verdict(row:dict, mapping:Mapping, where:str) -> tuple[float, float]:
 
 def _grades_beside(row:dict, mapping:Mapping, where:str) -> tuple[float, float]:
     "The scores of chosen and rejected"
-    if mapping.score: grades = [number(cell(row, c), f"{where}, {c}") for c in names(mapping.score)]
+    if mapping.score: grades = [number(cell(row, c), where, c) for c in names(mapping.score)]
     elif mapping.margin and isinstance(both := cell(row, mapping.margin), list):
-        both = [number(one, f"{where}, {mapping.margin}") for one in both]
+        both = [number(one, where, mapping.margin) for one in both]
         if len(both) != 2 or None in both:
             raise DataError(f"{where}: {mapping.margin} is {_shown(both, 40)}, no number and no two scores; mend it")
         grades = [max(both), min(both)]
-    elif mapping.margin: grades = [number(cell(row, mapping.margin), f"{where}, {mapping.margin}"), 0.]
+    elif mapping.margin: grades = [number(cell(row, mapping.margin), where, mapping.margin), 0.]
     else: return _named_verdict(row, mapping, where)
     if None in grades: raise Skip("no score")
     return tuple(-grade for grade in grades) if mapping.lower_is_better else tuple(grades)
@@ -630,12 +630,13 @@ def _plain_grade(value):
     return {"true": 1., "false": 0.}.get(value.strip().lower(), value.strip().removesuffix("%"))
 
 # %% ../nbs/api/05_mapping.ipynb #c1d9634a
-def _grade(value, mapping:Mapping, known:dict, where:str) -> float|None:
+def _grade(value, mapping:Mapping, known:dict, where:str, name:str="score") -> float|None:
     "A grade as a score; None for a blank cell, and for one that is not to count"
-    if not known or value in (None, ""): grade = number(_plain_grade(value), where)
+    if not known or value in (None, ""): grade = number(_plain_grade(value), where, name)
     elif (meaning := meaning_of(value, known)) is None:
-        raise DataError(f"{where}: is {_shown(value, 40)}; say what it means with {option('values', f'{value}=1')}")
-    else: grade = None if meaning == "skip" else number(meaning, where)
+        raise DataError(f"{where}: {name} is {_shown(value, 40)}; "
+                        f"say what it means with {option('values', f'{value}=1')}")
+    else: grade = None if meaning == "skip" else number(meaning, where, name)
     return -grade if grade is not None and mapping.lower_is_better else grade
 
 # %% ../nbs/api/05_mapping.ipynb #240b81d0
@@ -670,7 +671,7 @@ def _their_grades(row:dict, mapping:Mapping, n:int, known:dict, where:str) -> li
     given = cell(row, scores[0]) if len(scores) == 1 else [cell(row, column) for column in scores]
     if len(columns) == len(scores) == 1: given = _in_order(row, columns[0], scores[0], given, where)
     if isinstance(given, list) and len(given) == n:
-        return [_grade(value, mapping, known, f"{where}, {', '.join(scores)}") for value in given]
+        return [_grade(value, mapping, known, where, ", ".join(scores)) for value in given]
     count = len(given) if isinstance(given, list) else 1
     raise DataError(f"{where}: {n} answers but {count} score{'s' * (count != 1)}; give each answer its score")
 
@@ -679,7 +680,7 @@ def _one_answer(row:dict, mapping:Mapping, known:dict, where:str) -> Iterator[Ju
     "One answer with a grade, or with one of each person"
     scores = names(mapping.score)
     people = [column[len(_stem(scores)):] or column for column in scores] if len(scores) > 1 else [None]
-    grades = [_grade(cell(row, column), mapping, known, f"{where}, {column}") for column in scores]
+    grades = [_grade(cell(row, column), mapping, known, where, column) for column in scores]
     if set(grades) == {None}: raise Skip("an answer without a score")
     texts = _interactions(row, mapping, [cell(row, mapping.response)], where)
     found = [Judged(texts, [grade], person) for person, grade in zip(people, grades) if grade is not None]
