@@ -251,7 +251,7 @@ def rewrite_adapter(change, hashed=True):
     (rewrite_adapter(lambda k, v: None if "score" in k else (k, v)), ("academy", "1 of its", "score")),
     (rewrite_adapter(lambda k, v: None if "layers.1" in k else (k, v)), ("academy", "of its", "layers.1")),
     (rewrite_adapter(lambda k, v: (k, v[:2].clone() if "lora_A" in k else v)), ("academy", "shape")),
-], ids=str)
+], ids=lambda part: getattr(part, "__name__", "-".join(part) if isinstance(part, tuple) else str(part)))
 def test_an_artefact_that_is_not_as_it_was_saved(artefact, harm, words):
     from custom_rm.artefact import load
     load(artefact, device="cpu")
