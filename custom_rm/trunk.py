@@ -175,7 +175,7 @@ def _load_options(quantize:bool, dtype:torch.dtype, device:torch.device) -> dict
 def _told(fault:Exception, base:Base) -> str:
     "What a library says of a base's folder, in one line"
     if "custom code" in str(fault): return "it needs code of its own, which is never run here"
-    return " ".join(str(fault).replace(f"{base.path}/", "").split())[:120]
+    return " ".join(str(fault).replace(f"{base.path}/", "").replace(str(base.path), "it").split())[:120]
 
 # %% ../nbs/api/14_trunk.ipynb #6fca9f0e
 def _read_part(base:Base, part:str, kind, **options):

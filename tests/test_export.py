@@ -111,12 +111,3 @@ def test_a_push_is_looked_at_before_the_work(artefact, monkeypatch, tmp_path, re
     done = CliRunner().invoke(app, ["export", str(artefact), str(tmp_path / "out"), "--push", repository, "--yes", *([] if merged else ["--adapter"])])
     assert isinstance(done.exception, DataError) and why in str(done.exception), done.output
     assert not (tmp_path / "out").exists()
-
-
-def test_weights_that_lie_the_other_way_are_refused_in_one_line():
-    "GPT-2 keeps its matrices transposed"
-    from types import SimpleNamespace as Some
-    import torch
-    matrix = lambda *shape: Some(weight=torch.zeros(shape))
-    layer = Some(lora_A=dict(a=matrix(2, 4)), lora_B=dict(a=matrix(12, 2)), scaling=dict(a=1.), get_base_layer=lambda: matrix(4, 12))
-    with pytest.raises(DataError, match="can't be merged; export the adapter with --adapter"): export._merged_weight(layer, "a")

@@ -35,7 +35,7 @@ FILES = { # name: content, message
     "b.json": (b'[{"text": ["a", "b"], "score": [1, 0]}]\n[3]', "more text after"),
     "e.json": (b"", "is empty"), "e2.json": (b" [] ", "is empty"),
     "l.json": ('[{"text": ["é", "b"], "score": [1, 0]}]'.encode("latin-1"), "is not UTF-8"),
-    "z.json.gz": (b"no gzip", "gzip"),
+    "z.json.gz": (b"no gzip", "broken JSON"),
     "d.json": (b"[" * 100_000 + b"]" * 100_000, "nested too deeply"), "d.jsonl": (b"[" * 100_000 + b"]" * 100_000, "nested too deeply"),
     "n.json": (b'[{"text": ["a", "b"], "score": [1, ' + b"1" * 5000 + b"]}]", "can't be read"), "n.jsonl": (b"1" * 5000, "can't be read"),
 }
