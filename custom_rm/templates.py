@@ -189,7 +189,8 @@ def merged(
 # %% ../nbs/api/01_templates.ipynb #d069c3a0
 def _is_turn(turn) -> bool:
     "Is this a message in our own spelling, with nothing but its role and its content?"
-    return isinstance(turn, dict) and turn.keys() == {"role", "content"} and turn["role"] in ROLES and isinstance(turn["content"], str)
+    if not isinstance(turn, dict) or turn.keys() != {"role", "content"}: return False
+    return turn["role"] in ROLES and isinstance(turn["content"], str)
 
 # %% ../nbs/api/01_templates.ipynb #0f833591
 def chat_text(
