@@ -1010,7 +1010,9 @@ def watched(
     known = {*PROMPTS, *SYSTEMS, *HISTORIES, *INPUTS, *PEOPLE, *MARGINS, *VERDICTS} - {*FLAGS, "user", "human", "post"}
     scores = {f"{score}_{side}" for score in (*SCORES, *RANKS) for side in ("chosen", "rejected", "a", "b", "1", "2")}
     speaking = {last_name(column) for column in columns.values if columns.given(column)}
-    return frozenset((known | scores | {f"{name}=tie" for name in VERDICTS}) - speaking)
+    parts = {*PROMPTS, *SYSTEMS, *HISTORIES, *INPUTS, "passage", "document", "background"} - {"user", "human", "post"}
+    always = {f"{name}=tie" for name in VERDICTS} | {f"{name}=part" for name in parts}
+    return frozenset((known | scores) - speaking | always)
 
 # %% ../nbs/api/06_columns.ipynb #37b29df1
 def check_words(

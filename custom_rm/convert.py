@@ -23,7 +23,7 @@ from custom_rm.mapping import (
     by_mapping, cell, code, Conversion, described, Faults, is_chat, is_note, kind_of, Mapping, option, plain_name,
     VOTES, wordy)
 from .records import check_record, write_json
-from .templates import join, split_text, template_of, TEMPLATES, turns_of
+from .templates import join, restored, split_text, template_of, TEMPLATES, turns_of
 
 # %% ../nbs/api/07_convert.ipynb #b0f1b6cb
 def _text(prompt:str, response:str) -> str:
@@ -119,8 +119,7 @@ def from_dsp(
 def _dialogue(text:str, where:str) -> str:
     "A dialogue as published; new lines that somebody stripped from its markers are put back"
     if template_of(text): return text
-    text = re.sub(r"(?:^|\n+)(?=(?:Human|Assistant): )", "\n\n", text.lstrip())
-    if template_of(text): return text
+    if template_of(text := restored(text)): return text
     raise DataError(f"{where}: is {_shown(text)}, no dialogue that begins with a human's turn; "
                     "name the column of its question with --prompt")
 

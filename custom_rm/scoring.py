@@ -17,6 +17,7 @@ import numpy as np
 from .artefact import load, read_card
 from .core import check_unicode, choices, DataError, patch
 from .files import KINDS, read_rows, unpacked
+from .mapping import once_asked
 from .model import RewardModel
 from .packing import accepted
 from .records import write_json
@@ -65,6 +66,13 @@ def _check_chat(self:Scorer, text:str, where:str) -> None:
     try: accepted(text, self.rm.tokenizer, self.rm.chat)
     except DataError as e: raise DataError(f"{where}: {e}") from None
 
+# %% ../nbs/api/28_scoring.ipynb #ab2b054d
+def _joined(prompt:str|list, answers:list, template:str) -> list[str]:
+    "A question with each of its (place, answer) pairs, as texts"
+    places, given = zip(*answers) if answers else ((), ())
+    if len(given) > 1: given = once_asked(prompt_turns(prompt, places[0]), list(given))
+    return [join(prompt, one, where, template) for where, one in zip(places, given)]
+
 # %% ../nbs/api/28_scoring.ipynb #44f6ea00
 @patch
 def as_texts(self:Scorer,
@@ -78,7 +86,7 @@ def as_texts(self:Scorer,
     given, name = (responses, "response") if items is None else (items, "item")
     if isinstance(given, str): raise DataError(f"{name}s are one text, {given!r:.40}; give a list of them")
     places = [(f"{name} {i}", one) for i, one in enumerate(given, 1)]
-    if items is None: texts = [join(prompt, one, where, self.rm.template) for where, one in places]
+    if items is None: texts = _joined(prompt, places, self.rm.template)
     else: texts = [_item_text(one, where, self.rm.template) for where, one in places]
     for (where, _), text in zip(places, texts if self.rm.chat else ()): self._check_chat(text, where)
     return [check_unicode(text, where) for (where, _), text in zip(places, texts)]
@@ -257,7 +265,7 @@ def _own_texts(row:dict, where:str, template:str) -> list[str]:
 # %% ../nbs/api/28_scoring.ipynb #a0580897
 def _chat_texts(turns:list, asked, answers:list|None, where:str, template:str) -> list[str]:
     "The texts of a row with messages"
-    if answers is not None: return [join(turns, one, where, template) for one in answers]
+    if answers is not None: return _joined(turns, [(where, one) for one in answers], template)
     return [chat_text(turns, where, template) if asked is None else join(asked, turns, where, template)]
 
 # %% ../nbs/api/28_scoring.ipynb #a5421eec
@@ -274,7 +282,7 @@ def _row_texts(row:dict, where:str, template:str) -> list[str]:
         turns = _led(before, [message(m, where) for m in row[chat]])
         return _chat_texts(turns, asked, answers, where, template)
     prompt = _led(before, prompt_turns(asked, where)) if before else asked
-    return [join(prompt, one, where, template) for one in answers]
+    return _joined(prompt, [(where, one) for one in answers], template)
 
 # %% ../nbs/api/28_scoring.ipynb #ff914875
 def _columns(row:dict, ignore:Iterable, where:str) -> dict:
