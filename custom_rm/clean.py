@@ -146,6 +146,8 @@ class Questions:
     "The questions so far, and which of them were nearly the same as an earlier one"
     def __init__(self): self.near, self.filed = {}, {} # hash → was it near?; a pair's checksum → sketches
 
+    def __repr__(self): return f"Questions({len(self.near)})"
+
     def is_near(self, question:str) -> bool:
         "Was a normalised question nearly the same as an earlier one when it was first asked? Takes note of it."
         key = _digest(question)

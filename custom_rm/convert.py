@@ -19,9 +19,9 @@ from pathlib import Path
 from .columns import guess, HISTORIES, INPUTS, MARGINS, PEOPLE, RANKS, SCORES, SYSTEMS, VERDICTS
 from .core import choose, DataError
 from .files import read_rows
-from custom_rm.mapping import (
-    by_mapping, cell, code, Conversion, described, Faults, is_chat, is_note, kind_of, Mapping, option, plain_name,
-    VOTES, wordy)
+from .mapping import (
+    by_mapping, cell, code, Conversion, described, Faults, is_chat, is_label, is_note, kind_of, Mapping, option,
+    plain_name, VOTES, wordy)
 from .records import check_record, write_json
 from .templates import join, restored, split_text, template_of, TEMPLATES, turns_of
 
@@ -548,7 +548,8 @@ def _left_out(key:str, value) -> str:
     "What is wrong with leaving a key out, with the option to type; '' where nothing is"
     plain, leave_out = plain_name(key), f"else leave it out with {option('ignore', key)}"
     if plain in PEOPLE: return f"{key!r} says who judged; keep it with {option('by', key)}, {leave_out}"
-    if plain in _BEFORE or not is_note(key) and any(wordy(value)):
+    short = is_label(key) and all(len(words.split()) < 4 for words in wordy(value))
+    if plain in _BEFORE or not short and not is_note(key) and any(wordy(value)):
         lost = f"{key!r} holds text that no record would have ({_shown(value)})"
         return f"{lost}; if it belongs to the question join them in the file, {leave_out}"
     if not _JUDGED.fullmatch(plain): return ""

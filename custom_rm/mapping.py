@@ -1091,7 +1091,7 @@ def __str__(self:Conversion) -> str:
     if self.people and self.nameless: people += f", {_many(self.nameless, 'record')} by nobody named"
     made = f"{_many(self.comparisons, 'comparison')}, {_many(self.ties, 'tie')}{people}"
     lines.append(f"  {_many(self.rows, 'row')} → {made}")
-    return "\n".join([*lines, f"{self.written} records written to {self.output}"])
+    return "\n".join([*lines, f"{_many(self.written, 'record')} written to {self.output}"])
 
 # %% ../nbs/api/05_mapping.ipynb #ebddcc43
 class Faults:
@@ -1122,11 +1122,11 @@ def add(
 def stop(self:Faults) -> None:
     "Raise what was found, in one line."
     if not self.found: return
-    first, *others = self.found
-    if not others: raise DataError(first)
-    places = [", ".join(re.findall(r"(?:line|row|record) \d+", other.split(": ")[0])) for other in others]
+    places = (", ".join(re.findall(r"(?:line|row|record) \d+", told.split(": ")[0])) for told in self.found)
+    _, *others = dict.fromkeys(places)
+    if not others: raise DataError(self.found[0])
     count = f"{len(others)}{' or more' * (len(self.found) >= self.most)} other row{'s' * (len(others) > 1)}"
-    raise DataError(f"{first} (and {count}: {', '.join(dict.fromkeys(places[:6]))}{' …' * (len(places) > 6)}; "
+    raise DataError(f"{self.found[0]} (and {count}: {', '.join(others[:6])}{' …' * (len(others) > 6)}; "
                     "--skip-faulty leaves such rows out)")
 
 # %% ../nbs/api/05_mapping.ipynb #eb72694a
@@ -1177,4 +1177,4 @@ def by_mapping(
 # %% ../nbs/api/05_mapping.ipynb #3d79b0ff
 def _reasons(report:Conversion) -> str:
     "Why rows were left out, for a complaint"
-    return ", ".join(f"{n} {why}" for why, n in report.skipped.items()) or "there are no rows"
+    return ", ".join(f"{n} × {why}" for why, n in report.skipped.items()) or "there are no rows"
