@@ -801,7 +801,8 @@ def all_words(
     value, # Of a cell
 )->Iterator[str]: # Its strings and numbers
     "Everything in a value, however short: a single word or a number may be half of a question."
-    if isinstance(value, (str, int, float)) and not isinstance(value, bool): yield from filter(None, [str(value).strip()])
+    if isinstance(value, bool) or value is None: return
+    if isinstance(value, (str, int, float)): yield from filter(None, [str(value).strip()])
     elif isinstance(value, dict): # of a message its words alone
         kept = [value.get(key) for key in ("content", "value", "text")] if is_chat([value]) else value.values()
         for inner in kept: yield from all_words(inner)

@@ -333,7 +333,7 @@ def restored(
 def question_turns(
     text:str, # A question, bare or in any template that is known, with or without the assistant's marker
 )->list[dict]: # Its turns; an empty one of the assistant stands for the marker
-    "The turns of a question's text. A text that ends with words of the assistant is somebody's question, no transcript."
+    "The turns of a question's text."
     turns = turns_of(restored(text)) or transcript(text, both=False)
     return turns or [dict(role="user", content=text)]
 
