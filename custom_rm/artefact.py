@@ -64,7 +64,7 @@ def trained_on(
 def _check_cards_agree(folders:tuple, cards:list[dict]) -> None:
     "Complain of an artefact that needs another trunk, or reads texts otherwise, than the first"
     for folder, card in zip(folders, cards):
-        for key in ("base", "pooling", "max_length", "lora", "chat_template"):
+        for key in ("base", "pooling", "max_length", "lora", "template", "chat_template"):
             if card.get(key) != cards[0].get(key):
                 raise DataError(f"{folder}: has another {key} than {folders[0]}; load them apart")
 
