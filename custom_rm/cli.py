@@ -448,12 +448,12 @@ def plan_verb(recipe:RecipeName, measure:Measure=None, device:Device=None, json_
 def quickstart_verb(
     out:Annotated[Optional[Path], typer.Option(callback=a_folder,
         help="The run's folder; runs/quickstart if not given")]=None,
-    device:Device=None):
+    device:Device=None, again:Again=False):
     "See it work: three stages on the small data set that comes along."
     import time
     from custom_rm.runs import quickstart
     start, folder = time.time(), out or Path("runs/quickstart")
-    metrics, lines = quickstart(out, device)
+    metrics, lines = quickstart(out, device, again=again)
     show_matrix(metrics)
     print(*lines, sep="\n")
     print(f"\nAll of it is in {folder} ({(time.time() - start) / 60:.1f} minutes). "

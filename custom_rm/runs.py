@@ -228,8 +228,9 @@ def quickstart(
     folder:str|Path|None=None, # runs/quickstart if None
     device:str|None=None,      # The best there is if None
     report:Callable=print,     # Gets a line of text at every step worth telling
+    again:bool=False,          # Make anew what an earlier version made from another recipe, or other data
 )->tuple[dict,list[str]]: # (metrics, examples in plain words)
     "Three stages on the small data set: base, general, two domains."
     folder = Path(folder or "runs/quickstart")
-    metrics = run_recipe(read_recipe(recipe_path("quickstart")), folder, device, report)
+    metrics = run_recipe(read_recipe(recipe_path("quickstart")), folder, device, report, again)
     return metrics, examples(folder, metrics)
