@@ -427,6 +427,7 @@ def _config_sha256(folder:str|Path) -> str:
     told = {name: value for name, value in config.items() if name not in ("_name_or_path", "transformers_version")}
     return sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
+# %% ../nbs/api/26_stages.ipynb #e4660144
 def base_hashes(
     base:Base, # From `fetch_model`
 )->dict: # base: with the sha256 of its weights; tokenizer_sha256, config_sha256
@@ -461,6 +462,7 @@ def _read(stage:str, made_from:dict) -> list[tuple[str,str,str]]: # (what for, p
     "What a stage read, by a note of its origin"
     return [(what, path, made_from["data"].get(path)) for what, path in _sources(stage, made_from["recipe"])]
 
+# %% ../nbs/api/26_stages.ipynb #37c5724d
 def _other_files(then:list, now:list) -> list[str]:
     "What `_read` gives for two notes, compared: the files that are others, or for something else"
     before, after = (Counter((what, sha) for what, _, sha in read) for read in (then, now))
@@ -476,6 +478,7 @@ def _hashes(note:dict) -> dict[str,str]:
     return {"the base's weights": note["base"]["sha256"], "the base's tokenizer": note["tokenizer_sha256"],
             "the base's config.json": note["config_sha256"]}
 
+# %% ../nbs/api/26_stages.ipynb #9d382924
 @patch
 def changes(self:Run,
     stage:str, # "general" or a domain
@@ -598,7 +601,8 @@ def _is_there(self:Run, training:str) -> bool:
     there = [name for name in models if (self.folder/name/"reward_model.json").exists()]
     hold = all([self.still_holds(name, read_card(self.folder/name)) for name in there])
     if there and hold and (absent := [name for name in models if name not in there]):
-        self.report(f"{training:9} made {', '.join(there)} too, but {', '.join(absent)} is not there; all are made anew")
+        self.report(f"{training:9} made {', '.join(there)} too, but {', '.join(absent)} is not there; "
+                    "all are made anew")
     return hold and there == models
 
 # %% ../nbs/api/26_stages.ipynb #a7d7330f
