@@ -233,6 +233,18 @@ def test_every_verb_that_says_again_has_it(custom_rm):
     for verb in ("train", "quickstart"): assert "--again" in custom_rm(verb, "--help").stdout
 
 
+def test_other_weights_of_the_same_size_and_time(tmp_path):
+    "As an archive unpacks them: the remembered hash is not taken for theirs"
+    import os
+    from custom_rm.fetch import fetch_model
+    file, hashes = tiny_base(tmp_path / "base") / "model.safetensors", []
+    for seed in (0, 1):
+        tiny_base(tmp_path / "base", seed=seed)
+        os.utime(file, (0, 0))
+        hashes.append(fetch_model(tmp_path / "base").sha256)
+    assert hashes[0] != hashes[1]
+
+
 # Studies
 
 STRATEGIES = dict(general=dict(measure="general"), plain=None, shared=dict(custom=dict(sharing="pooled")))
