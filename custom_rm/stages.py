@@ -242,9 +242,9 @@ def _sources(
     general, custom = nested["general"], nested["custom"]
     shown = [("general", path) for path in general["train"].values()]
     if stage == "general": return shown
-    domains = [stage] if custom["sharing"] == "apart" else custom["domains"]
+    domains = [stage] if custom.get("sharing", "apart") == "apart" else custom["domains"]
     own = [(domain, custom["train"].replace("{domain}", domain)) for domain in domains]
-    return own + (shown if custom["replay"] else [])
+    return own + (shown if custom.get("replay") else [])
 
 # %% ../nbs/api/26_stages.ipynb #eedb322b
 @patch
@@ -414,7 +414,7 @@ _UNSEEN |= {f"{stage}.{name}" for stage in ("general", "custom") for name in ("t
 def _counting(stage:str, nested:dict) -> dict:
     "The settings, by dotted name, that a stage's weights depend on"
     groups = ("base.", "lora.", "general." if stage == "general" else "custom.")
-    more = {"validation"} | ({"general.rows"} if nested["custom"]["replay"] else set()) # what is replayed
+    more = {"validation"} | ({"general.rows"} if nested["custom"].get("replay") else set()) # what is replayed
     return {name: value for name, value in flat(nested).items()
             if name not in _UNSEEN and (name.startswith(groups) or name in more)}
 

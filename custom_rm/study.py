@@ -583,11 +583,13 @@ def cell_or_fault(
 # %% ../nbs/api/33_study.ipynb #31a00061
 def count_try(
     mark:Path, # A file beside the cell's own
+    recipe:str="", # From `recipe_key`; with other settings it is another try
 )->int: # How often the cell was begun before, and not ended
     "Mark a cell as begun once more."
     mark.parent.mkdir(parents=True, exist_ok=True)
-    before = int(mark.read_text()) if mark.exists() else 0
-    mark.write_text(str(before + 1))
+    number, _, begun = mark.read_text().partition(" ") if mark.exists() else ("0", "", recipe)
+    before = int(number) if begun == recipe else 0
+    mark.write_text(f"{before + 1} {recipe}")
     return before
 
 # %% ../nbs/api/33_study.ipynb #9c56dee4
@@ -595,13 +597,13 @@ def try_cell(
     study:Study, cell:tuple, folder:Path, device:str|None, report:Callable, # As for `measure_cell`
 )->dict: # What the cell's file holds
     "Measure a cell and keep it, at most twice where the process is killed in it."
-    mark = cell_file(folder, cell).with_suffix(".begun")
-    killed = count_try(mark)
+    mark, recipe = cell_file(folder, cell).with_suffix(".begun"), cell_head(study, cell)["recipe"]
+    killed = count_try(mark, recipe)
     try:
         if killed < 2: measured = cell_or_fault(study, cell, folder, device, report)
         else: measured = fault(study, cell, "the process was killed in it twice; too little memory?")
     except KeyboardInterrupt:
-        mark.write_text(str(killed)) # a person's wish is no fault
+        mark.write_text(f"{killed} {recipe}") # a person's wish is no fault
         raise
     write_report(cell_file(folder, cell), measured)
     mark.unlink(missing_ok=True)

@@ -373,6 +373,16 @@ def test_floors_are_about_todays_records(copied_study):
     assert floors(judge=str(copied_study / "base"), questions=2)["judge"]["quiet"]["base_sha256"] != before["judge"]["quiet"]["base_sha256"]
 
 
+def test_a_cell_that_was_killed_twice_is_tried_with_other_settings(studied):
+    from custom_rm.recipes import recipe_key
+    from custom_rm.study import cell_file, count_try, try_cell
+    cell, folder = ("general", "loud", 0), studied / "killed"
+    study, changed = small_study(studied), small_study(studied, custom__token_budget=512)
+    mark = cell_file(folder, cell).with_suffix(".begun")
+    for _ in range(2): count_try(mark, recipe_key(study.recipe_of("general"), 0))
+    assert "failed" not in try_cell(changed, cell, folder, "cpu", lambda line: None)
+
+
 def test_two_strategies_in_one_file():
     from custom_rm.study import make_study
     with pytest.raises(DataError) as e: make_study(dict(recipe=dict(custom=dict(domains=["a"], train="b")), strategies={"x 1": None, "x-1": None}), "s")
