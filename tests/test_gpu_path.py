@@ -111,10 +111,12 @@ def test_two_processes_train_evaluate_save_and_resume(base, tmp_path):
     for quantize, two in json.loads((tmp_path / "curves.json").read_text()).items():
         one = run(tmp_path, quantize == "True")
         assert two["wrapped"] == "DistributedDataParallel" and one["wrapped"] == "RewardModel"
-        assert len(two["unbroken"]) == len(one["unbroken"]) >= 8
-        for a, b in zip([*two["unbroken"], *two["resumed"]], [*one["unbroken"], *one["resumed"]]):
+        assert len(two["resumed"]) == len(one["resumed"]) >= 7  # five steps, two validations
+        if quantize == "False":  # as though never stopped
+            assert one["apart"] == 0 and two["apart"] < 1e-6
+            for found in (one, two): assert [x for x in found["unbroken"] if x[0]] == [x for x in found["resumed"] if x[0]]
+        for a, b in zip(two["resumed"], one["resumed"]):
             for x, y in zip(a, b): assert x == y if x is None or y is None else x == pytest.approx(y, rel=2e-3, abs=1e-4)
-        assert one["apart"] == 0 and two["apart"] < 1e-6  # resumed as though never stopped
         for name, weight in one["weights"].items(): assert torch.allclose(torch.tensor(two["weights"][name]), torch.tensor(weight), rtol=1e-2, atol=1e-3), name
 
 
