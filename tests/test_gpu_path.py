@@ -306,3 +306,52 @@ def test_adapters_known_to_differ_are_not_compared_again(base, monkeypatch):
     assert rm.same_trunk(["a", "b", "c"]) == [["a"], ["b"], ["c"]] and ("a", "b") not in calls
     rm.set_weights("b", rm.weights("a"))  # made equal: what was known of it is forgotten
     assert rm.same_trunk(["a", "b", "c"]) == [["a", "b"], ["c"]]
+
+
+# ---- the script for the first GPU ----
+
+def test_the_gpu_script_on_a_cpu(tmp_path):
+    "With tiny shapes its rows are green, and the same command goes on where it was."
+    words = [sys.executable, str(root / "bench" / "gpu.py"), "--device", "cpu", "--small", "--rows", "steps,trees,7b,float16", "--minutes", "3", "--out", str(tmp_path / "gpu.json")]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=300)
+    rows = json.loads((tmp_path / "gpu.json").read_text())["rows"]
+    assert done.returncode == 0, f"{done.stdout}\n{(tmp_path / 'gpu.log').read_text()[-2000:]}"
+    assert list(rows) == ["steps", "trees", "7b", "float16"] and all("result" in rows[name] for name in ("steps", "trees", "7b"))
+    for row in rows.values(): assert {"device", "versions", "date", "seconds", "what"} <= row.keys() and row["device"].startswith("cpu")
+    assert rows["trees"]["result"]["float32"]["trees"] and rows["float16"]["nothing"] == "a CPU trains nothing in float16"
+
+
+def test_the_gpu_script_goes_on_after_failures(tmp_path, monkeypatch, capsys):
+    "A failed row is kept with its reason, the next one runs; called again, what is done is passed over and what failed comes last."
+    from types import SimpleNamespace
+    monkeypatch.syspath_prepend(str(root / "bench"))
+    import gpu
+    order, broken = [], {"steps"}
+    def fake(a, name, seconds):
+        order.append(name)
+        return dict(seconds=1., **(dict(failed="RuntimeError: no kernel") if name in broken else dict(result=dict(says="fine"))))
+    monkeypatch.setattr(gpu, "run_row", fake)
+    a = SimpleNamespace(out=str(tmp_path / "gpu.json"), rows=["check", "steps", "trees"], minutes=5, device="other", small=True, home=str(tmp_path))
+    assert gpu.main(a) == 1 and order == ["check", "steps", "trees"]
+    assert "steps            1.0 s  FAILED: RuntimeError: no kernel" in capsys.readouterr().out
+    broken.clear(); order.clear()
+    a.rows = ["check", "steps", "trees", "trl"]
+    assert gpu.main(a) == 0 and order == ["trl", "steps"]  # a new row first
+    a.rows, a.minutes = ["seeds"], 0
+    assert gpu.main(a) == 0 and order == ["trl", "steps"] and "seeds" not in json.loads((tmp_path / "gpu.json").read_text())["rows"]
+
+
+def test_a_row_that_dies_or_takes_too_long_is_a_failed_row(tmp_path, monkeypatch):
+    "In processes of their own, so the script outlives them."
+    code = """
+import os, sys, time
+sys.path.insert(0, sys.argv[1])
+import gpu
+from types import SimpleNamespace
+gpu.ROWS = {"dies": (1, lambda a: os._exit(9)), "sleeps": (1, lambda a: time.sleep(60)), "fails": (1, lambda a: 1 / 0)}
+a = SimpleNamespace(home=sys.argv[2], log=sys.argv[2] + "/log", device="cpu")
+for name, seconds in (("dies", 20), ("sleeps", 1), ("fails", 60)): print(gpu.run_row(a, name, seconds)["failed"])
+"""
+    done = subprocess.run([sys.executable, "-c", code, str(root / "bench"), str(tmp_path)], capture_output=True, text=True, timeout=120)
+    dies, sleeps, fails = done.stdout.splitlines()
+    assert "code 9" in dies and sleeps.startswith("stopped after 1 s") and fails == "ZeroDivisionError: division by zero"
