@@ -355,3 +355,12 @@ for name, seconds in (("dies", 20), ("sleeps", 1), ("fails", 60)): print(gpu.run
     done = subprocess.run([sys.executable, "-c", code, str(root / "bench"), str(tmp_path)], capture_output=True, text=True, timeout=120)
     dies, sleeps, fails = done.stdout.splitlines()
     assert "code 9" in dies and sleeps.startswith("stopped after 1 s") and fails == "ZeroDivisionError: division by zero"
+
+
+def test_tutorials_leave_the_torch_that_is_there():
+    "On Colab a torch of another build would not fit the driver: the first cells ask for the package alone."
+    for path in (root / "nbs" / "tutorials").glob("*.ipynb"):
+        cells = ["".join(cell["source"]) for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]]
+        installs = [cell for cell in cells if '"pip"' in cell]
+        assert len(installs) == 1 and "git+https" in installs[0], path.name
+        for word in ("--upgrade", '"-U"', "torch>=", "index-url", "constraints.txt"): assert word not in installs[0], f"{path.name}: {word}"
