@@ -188,11 +188,27 @@ def trl(a) -> dict:
 
 def published(a) -> dict:
     "A published reward model as the start: a classifier with a head of its own, loaded in four bits, scores as its own class does"
+    import inspect
     import torch
-    from transformers import AutoModelForSequenceClassification, AutoTokenizer
-    from custom_rm import fetch, model as rooms
-    needs(hasattr(rooms.RewardModel, "published") or hasattr(fetch, "published") or hasattr(rooms, "own_head"), "this version starts from no published reward model")
-    raise Nothing("see tests of general.start")
+    from transformers import AutoModelForSequenceClassification as Classifier, AutoTokenizer, BitsAndBytesConfig
+    from custom_rm.model import RewardModel
+    from custom_rm.scorer import score_tokens
+    from custom_rm.trunk import default_dtype
+    needs("start" in inspect.signature(RewardModel.__init__).parameters, "this version starts from no published reward model")
+    (path, said), folder = base_of(a), Path(a.home) / "published"
+    torch.manual_seed(0)
+    Classifier.from_pretrained(path, num_labels=1, dtype=torch.float32).save_pretrained(folder)
+    AutoTokenizer.from_pretrained(path).save_pretrained(folder)
+    rm = RewardModel(folder, start=True, device=a.device, max_length=256)
+    ids = [rm.tokenizer(text)["input_ids"][-256:] for r in lists(6) for text in r["text"]]
+    if not rm.adapters: rm.add_adapter("own")
+    ours = torch.tensor(score_tokens(rm, ids))
+    bits = BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=default_dtype(torch.device(a.device)), llm_int8_skip_modules=["score"])
+    own = Classifier.from_pretrained(folder, dtype=default_dtype(torch.device(a.device)), quantization_config=bits, device_map={"": a.device}).eval()
+    with torch.no_grad(): theirs = torch.tensor([own(input_ids=torch.tensor([row], device=a.device)).logits.item() for row in ids], dtype=ours.dtype)
+    error = float((ours - theirs).abs().max() / theirs.std())
+    if not error < (1e-2 if rm.dtype == torch.float32 else .5): raise RuntimeError(f"rewards differ by {error:.2g} of their spread")
+    return dict(base=said, **way(rm), error=error, says=f"rewards within {error:.0e} of their spread ({way(rm)['attention']}, {rm.dtype})")
 
 
 def half(a) -> dict:
