@@ -177,6 +177,12 @@ def test_nothing_but_steps_left_out_is_no_training(base, tmp_path):
     with pytest.raises(DataError, match="last 4 steps were left out.*set base.dtype"): in_float16(rm, tmp_path, first_scale=2.**60, steps=4).train()
 
 
+def test_a_long_mean_has_room(base):
+    "512 states of 200 sum to more than float16 holds."
+    from custom_rm.pooling import pool
+    assert torch.equal(pool(torch.full((1, 512, 4), 200., dtype=torch.float16), torch.ones(1, 512), "mean"), torch.full((1, 4), 200.))
+
+
 # ---- memory ----
 
 def test_each_seed_lets_go_of_its_trunk(base, tmp_path, monkeypatch):
