@@ -54,7 +54,7 @@ def device_name(
     if device.type == "cuda": return torch.cuda.get_device_name(device)
     return f"{device.type} ({torch.get_num_threads()} threads)"
 
-# %% ../nbs/api/14_trunk.ipynb #12c01890
+# %% ../nbs/api/14_trunk.ipynb #6403bfa7
 def free_memory() -> None:
     "Give back the memory of models that nobody holds any more."
     gc.collect()
