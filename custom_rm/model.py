@@ -75,7 +75,7 @@ class RewardModel(nn.Module):
         self.max_length, self.seed, self.dtype, self.adapters = max_length, seed, self.trunk.dtype, []
         self._know_trunk()
         self.pooling = choose(pooling or ("last" if self.is_decoder else "mean"), POOLINGS, "pooling")
-        self.trees, self._lm_head, self._parts = False, None, _parts_of(self.trunk)
+        self.trees, self._lm_head, self._parts, self._unequal = False, None, _parts_of(self.trunk), set()
         self.chat = self._read_chats(chat) if template == CHAT else None
         if trees: self._try_trees()
 
@@ -201,6 +201,7 @@ def set_weights(self:RewardModel,
     "Overwrite an adapter's matrices and head. Raises `DataError` where they are not those of such an adapter."
     from peft import set_peft_model_state_dict
     self._check_weights(name, weights)
+    self._unequal = {pair for pair in self._unequal if name not in pair}
     set_peft_model_state_dict(self.trunk, weights, adapter_name=self.key(name))
 
 # %% ../nbs/api/15_model.ipynb #876e15e1
@@ -451,7 +452,9 @@ def _equal_matrices(self:RewardModel, first:str, second:str) -> bool:
     both = [matrices for layer in self.trunk.modules()
             for matrices in (getattr(layer, "lora_A", None), getattr(layer, "lora_B", None))
             if matrices and a in matrices and b in matrices]
-    return all(torch.equal(matrices[a].weight, matrices[b].weight) for matrices in both)
+    pairs = [(matrices[a].weight, matrices[b].weight) for matrices in both]
+    if any(one.shape != other.shape for one, other in pairs): return False
+    return not pairs or not bool(torch.stack([(one != other).any() for one, other in pairs]).any())
 
 # %% ../nbs/api/15_model.ipynb #a8e6b4a1
 @patch
@@ -461,7 +464,9 @@ def same_trunk(self:RewardModel,
     "Which adapters differ in their heads alone: one pass through the trunk serves a group."
     groups = []
     for name in names:
-        group = next((g for g in groups if self._equal_matrices(g[0], name)), None)
+        likely = [group for group in groups if frozenset((group[0], name)) not in self._unequal]
+        group = next((group for group in likely if self._equal_matrices(group[0], name)), None)
+        self._unequal |= {frozenset((other[0], name)) for other in likely if group is None}
         if group: group.append(name)
         else: groups.append([name])
     return groups

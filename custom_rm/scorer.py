@@ -115,8 +115,11 @@ def _feedings(rm:RewardModel, tokens:list, budget:int) -> list:
 # %% ../nbs/api/21_scorer.ipynb #57f48a11
 def _states(rm:RewardModel, inputs:dict) -> torch.Tensor:
     "The state that each text of a batch is read at, shape (texts, width)"
-    hidden = rm.hidden(*(inputs.get(k) for k in ("input_ids", "attention_mask", "position_ids", "layout")))
-    return rm.states(hidden, *(inputs.get(k) for k in ("attention_mask", "layout", "last")))
+    with torch.autocast(rm.device.type, rm.dtype, enabled=rm.dtype in (torch.bfloat16, torch.float16)):
+        hidden = rm.hidden(*(inputs.get(k) for k in ("input_ids", "attention_mask", "position_ids", "layout")))
+    states = rm.states(hidden, *(inputs.get(k) for k in ("attention_mask", "layout", "last")))
+    if inputs.get("layout") is not None: inputs["layout"].kept.clear()
+    return states
 
 # %% ../nbs/api/21_scorer.ipynb #8e65fa99
 def _read(rm:RewardModel, names:list[str], feedings:list, progress:Callable|None) -> Iterator:
@@ -124,7 +127,7 @@ def _read(rm:RewardModel, names:list[str], feedings:list, progress:Callable|None
     rm.use(names[0])
     for indices, n, inputs in feedings:
         states = _states(rm, inputs)
-        for name in names: yield name, indices, rm.read(states, name).double().cpu().numpy()
+        for name in names: yield name, indices, rm.read(states, name).cpu().double().numpy()
         if progress: progress(n)
 
 # %% ../nbs/api/21_scorer.ipynb #186b7de1

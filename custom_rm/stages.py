@@ -6,7 +6,7 @@
 __all__ = ['domain_records', 'joint_records', 'Run']
 
 # %% ../nbs/api/26_stages.ipynb #bfc117f7
-import json, random, shutil, sys, time
+import json, math, random, shutil, sys, time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -27,7 +27,7 @@ from .records import load_records, read_json, to_one_template, write_json
 from .scorer import score_tokens
 from .split import questions_of, split_validation
 from .trainer import last_checkpoint, RewardTrainer, training_arguments
-from .trunk import tokenizer_sha256
+from .trunk import free_memory, tokenizer_sha256
 
 # %% ../nbs/api/26_stages.ipynb #d7246ac2
 def domain_records(
@@ -153,6 +153,13 @@ def model(self:Run) -> RewardModel:
         self.rm = self._new_model()
         self._tell_model()
     return self.rm
+
+# %% ../nbs/api/26_stages.ipynb #cf2cb5ba
+@patch
+def release(self:Run) -> None:
+    "Let go of the trunk, and give its memory back; `model` would load it again."
+    self.rm = None
+    free_memory()
 
 # %% ../nbs/api/26_stages.ipynb #2c0cbf40
 @patch
@@ -341,8 +348,8 @@ def _tell(self:_Progress, state, logs:dict) -> None:
 
 # %% ../nbs/api/26_stages.ipynb #5be5d6bc
 def _numbers(logs:dict) -> dict:
-    "The entries of a log line that are numbers"
-    return {name: value for name, value in logs.items() if isinstance(value, (int, float))}
+    "The entries of a log line that are numbers, which NaN and infinity are not"
+    return {name: value for name, value in logs.items() if isinstance(value, (int, float)) and math.isfinite(value)}
 
 # %% ../nbs/api/26_stages.ipynb #cd5350c0
 @patch
