@@ -6,10 +6,12 @@
 __all__ = ['domain_records', 'joint_records', 'Run']
 
 # %% ../nbs/api/26_stages.ipynb #bfc117f7
-import json, random, shutil, sys, time
+import json, os, random, shutil, sys, time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+import numpy as np
+import torch
 from datasets import concatenate_datasets, Dataset
 from transformers import PrinterCallback, TrainerCallback
 
@@ -20,11 +22,13 @@ from .convert import from_dsp
 from .core import atomic_write, DataError, file_sha256, patch
 from .evaluate import write_report
 from .fetch import Base, fetch_model
+from .heads import fit_head, Head
+from .metrics import unequal_pairs
 from .model import RewardModel
 from .packing import lost_line, tokenize_records
 from .recipes import added_settings, find, flat, read_recipe, Recipe, settings, StageConfig, to_yaml
 from .records import load_records, read_json, to_one_template, write_json
-from .scorer import score_tokens
+from .scorer import score_tokens, text_states
 from .split import questions_of, split_validation
 from .trainer import last_checkpoint, RewardTrainer, training_arguments
 from .trunk import tokenizer_sha256
@@ -98,8 +102,9 @@ class Run:
         report:Callable=print,     # Gets a line of text at every step worth telling
         seed:int|None=None,        # The recipe's first if None
         again:bool=False,          # Make stages anew that were made from something else, instead of complaining
+        gib:float=8.0,             # Of disk for states that are computed once; 0 keeps none
     ):
-        self.again = again
+        self.again, self.gib = again, gib
         self.recipe, self.device, self.report = recipe, device, report
         self.folder = Path(folder or f"runs/{recipe.name}")
         self.work = self.folder/".work"
@@ -128,8 +133,10 @@ def _new_model(self:Run) -> RewardModel:
     "The trunk that the recipe names, with the adapter that nothing was taught"
     base = self.recipe.base
     rm = RewardModel(base.name, base.quantize, self.recipe.lora, base.pooling, base.template, base.max_length,
-        base.dtype, self.device, self.seed, layers=base.layers, chat=base.template_options).add_adapter("base")
+        base.dtype, self.device, self.seed, layers=base.layers, chat=base.template_options,
+        frozen=base.frozen).add_adapter("base")
     if base.recompute: rm.checkpoint_activations()
+    if self.gib: rm.remember(gib=self.gib)
     return rm
 
 # %% ../nbs/api/26_stages.ipynb #0e5defe7
@@ -555,6 +562,56 @@ def _take(self:Run, stage:str) -> Path:
     self.report(f"{stage:9} is there already")
     return self.folder/stage
 
+# %% ../nbs/api/26_stages.ipynb #4ead1000
+def _taught(records:list[dict], states:torch.Tensor) -> tuple[np.ndarray,np.ndarray]:
+    "Of each comparison: the preferred text's state minus the other's, and the number of its question"
+    differences, groups, numbers, at = [np.zeros((0, states.shape[1]))], [], {}, 0
+    for record in records:
+        better, worse = unequal_pairs(record["score"])
+        question = tuple(record["input_ids"][0][:record["response_start"][0]])
+        differences.append((states[at + better] - states[at + worse]).double().numpy())
+        groups += [numbers.setdefault(question, len(numbers))] * len(better)
+        at += len(record["score"])
+    return np.concatenate(differences), np.array(groups, int)
+
+# %% ../nbs/api/26_stages.ipynb #4ead1002
+@patch
+def _fit_head(self:Run, stage:str, parent:str) -> tuple[Head,dict]:
+    "Give a stage's adapter the head that its comparisons ask for; the head, and counts of what it learned from"
+    learned, _, counts = self._tokens(stage)
+    self.report(f"{stage:9} {_counts_line(counts, self.rm.trees, 0)}")
+    self._tell_lost(stage, counts)
+    records = list(learned)
+    states = text_states(self.rm.use(stage), [ids for record in records for ids in record["input_ids"]])
+    prior = None if parent == "base" else self.rm.head(parent).weight[0].detach().cpu().double().numpy()
+    found = fit_head(*_taught(records, states), prior)
+    self.rm.head(stage).weight.data.copy_(torch.tensor(found.weights)[None])
+    self.report(f"{stage:9} head of {len(found.weights)} numbers from {found.comparisons:,} comparisons; "
+                f"{found.accuracy:.2f} right on questions left out of five")
+    return found, counts
+
+# %% ../nbs/api/26_stages.ipynb #4ead1003
+@patch
+def _keep_head(self:Run, stage:str, parent:str, found:Head, counts:dict, seconds:float) -> None:
+    "Write the artefact of a stage whose head was fitted"
+    made_from = self.origin(stage) | dict(parent=self._parent_card(parent))
+    del made_from["base"] # the card has one with more in it
+    if int(os.environ.get("RANK", 0)): return
+    fitted = {name: value for name, value in vars(found).items() if name != "weights"}
+    self.rm.use(stage).save(self.folder/stage, questions_file(self._asked(stage, parent)), **made_from, counts=counts,
+                            seconds=round(seconds, 1), history=[], head=fitted)
+
+# %% ../nbs/api/26_stages.ipynb #4ead1004
+@patch
+def _train_head(self:Run, stage:str) -> Path: # The artefact
+    "A stage whose method is head"
+    parent, start = self._parent(stage), time.time()
+    self._begin(stage, parent)
+    found, counts = self._fit_head(stage, parent)
+    self._settle(stage, parent)
+    self._keep_head(stage, parent, found, counts, time.time() - start)
+    return self.folder/stage
+
 # %% ../nbs/api/26_stages.ipynb #797c7dfd
 @patch
 def train_stage(self:Run,
@@ -564,6 +621,7 @@ def train_stage(self:Run,
     rm, training = self.model(), self._training_of(stage)
     there = (self.folder/stage/"reward_model.json").exists()
     if there and self.still_holds(stage, read_card(self.folder/stage)): return self._take(stage)
+    if self._config(training).method == "head": return self._train_head(stage)
     parent = self._parent(stage)
     self._begin(training, parent)
     trainer, counts = self._trainer(training)
@@ -576,6 +634,15 @@ def train_stage(self:Run,
     for model in self._models_of(training): self._keep(model, trainer, parent, counts, time.time() - start)
     return self.folder/stage
 
+# %% ../nbs/api/26_stages.ipynb #4ead1006
+@patch
+def _close_stores(self:Run) -> None:
+    "Write the states that wait, and say so where they can't be written"
+    stores = [store for store in (self.rm.pooled, self.rm.below and self.rm.below.store) if store]
+    for store in stores: store.flush()
+    if full := next((store.full for store in stores if store.full), ""):
+        self.report(f"base      states could not all be kept ({full}); texts beyond are computed each time")
+
 # %% ../nbs/api/26_stages.ipynb #7244cc8f
 @patch
 def train(self:Run) -> RewardModel: # With an adapter for every stage, "base" among them
@@ -585,4 +652,5 @@ def train(self:Run) -> RewardModel: # With an adapter for every stage, "base" am
         _how_many(custom.replay, name, len(data))
     self.model()
     for stage in self.stages()[1:]: self.train_stage(stage)
+    self._close_stores()
     return self.rm
