@@ -84,7 +84,8 @@ def fit_head(
 )->Head:
     "Fit a linear reward head. Raises `DataError` where there is no comparison, or a state is no number."
     _check(differences)
-    spread = differences.std(0) + 1e-6 * differences.std() + 1e-12
+    size = np.sqrt((differences ** 2).mean(0))
+    spread = np.maximum(size, 1e-3 * size.max() + 1e-12) # a number that hardly moves is not blown up
     scaled, known = differences / spread, None if prior is None else prior * spread
     strengths, questions = list(strengths), len(np.unique(groups))
     parts = min(folds, questions)
