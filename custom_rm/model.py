@@ -83,8 +83,7 @@ class RewardModel(nn.Module):
         _check_length(self.trunk, max_length)
         self.quantize, self.layers, self.lora, self.template = quantize, layers, lora or LoRA(), template
         self.max_length, self.seed, self.dtype, self.adapters = max_length, seed, self.trunk.dtype, []
-        self.frozen, self.below = _checked_frozen(self.trunk, frozen), None # below: what knows the frozen layers' states, if anything
-        self.pooled = None # a store of whole texts' states, if there is one
+        self.frozen = _checked_frozen(self.trunk, frozen)
         self._know_trunk()
         self.pooling = choose(pooling or ("last" if self.is_decoder else "mean"), POOLINGS, "pooling")
         self.trees, self._lm_head, self._parts = False, None, _parts_of(self.trunk)
@@ -106,6 +105,7 @@ def _know_trunk(self:RewardModel) -> None:
     self.why, self.notes = "", remarks(self.trunk) # why it takes no trees; what else one should know of it
     arguments = inspect.signature(self.trunk.base_model.forward).parameters
     self.takes_positions = self.is_decoder and "position_ids" in arguments
+    self.below = self.pooled = None # what remembers the states of frozen layers, and those of whole texts, if anything
 
 # %% ../nbs/api/15_model.ipynb #96387d15
 @patch

@@ -134,8 +134,8 @@ def check_losses(
 class StageConfig:
     "How a stage is trained"
     stage:ClassVar[str] = ""
-    method:str = option("lora", "lora trains an adapter; head fits one direction on the trunk's states, in seconds once "
-        "they are computed, and trains no network", ["lora", "head"], before="lora")
+    method:str = option("lora", "lora trains an adapter; head fits one direction on the trunk's states, in seconds "
+        "once they are computed, and trains no network", ["lora", "head"], before="lora")
     epochs:float = option(1.0, "times through the data", rule=POSITIVE)
     learning_rate:float = option(2e-4, "peak; a hundred times full fine-tuning's, as LoRA needs", rule=POSITIVE)
     batch_size:int = option(8, "records per optimizer step", rule=POSITIVE)
