@@ -9,7 +9,6 @@ __all__ = ['domain_records', 'joint_records', 'claim', 'Run', 'base_hashes', 'ta
 import json, math, os, random, shutil, sys, time
 from collections import Counter
 from collections.abc import Callable
-from hashlib import sha256
 from pathlib import Path
 import numpy as np
 import torch
@@ -32,7 +31,7 @@ from .records import load_records, read_json, to_one_template, write_json
 from .scorer import score_tokens, text_states
 from .split import questions_of, split_validation
 from .trainer import last_checkpoint, RewardTrainer, training_arguments
-from .trunk import free_memory, tokenizer_sha256
+from .trunk import config_sha256, free_memory, tokenizer_sha256
 
 # %% ../nbs/api/26_stages.ipynb #d7246ac2
 def domain_records(
@@ -432,22 +431,13 @@ def _counting(stage:str, nested:dict) -> dict:
     return {name: value for name, value in flat(nested).items()
             if name not in _UNSEEN and (name.startswith(groups) or name in more)}
 
-# %% ../nbs/api/26_stages.ipynb #e4660140
-def _config_sha256(folder:str|Path) -> str:
-    "A hash of a base's config.json, but for who wrote it"
-    file = Path(folder)/"config.json"
-    try: config = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError: return file_sha256(file) # whoever loads it will complain
-    told = {name: value for name, value in config.items() if name not in ("_name_or_path", "transformers_version")}
-    return sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
-
 # %% ../nbs/api/26_stages.ipynb #e4660144
 def base_hashes(
     base:Base, # From `fetch_model`
 )->dict: # base: with the sha256 of its weights; tokenizer_sha256, config_sha256
     "What a base's rewards depend on, as an artefact's card has it."
     return dict(base=dict(sha256=base.sha256), tokenizer_sha256=tokenizer_sha256(base.path),
-                config_sha256=_config_sha256(base.path))
+                config_sha256=config_sha256(base.path))
 
 # %% ../nbs/api/26_stages.ipynb #e4660141
 @patch

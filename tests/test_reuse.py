@@ -122,6 +122,8 @@ CASES = [ # what changes; settings; the stages that no longer hold by themselves
     ("4-bit", None, dict(base__quantize=True), (ALL, ALL, ALL), True),
     ("the template", None, dict(base__template="hh"), (ALL, ALL, ALL), True),
     ("layers", None, dict(base__layers=1), (ALL, ALL, ALL), True),
+    ("frozen layers", None, dict(base__frozen=1), (ALL, ALL, ALL), True),
+    ("the general method", None, dict(general__method="head"), ({"general"}, {"general"}, {"general"}), True),
     ("the adapter's rank", None, dict(lora__rank=4), (ALL, ALL, ALL), True),
     ("what changes no weight", None, dict(general__token_budget=512, base__recompute=True, name="other"), (set(), set(), set()), True),
     ("a general test file", edit("general.test.json"), {}, (set(), set(), set()), False),
@@ -243,6 +245,23 @@ def test_other_weights_of_the_same_size_and_time(tmp_path):
         os.utime(file, (0, 0))
         hashes.append(fetch_model(tmp_path / "base").sha256)
     assert hashes[0] != hashes[1]
+
+
+@pytest.mark.parametrize("frozen", [0, 1])
+def test_states_that_are_kept_belong_to_the_configuration(tmp_path, frozen):
+    "The same weights under another config.json say something else; what was kept of them is not read"
+    from custom_rm.model import RewardModel
+    from custom_rm.scorer import score_texts
+    tiny_base(tmp_path / "base", [sum_text(0, "It is.")])
+    def rewards(**more):
+        rm = RewardModel(str(tmp_path / "base"), quantize=False, max_length=64, device="cpu", frozen=frozen).add_adapter("one")
+        if more: rm.remember(**more)
+        made = score_texts(rm, [sum_text(1, "It is 2."), sum_text(1, "No idea.")])
+        for store in filter(None, (rm.pooled, rm.below and rm.below.store)): store.flush()
+        return made.tolist()
+    first = rewards(folder=tmp_path / "states")
+    rewrite("config.json", rms_norm_eps=1.)(tmp_path)
+    assert rewards(folder=tmp_path / "states") == pytest.approx(rewards(), rel=1e-4) != pytest.approx(first, rel=1e-4)
 
 
 # Studies
