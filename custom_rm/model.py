@@ -67,15 +67,17 @@ class RewardModel(nn.Module):
         trees:bool=True,        # Share prefixes where the trunk can; False feeds every text whole
         layers:int|None=None,   # Keep only so many of the trunk's layers, from below; all if None
         chat:str|dict|None=None, # The chat template's text, as an artefact keeps it, or options for the base's
+        start:bool=False,       # The base is a published reward model: its own head and pooling are kept
     ):
         super().__init__()
-        self.trunk, self.tokenizer, self.base = load_trunk(base, quantize, dtype, device, seed, layers)
+        self.trunk, self.tokenizer, self.base = load_trunk(base, quantize, dtype, device, seed, layers, start)
         _check_length(self.trunk, max_length)
         self.quantize, self.layers, self.lora, self.template = quantize, layers, lora or LoRA(), template
         self.max_length, self.seed, self.dtype, self.adapters = max_length, seed, self.trunk.dtype, []
+        self.start, self.trees, self._lm_head, self._parts = start, False, None, _parts_of(self.trunk)
         self._know_trunk()
         self.pooling = choose(pooling or ("last" if self.is_decoder else "mean"), POOLINGS, "pooling")
-        self.trees, self._lm_head, self._parts = False, None, _parts_of(self.trunk)
+        if start: self._find_pooling(pooling)
         self.chat = self._read_chats(chat) if template == CHAT else None
         if trees: self._try_trees()
 
@@ -86,12 +88,21 @@ def _device(self:RewardModel) -> torch.device:
 
 RewardModel.device = property(_device)
 
+# %% ../nbs/api/15_model.ipynb #f1718001
+def _lost_line(labels:int) -> str:
+    "What to know where a base's own head is not used"
+    return (f"its own head of {labels} label{'s' * (labels > 1)} is not used, and a fresh one is put on its trunk" +
+            ("; general.start keeps it" if labels == 1 else ""))
+
 # %% ../nbs/api/15_model.ipynb #707880d9
 @patch
 def _know_trunk(self:RewardModel) -> None:
     "Look at what kind of trunk it is"
     self.is_decoder = not looks_ahead(self.trunk)
     self.why, self.notes = "", remarks(self.trunk) # why it takes no trees; what else one should know of it
+    if n := getattr(self.trunk, "lost_labels", 0): self.notes.append(_lost_line(n))
+    published = getattr(self.trunk, "published", None)
+    self.end = published.pad if published and self.is_decoder else None # a token after which nothing is read
     arguments = inspect.signature(self.trunk.base_model.forward).parameters
     self.takes_positions = self.is_decoder and "position_ids" in arguments
 
@@ -104,9 +115,39 @@ def _read_chats(self:RewardModel, chat:str|dict|None) -> str:
     said = [dict(role="user", content="a"), dict(role="assistant", content="b")]
     printed = tokenizer.apply_chat_template(said, return_dict=False)
     special = [i for i, token in sorted(tokenizer.added_tokens_decoder.items()) if token.special and i not in printed]
-    if special and tokenizer.pad_token_id in printed: tokenizer.pad_token = tokenizer.convert_ids_to_tokens(special[0])
+    if special and tokenizer.pad_token_id in printed and self.end is None: # a published model's own end stays
+        tokenizer.pad_token = tokenizer.convert_ids_to_tokens(special[0])
     self.trunk.config.pad_token_id = tokenizer.pad_token_id
     return tokenizer.chat_template
+
+# %% ../nbs/api/15_model.ipynb #f1718004
+@patch
+@torch.no_grad()
+def _misreadings(self:RewardModel) -> dict[str,float]: # Kind of pooling → largest difference
+    "How far the rewards are from those that a published model gave itself, in float32"
+    said, batch = self.trunk.published, self.batch([dict(input_ids=self.trunk.published.texts)])
+    self.trunk.eval()
+    with InFloat32(): hidden = self.hidden(batch["input_ids"], batch["attention_mask"])
+    def read(how):
+        self.pooling = how
+        with InFloat32(): return self.read(self.states(hidden, batch["attention_mask"], last=batch["last"])).cpu()
+    return {how: float((read(how) - said.rewards).abs().max()) for how in POOLINGS}
+
+# %% ../nbs/api/15_model.ipynb #f1718005
+_ALIKE = 1e-4 # largest difference of two rewards that are the same, or a share of the larger where they are above 1
+
+@patch
+def _find_pooling(self:RewardModel, wanted:str|None=None) -> None:
+    "Read as a published model reads itself. Raises `DataError` where no way of reading gives its rewards"
+    errors, rewards = self._misreadings(), self.trunk.published.rewards
+    limit = min(_ALIKE * max(1., float(rewards.abs().max())), .01 * float(rewards.std()))
+    self.pooling = min(errors, key=errors.get)
+    self.misread = errors[self.pooling]
+    if not self.misread <= limit: # true for NaN too
+        raise DataError(f"general.start {self.base.name!r}: read in any way known here, its rewards differ by "
+                        f"{self.misread:.2g} or more from transformers' own, and may by {limit:.1g}; choose another")
+    if wanted in (None, self.pooling): return
+    raise DataError(f"base.pooling is {wanted}, but {self.base.name} reads its rewards by {self.pooling}; leave it out")
 
 # %% ../nbs/api/15_model.ipynb #df411c83
 @patch
@@ -139,7 +180,9 @@ def _peft_config(self:RewardModel):
     from peft import LoraConfig
     size = dict(r=self.lora.rank, lora_alpha=self.lora.alpha, lora_dropout=self.lora.dropout)
     head = head_name(self.bare_trunk())
-    return LoraConfig(**size, target_modules="all-linear", task_type="SEQ_CLS", modules_to_save=[head])
+    if isinstance(getattr(self.bare_trunk(), head), nn.Linear): size["task_type"] = "SEQ_CLS"
+    else: size["exclude_modules"] = rf"(.*\.)?{head}(\..*)?" # with the task, PEFT would copy layers within a published head
+    return LoraConfig(**size, target_modules="all-linear", modules_to_save=[head])
 
 # %% ../nbs/api/15_model.ipynb #96452cbf
 _MEANT = ("multiple adapters|is_gradient_checkpointing|should not be contained in the prefix|fan_in_fan_out is set|"
@@ -338,6 +381,12 @@ def _logits(self:RewardModel) -> tuple[float, float|None]: # (factor, cap or Non
     scale = (getattr(config, "logit_scale", None) or 1.0) / (getattr(config, "logits_scaling", None) or 1.0)
     return scale, getattr(config, "final_logit_softcapping", None)
 
+# %% ../nbs/api/15_model.ipynb #f1718012
+def _to_the_end(record:dict, end:int) -> dict:
+    "A record whose texts stop at the last token that isn't `end`"
+    def cut(ids): return ids[:max((i for i, token in enumerate(ids, 1) if token != end), default=1)]
+    return record | dict(input_ids=[cut(ids) for ids in record["input_ids"]])
+
 # %% ../nbs/api/15_model.ipynb #f1bc841b
 @patch
 def batch(self:RewardModel,
@@ -346,6 +395,7 @@ def batch(self:RewardModel,
     whole:bool=False,   # … the prompt's too
 )->dict: # Arguments of the model
     "Records as the model takes them: a row of trees, or a rectangle of different texts."
+    if self.end is not None: records = [_to_the_end(record, self.end) for record in records]
     made = pack(records) if self.trees else pad_texts(records, self.tokenizer.pad_token_id)
     if imitate: made["learn"] = to_imitate(records, made, whole)
     return {k: v.to(self.device) if torch.is_tensor(v) else v for k, v in made.items()}
@@ -418,16 +468,29 @@ def _try_flex(self:RewardModel, record:dict) -> None:
     self.trees = True
     self.notes.append(f"FlexAttention is not used ({fault}); trees go stretch by stretch")
 
+# %% ../nbs/api/15_model.ipynb #f1718010
+def _last_layer(head:nn.Module) -> tuple[str, nn.Linear]: # Its name within the head, "" where it is the head
+    "The linear layer that gives the reward"
+    return [(name, layer) for name, layer in head.named_modules()
+            if isinstance(layer, nn.Linear) and layer.out_features == 1][-1]
+
+def _repeated(layer:nn.Linear, times:int) -> nn.Linear:
+    "A layer that says the same several times"
+    new = nn.Linear(layer.in_features, times, layer.bias is not None, layer.weight.device, layer.weight.dtype)
+    for name, old in layer.named_parameters():
+        new.get_parameter(name).data.copy_(old.detach().expand(times, *old.shape[1:]))
+    return new
+
 # %% ../nbs/api/15_model.ipynb #ba04c9b6
 @patch
 def widen(self:RewardModel,
     heads:int, # How many
 )->RewardModel: # The same model; its rewards now have shape (texts, heads)
     "Copy the head of the adapter in use, so that each copy can learn a taste of its own."
-    old = self.head().weight
-    new = nn.Linear(old.shape[1], heads, bias=False, dtype=old.dtype, device=old.device)
-    new.weight.data.copy_(old.detach().expand(heads, -1))
-    getattr(self.bare_trunk(), head_name(self.bare_trunk())).modules_to_save[self.key(self.active)] = new
+    heads_by_name = getattr(self.bare_trunk(), head_name(self.bare_trunk())).modules_to_save
+    key, (name, old) = self.key(self.active), _last_layer(self.head())
+    parent, _, last = f"{key}.{name}".rstrip(".").rpartition(".")
+    setattr(heads_by_name.get_submodule(parent), last, _repeated(old, heads))
     return self
 
 # %% ../nbs/api/15_model.ipynb #49bf1f35
@@ -437,10 +500,11 @@ def split_heads(self:RewardModel,
 )->RewardModel: # The same model, the first of them in use
     "An ordinary adapter for each head of the adapter in use."
     weights = self.weights(self.active)
-    head = next(k for k in weights if k.endswith(f"{head_name(self.bare_trunk())}.weight"))
     for i, name in enumerate(names):
         if name not in self.adapters: self.add_adapter(name)
-        self.set_weights(name, weights | {head: weights[head][i:i+1]})
+        single = self.weights(name)
+        own = {key: weight if weight.shape == single[key].shape else weight[i:i+1] for key, weight in weights.items()}
+        self.set_weights(name, own)
     return self.use(names[0])
 
 # %% ../nbs/api/15_model.ipynb #9f02acb4
@@ -551,7 +615,7 @@ def _base_card(rm:RewardModel) -> dict:
     "Which base, and how it was loaded"
     base = {k: v for k, v in asdict(rm.base).items() if k != "path"}
     base.update(quantize=rm.quantize, dtype=str(rm.dtype).removeprefix("torch."))
-    return base | (dict(layers=rm.layers) if rm.layers else {})
+    return base | (dict(layers=rm.layers) if rm.layers else {}) | (dict(start=True) if rm.start else {})
 
 # %% ../nbs/api/15_model.ipynb #8800df98
 def _card(rm:RewardModel, name:str, weights:Path, info:dict) -> dict:
