@@ -181,7 +181,7 @@ def _peft_config(self:RewardModel):
     size = dict(r=self.lora.rank, lora_alpha=self.lora.alpha, lora_dropout=self.lora.dropout)
     head = head_name(self.bare_trunk())
     if isinstance(getattr(self.bare_trunk(), head), nn.Linear): size["task_type"] = "SEQ_CLS"
-    else: size["exclude_modules"] = rf"(.*\.)?{head}(\..*)?" # with the task, PEFT would copy layers within a published head
+    else: size["exclude_modules"] = rf"(.*\.)?{head}(\..*)?" # told the task, PEFT would copy layers within such a head
     return LoraConfig(**size, target_modules="all-linear", modules_to_save=[head])
 
 # %% ../nbs/api/15_model.ipynb #96452cbf

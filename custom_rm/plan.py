@@ -143,7 +143,7 @@ def _measured_for(recipe:Recipe, token_budget:int, imitation:bool, device:torch.
     "Load a recipe's model and take one step"
     b = recipe.base
     rm = RewardModel(b.name, b.quantize, recipe.lora, b.pooling, b.template, b.max_length, b.dtype, device,
-                     layers=b.layers, chat=b.template_options).add_adapter("plan")
+                     layers=b.layers, chat=b.template_options, start=bool(recipe.general.start)).add_adapter("plan")
     if b.recompute: rm.checkpoint_activations()
     return measured(rm, token_budget, imitation)
 

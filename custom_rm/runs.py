@@ -85,7 +85,7 @@ def _evaluate(run:Run, sets:dict) -> dict:
     "The figures of every reward model on every set; each artefact gets its own ones"
     rms, tokens = {}, Counter()
     def progress(adapter, count): tokens[adapter] += count
-    for names in run.rm.same_trunk(run.stages()):
+    for names in run.rm.same_trunk(run.rows()):
         start = time.time()
         rms |= evaluate(run.rm, sets, names, progress)
         run.report(f"{', '.join(names):9} measured on {len(sets)} sets, {tokens[names[0]]:,} tokens "
@@ -159,7 +159,7 @@ def _of_all_seeds(figures:list[dict], seeds:list[int]) -> dict:
 # %% ../nbs/api/31_runs.ipynb #72a19d33
 def _draw(run:Run, metrics:dict, folder:Path) -> list[Path]:
     "Draw what was measured and how training went; nothing where no test set is named"
-    if not metrics["rms"]["base"]: return []
+    if not any(metrics["rms"].values()): return []
     histories = {stage: read_card(run.folder/stage)["history"] for stage in run.stages()[1:]}
     return save_figures(metrics, histories, list(run.recipe.general.test), folder)
 

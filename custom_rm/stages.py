@@ -6,7 +6,7 @@
 __all__ = ['domain_records', 'joint_records', 'Run']
 
 # %% ../nbs/api/26_stages.ipynb #bfc117f7
-import json, random, shutil, sys, time
+import json, os, random, shutil, sys, time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -111,7 +111,15 @@ class Run:
 @patch
 def stages(self:Run) -> list[str]:
     "The names of the reward models, in the order they are trained."
-    return ["base", *(["general"] if self.recipe.general.train else []), *self.recipe.custom.domains]
+    general = self.recipe.general
+    return ["base", *(["general"] if general.train or general.start else []), *self.recipe.custom.domains]
+
+# %% ../nbs/api/26_stages.ipynb #f1726002
+@patch
+def rows(self:Run) -> list[str]: # Of `stages`
+    "The reward models to measure: all stages, but not a published general model twice."
+    general = self.recipe.general
+    return self.stages()[1:] if general.start and not general.learns else self.stages()
 
 # %% ../nbs/api/26_stages.ipynb #586177c5
 @patch
@@ -122,13 +130,22 @@ def note(self:Run,
     line = json.dumps(dict(time=time.strftime("%F %T"), **entry))
     with open(self.folder/"log.jsonl", "a", encoding="utf-8") as file: file.write(line + "\n")
 
+# %% ../nbs/api/26_stages.ipynb #f1726005
+def _check_no_reward(rm:RewardModel) -> None:
+    "Raises `DataError` where a head for one label was thrown away"
+    if getattr(rm.bare_trunk(), "lost_labels", 0) != 1: return
+    raise DataError(f"base model {rm.base.name!r}: is a reward model with a head of its own, which base.name would "
+                    f"throw away; begin with it instead, general.start: {rm.base.name}, and leave base.name out")
+
 # %% ../nbs/api/26_stages.ipynb #74e2bed0
 @patch
 def _new_model(self:Run) -> RewardModel:
     "The trunk that the recipe names, with the adapter that nothing was taught"
     base = self.recipe.base
     rm = RewardModel(base.name, base.quantize, self.recipe.lora, base.pooling, base.template, base.max_length,
-        base.dtype, self.device, self.seed, layers=base.layers, chat=base.template_options).add_adapter("base")
+        base.dtype, self.device, self.seed, layers=base.layers, chat=base.template_options,
+        start=bool(self.recipe.general.start)).add_adapter("base")
+    _check_no_reward(rm)
     if base.recompute: rm.checkpoint_activations()
     return rm
 
@@ -143,7 +160,11 @@ def _tell_model(self:Run) -> None:
     bits, precision = "4-bit NF4" if self.recipe.base.quantize else "unquantized", str(rm.dtype).removeprefix("torch.")
     self.report(f"base      {rm.base.name} from {rm.base.source}, {bits} on {rm.device.type}, {precision}; "
         f"{rm.trainable():,} trained weights per adapter")
+    if rm.start: self.report(f"base      is a published reward model; its head is kept and its {rm.pooling} pooling, "
+        f"its rewards are transformers' own to {max(rm.misread, 1e-7):.0e}")
     if rm.chat: self.report("base      texts are rendered in its own chat template (base.template is chat)")
+    elif rm.start: self.report(f"base      texts are rendered in the {rm.template} template (base.template); see that "
+        "the published model was trained on such")
 
 # %% ../nbs/api/26_stages.ipynb #9445afba
 @patch
@@ -233,7 +254,8 @@ def test_sets(self:Run) -> dict:
 def files(self:Run, stage:str) -> dict:
     "SHA-256 of every file a stage learns from."
     general, custom = self.recipe.general, self.recipe.custom
-    paths = list(general.train.values()) if stage == "general" or custom.replay else []
+    seen = general.learns if stage == "general" else custom.replay
+    paths = list(general.train.values()) if seen else []
     domains = [stage] if custom.sharing == "apart" else custom.domains
     if stage != "general": paths += [custom.train.replace("{domain}", domain) for domain in domains]
     return {path: file_sha256(find(path)) for path in paths}
@@ -391,12 +413,15 @@ def _parent_card(self:Run, parent:str) -> dict:
 
 # %% ../nbs/api/26_stages.ipynb #9b78d16c
 # known by a hash, or of no matter
-_UNSEEN = {"base.name", "base.recompute", "general.train", "custom.train", "custom.domains"}
+_UNSEEN = {"base.name", "base.recompute", "general.start", "general.train", "custom.train", "custom.domains"}
 _UNSEEN |= {f"{stage}.{name}" for stage in ("general", "custom") for name in ("test", "test_rows", "token_budget")}
 
 def _counting(stage:str, nested:dict) -> dict:
     "The settings, by dotted name, that a stage's weights depend on"
-    groups = ("base.", "lora.", "general." if stage == "general" else "custom.")
+    general = nested["general"]
+    published = general.get("start") and not (general["train"] and general["epochs"]) # then there is no training to set
+    own = "custom." if stage != "general" else "lora." if published else "general."
+    groups = ("base.", "lora.", own)
     return {name: value for name, value in flat(nested).items()
             if name not in _UNSEEN and (name.startswith(groups) or name == "validation")}
 
@@ -412,9 +437,10 @@ def origin(self:Run,
     stage:str, # "general", a domain, or "together"
 )->dict: # base, tokenizer_sha256, data, recipe, seed and parent, as an artefact's card has them
     "What a stage is made from, as things are now."
-    base = self.base()
-    return dict(base=dict(sha256=base.sha256), tokenizer_sha256=tokenizer_sha256(base.path), data=self.files(stage),
-                recipe=settings(self.recipe), seed=self.seed, parent=self._parent_card(self._parent(stage)))
+    base, start = self.base(), dict(start=True) if self.recipe.general.start else {}
+    return dict(base=dict(sha256=base.sha256, **start), tokenizer_sha256=tokenizer_sha256(base.path),
+                data=self.files(stage), recipe=settings(self.recipe), seed=self.seed,
+                parent=self._parent_card(self._parent(stage)))
 
 # %% ../nbs/api/26_stages.ipynb #c8d08be6
 def _other_settings(stage:str, then:dict, now:dict, added:dict) -> list[str]:
@@ -438,7 +464,8 @@ def changes(self:Run,
 )->list[str]: # In words; empty where nothing is
     "What a stage was made from that is another now."
     now, added = self.origin(stage), added_settings(self.recipe)
-    base = then.get("base", now["base"])["sha256"] != now["base"]["sha256"]
+    before = then.get("base", now["base"])
+    base = any(before.get(key) != now["base"].get(key) for key in ("sha256", "start"))
     words = then.get("tokenizer_sha256", now["tokenizer_sha256"]) != now["tokenizer_sha256"]
     parent = (then.get("parent") or {}).get("weights_sha256") != now["parent"].get("weights_sha256")
     found = ["the base's weights"] * base + ["the base's tokenizer"] * words + _other_files(
@@ -486,6 +513,7 @@ def _fit(self:Run, trainer:RewardTrainer, stage:str) -> None:
 def _asked(self:Run, stage:str, parent:str) -> set[bytes]|None:
     "Hashes of all questions that a stage's model has learned from; None where its parent doesn't say"
     inherited = trained_on(self.folder/parent) if (self.folder/parent).is_dir() else set()
+    if inherited is None and self.recipe.general.start: inherited = set() # what it was published with, nobody knows
     if inherited is None: return None
     sets = self._general_sets() if stage == "general" else self._domain_sets(self._training_of(stage))
     if stage != "general" and parent != "general": sets |= self._replayed_sets(stage)
@@ -555,6 +583,19 @@ def _take(self:Run, stage:str) -> Path:
     self.report(f"{stage:9} is there already")
     return self.folder/stage
 
+# %% ../nbs/api/26_stages.ipynb #f1726011
+@patch
+def _keep_published(self:Run) -> Path:
+    "Write a published model as the general stage's artefact"
+    folder, made_from = self.folder/"general", self.origin("general")
+    del made_from["base"] # the card has one with more in it
+    if "general" not in self.rm.adapters: self.rm.add_adapter("general", like="base")
+    if int(os.environ.get("RANK", 0)) == 0:
+        self.rm.use("general").save(folder, **made_from, counts={}, seconds=0.0, history=[])
+    while not (folder/"reward_model.json").exists(): time.sleep(.1)
+    self.report("general   is the published model as it is")
+    return folder
+
 # %% ../nbs/api/26_stages.ipynb #797c7dfd
 @patch
 def train_stage(self:Run,
@@ -564,6 +605,7 @@ def train_stage(self:Run,
     rm, training = self.model(), self._training_of(stage)
     there = (self.folder/stage/"reward_model.json").exists()
     if there and self.still_holds(stage, read_card(self.folder/stage)): return self._take(stage)
+    if stage == "general" and not self.recipe.general.learns: return self._keep_published()
     parent = self._parent(stage)
     self._begin(training, parent)
     trainer, counts = self._trainer(training)
@@ -583,6 +625,7 @@ def train(self:Run) -> RewardModel: # With an adapter for every stage, "base" am
     custom = self.recipe.custom
     for name, data in self._general_sets().items() if custom.replay and custom.domains else ():
         _how_many(custom.replay, name, len(data))
-    self.model()
+    rm = self.model()
+    if any(stage.losses["imitation"] for stage in (self.recipe.general, custom)): rm.lm_head() # is there one?
     for stage in self.stages()[1:]: self.train_stage(stage)
-    return self.rm
+    return rm
