@@ -247,6 +247,9 @@ def _begin_published(recipe) -> None:
     start, base = recipe.general.start, recipe.base
     if not start: return
     if base.name != BaseConfig.name: _check_one_base(start, base.name)
+    if (Path(start)/"adapter_config.json").is_file() and not (Path(start)/"config.json").is_file():
+        raise DataError(f"general.start is {start}, an adapter and no whole model; make one of it with "
+                        f"`custom-rm export {start} OUT` and begin with OUT")
     if base.layers: raise DataError(f"base.layers is {base.layers}, but general.start keeps the whole published model; "
                                     "set it to null")
     recipe.base = replace(base, name=start)

@@ -160,7 +160,7 @@ def _tell_model(self:Run) -> None:
     bits, precision = "4-bit NF4" if self.recipe.base.quantize else "unquantized", str(rm.dtype).removeprefix("torch.")
     self.report(f"base      {rm.base.name} from {rm.base.source}, {bits} on {rm.device.type}, {precision}; "
         f"{rm.trainable():,} trained weights per adapter")
-    if rm.start: self.report(f"base      is a published reward model; its head is kept and its {rm.pooling} pooling, "
+    if rm.start: self.report(f"base      is a published reward model; its head and its pooling ({rm.pooling}) stay, "
         f"its rewards are transformers' own to {max(rm.misread, 1e-7):.0e}")
     if rm.chat: self.report("base      texts are rendered in its own chat template (base.template is chat)")
     elif rm.start: self.report(f"base      texts are rendered in the {rm.template} template (base.template); see that "

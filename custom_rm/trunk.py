@@ -344,8 +344,6 @@ def _no_reward(config) -> str: # "" where nothing speaks against it
     kind, through = getattr(config, "problem_type", None), _passed_through(config)
     scaled = [name for name, value in vars(config).items() if re.fullmatch(_SCALED, name) and value]
     if getattr(config, "auto_map", None): return "it needs code of its own, which is never run here; choose another"
-    if (n := config.num_labels) != 1:
-        return f"it has {n} labels and a reward model has one; for a fresh head on its trunk, name it as base.name"
     if kind not in (None, "regression"): through = f"a {kind.replace('_', ' ')}'s sigmoid"
     if through: return (f"its number is meant to go through {through}, so it is no plain reward; if it is one, take "
                         f"{'problem_type' if kind else 'that'} out of its config.json")
@@ -361,6 +359,8 @@ def _head_fault(model, loaded:dict) -> str: # "" where there is none
     lacking = sorted({*loaded["missing_keys"], *(key for key, *_ in loaded["mismatched_keys"])})
     if lacking: return (f"has no head of its own ({lacking[0]} is not in its files), so it is no reward model; "
                         "name it as base.name instead, which puts a fresh head on it")
+    if (n := model.config.num_labels) != 1:
+        return f"has {n} labels and a reward model has one; for a fresh head on its trunk, name it as base.name"
     said, kind = (model.config.architectures or [None])[0], type(model).__name__
     if said not in (None, kind): return f"is a {said}, which transformers would read as a {kind}; choose another"
     strange = sorted(key for key in loaded["unexpected_keys"] if not re.search(_OF_NO_USE, key))
