@@ -120,35 +120,6 @@ def _read_chats(self:RewardModel, chat:str|dict|None) -> str:
     self.trunk.config.pad_token_id = tokenizer.pad_token_id
     return tokenizer.chat_template
 
-# %% ../nbs/api/15_model.ipynb #f1718004
-@patch
-@torch.no_grad()
-def _misreadings(self:RewardModel) -> dict[str,float]: # Kind of pooling → largest difference
-    "How far the rewards are from those that a published model gave itself, in float32"
-    said, batch = self.trunk.published, self.batch([dict(input_ids=self.trunk.published.texts)])
-    self.trunk.eval()
-    with InFloat32(): hidden = self.hidden(batch["input_ids"], batch["attention_mask"])
-    def read(how):
-        self.pooling = how
-        with InFloat32(): return self.read(self.states(hidden, batch["attention_mask"], last=batch["last"])).cpu()
-    return {how: float((read(how) - said.rewards).abs().max()) for how in POOLINGS}
-
-# %% ../nbs/api/15_model.ipynb #f1718005
-_ALIKE = 1e-4 # largest difference of two rewards that are the same, or a share of the larger where they are above 1
-
-@patch
-def _find_pooling(self:RewardModel, wanted:str|None=None) -> None:
-    "Read as a published model reads itself. Raises `DataError` where no way of reading gives its rewards"
-    errors, rewards = self._misreadings(), self.trunk.published.rewards
-    limit = min(_ALIKE * max(1., float(rewards.abs().max())), .01 * float(rewards.std()))
-    self.pooling = min(errors, key=errors.get)
-    self.misread = errors[self.pooling]
-    if not self.misread <= limit: # true for NaN too
-        raise DataError(f"general.start {self.base.name!r}: read in any way known here, its rewards differ by "
-                        f"{self.misread:.2g} or more from transformers' own, and may by {limit:.1g}; choose another")
-    if wanted in (None, self.pooling): return
-    raise DataError(f"base.pooling is {wanted}, but {self.base.name} reads its rewards by {self.pooling}; leave it out")
-
 # %% ../nbs/api/15_model.ipynb #df411c83
 @patch
 def bare_trunk(self:RewardModel) -> nn.Module: # A `transformers` sequence classifier, adapters in its layers
@@ -399,6 +370,35 @@ def batch(self:RewardModel,
     made = pack(records) if self.trees else pad_texts(records, self.tokenizer.pad_token_id)
     if imitate: made["learn"] = to_imitate(records, made, whole)
     return {k: v.to(self.device) if torch.is_tensor(v) else v for k, v in made.items()}
+
+# %% ../nbs/api/15_model.ipynb #f1718004
+@patch
+@torch.no_grad()
+def _misreadings(self:RewardModel) -> dict[str,float]: # Kind of pooling → largest difference
+    "How far the rewards are from those that a published model gave itself, in float32"
+    said, batch = self.trunk.published, self.batch([dict(input_ids=self.trunk.published.texts)])
+    self.trunk.eval()
+    with InFloat32(): hidden = self.hidden(batch["input_ids"], batch["attention_mask"])
+    def read(how):
+        self.pooling = how
+        with InFloat32(): return self.read(self.states(hidden, batch["attention_mask"], last=batch["last"])).cpu()
+    return {how: float((read(how) - said.rewards).abs().max()) for how in POOLINGS}
+
+# %% ../nbs/api/15_model.ipynb #f1718005
+_ALIKE = 1e-4 # largest difference of two rewards that are the same, or a share of the larger where they are above 1
+
+@patch
+def _find_pooling(self:RewardModel, wanted:str|None=None) -> None:
+    "Read as a published model reads itself. Raises `DataError` where no way of reading gives its rewards"
+    errors, rewards = self._misreadings(), self.trunk.published.rewards
+    limit = min(_ALIKE * max(1., float(rewards.abs().max())), .01 * float(rewards.std()))
+    self.pooling = min(errors, key=errors.get)
+    self.misread = errors[self.pooling]
+    if not self.misread <= limit: # true for NaN too
+        raise DataError(f"general.start {self.base.name!r}: read in any way known here, its rewards differ by "
+                        f"{self.misread:.2g} or more from transformers' own, and may by {limit:.1g}; choose another")
+    if wanted in (None, self.pooling): return
+    raise DataError(f"base.pooling is {wanted}, but {self.base.name} reads its rewards by {self.pooling}; leave it out")
 
 # %% ../nbs/api/15_model.ipynb #11cb4020
 def _window(config) -> int|None: # In tokens; None where every token sees all before it

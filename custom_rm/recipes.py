@@ -5,9 +5,9 @@
 # %% auto #0
 __all__ = ['POSITIVE', 'NOT_NEGATIVE', 'SHARE', 'BELOW_ONE', 'SOME_OR_ALL', 'GROUPS', 'option', 'help_of', 'optional',
            'check_settings', 'BaseConfig', 'stage_losses', 'check_losses', 'StageConfig', 'GeneralConfig',
-           'CustomConfig', 'check_custom', 'Recipe', 'check_data', 'settings', 'flat', 'yaml_line', 'setting_lines',
-           'group_lines', 'to_yaml', 'to_kind', 'known_settings', 'fill_settings', 'read_yaml', 'base_template',
-           'read_recipe', 'added_settings', 'recipe_key', 'fill_variables', 'find']
+           'CustomConfig', 'check_custom', 'head_lost', 'Recipe', 'check_data', 'settings', 'flat', 'yaml_line',
+           'setting_lines', 'group_lines', 'to_yaml', 'to_kind', 'known_settings', 'fill_settings', 'read_yaml',
+           'base_template', 'read_recipe', 'added_settings', 'recipe_key', 'fill_variables', 'find']
 
 # %% ../nbs/api/25_recipes.ipynb #7f24241d
 import json, math, os, re
@@ -240,6 +240,14 @@ def _check_one_base(
     if not start or name in (None, start): return
     raise DataError(f"general.start is {start!r} and base.name is {name!r}; a published model is the base too, "
                     "so leave base.name out")
+
+# %% ../nbs/api/25_recipes.ipynb #f1725008
+def head_lost(
+    name:str, # Of a base that is a reward model already
+)->str: # One line
+    "What to do where a published head would be thrown away."
+    return (f"base model {name!r}: is a reward model with a head of its own, which base.name would throw away; "
+            f"begin with it instead, general.start: {name}, and leave base.name out")
 
 # %% ../nbs/api/25_recipes.ipynb #f1725004
 def _begin_published(recipe) -> None:

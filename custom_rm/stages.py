@@ -22,7 +22,7 @@ from .evaluate import write_report
 from .fetch import Base, fetch_model
 from .model import RewardModel
 from .packing import lost_line, tokenize_records
-from .recipes import added_settings, find, flat, read_recipe, Recipe, settings, StageConfig, to_yaml
+from .recipes import added_settings, find, flat, head_lost, read_recipe, Recipe, settings, StageConfig, to_yaml
 from .records import load_records, read_json, to_one_template, write_json
 from .scorer import score_tokens
 from .split import questions_of, split_validation
@@ -133,9 +133,7 @@ def note(self:Run,
 # %% ../nbs/api/26_stages.ipynb #f1726005
 def _check_no_reward(rm:RewardModel) -> None:
     "Raises `DataError` where a head for one label was thrown away"
-    if getattr(rm.bare_trunk(), "lost_labels", 0) != 1: return
-    raise DataError(f"base model {rm.base.name!r}: is a reward model with a head of its own, which base.name would "
-                    f"throw away; begin with it instead, general.start: {rm.base.name}, and leave base.name out")
+    if getattr(rm.bare_trunk(), "lost_labels", 0) == 1: raise DataError(head_lost(rm.base.name))
 
 # %% ../nbs/api/26_stages.ipynb #74e2bed0
 @patch
