@@ -71,13 +71,11 @@ class RewardModel(nn.Module):
     ):
         super().__init__()
         self.trunk, self.tokenizer, self.base = load_trunk(base, quantize, dtype, device, seed, layers, start)
-        _check_length(self.trunk, max_length)
         self.quantize, self.layers, self.lora, self.template = quantize, layers, lora or LoRA(), template
         self.max_length, self.seed, self.dtype, self.adapters = max_length, seed, self.trunk.dtype, []
         self.start, self.trees, self._lm_head, self._parts = start, False, None, _parts_of(self.trunk)
         self._know_trunk()
-        self.pooling = choose(pooling or ("last" if self.is_decoder else "mean"), POOLINGS, "pooling")
-        if start: self._find_pooling(pooling)
+        self._choose_pooling(pooling)
         self.chat = self._read_chats(chat) if template == CHAT else None
         if trees: self._try_trees()
 
@@ -87,6 +85,13 @@ def _device(self:RewardModel) -> torch.device:
     return next(self.trunk.parameters()).device
 
 RewardModel.device = property(_device)
+
+# %% ../nbs/api/15_model.ipynb #f1718014
+@patch
+def _choose_pooling(self:RewardModel, wanted:str|None) -> None:
+    "Where to read: as asked for, as its kind is read, or as a published model reads itself"
+    self.pooling = choose(wanted or ("last" if self.is_decoder else "mean"), POOLINGS, "pooling")
+    if self.start: self._find_pooling(wanted)
 
 # %% ../nbs/api/15_model.ipynb #f1718001
 def _lost_line(labels:int) -> str:
@@ -98,6 +103,7 @@ def _lost_line(labels:int) -> str:
 @patch
 def _know_trunk(self:RewardModel) -> None:
     "Look at what kind of trunk it is"
+    _check_length(self.trunk, self.max_length)
     self.is_decoder = not looks_ahead(self.trunk)
     self.why, self.notes = "", remarks(self.trunk) # why it takes no trees; what else one should know of it
     if n := getattr(self.trunk, "lost_labels", 0): self.notes.append(_lost_line(n))
