@@ -19,7 +19,7 @@ from typing import ClassVar
 
 # %% ../nbs/api/25_recipes.ipynb #3f4db87c
 from .core import choices, choose, DataError, mini_dir, quietly
-from .fetch import cache_dir, fetch_model, MODELS
+from .fetch import asked_of, cache_dir
 from .losses import LOSSES
 from .model import check_adapter_name, LoRA
 from .pooling import POOLINGS
@@ -445,10 +445,10 @@ def base_template(
     Of a hub id, only the tokenizer is read."""
     from transformers import AutoTokenizer
     try:
-        where = fetch_model(name).path if name in MODELS or Path(name).is_dir() else name
-        card = Path(where)/"reward_model.json"
+        asked = asked_of(name)
+        card = Path(asked["pretrained_model_name_or_path"])/"reward_model.json"
         if card.is_file(): return json.loads(card.read_text(encoding="utf-8"))["template"]
-        return CHAT if quietly(AutoTokenizer.from_pretrained, where).chat_template else "dsp"
+        return CHAT if quietly(AutoTokenizer.from_pretrained, **asked).chat_template else "dsp"
     except (DataError, OSError, ValueError, KeyError): return "dsp" # training will say what is missing
 
 # %% ../nbs/api/25_recipes.ipynb #14cb2099
