@@ -171,7 +171,7 @@ def versions() -> dict[str,str]: # Package → version
 
 # %% ../nbs/api/00_core.ipynb #0e3d4b44
 def shipped(
-    name:str, # "mini", "results", "recipes", "studies" or "launch"
+    name:str, # "mini", "results", "recipes" or "studies"
 )->Path: # A folder
     "Where files that come along lie: beside a clone's package, or inside an installed one."
     here = Path(custom_rm.__file__).parent
