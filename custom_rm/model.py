@@ -162,6 +162,24 @@ def head(self:RewardModel,
     head = getattr(self.bare_trunk(), head_name(self.bare_trunk()))
     return head.modules_to_save[self.key(name or self.active)] if self.adapters else head
 
+# %% ../nbs/api/15_model.ipynb #f1718031
+@patch
+def linear_head(self:RewardModel,
+    name:str|None=None, # As for `head`
+)->nn.Linear:
+    "An adapter's head where it is one linear layer. Raises `DataError` for a published one of several layers."
+    if isinstance(head := self.head(name), nn.Linear): return head
+    raise DataError(f"{self.base.name}: its published head has several layers, and only a single one can be fitted to "
+                    "states; set the stage's method to lora")
+
+# %% ../nbs/api/15_model.ipynb #f1718032
+def _width(self:RewardModel) -> int:
+    "Of the state that a text is read at"
+    head = self.head()
+    return head.in_features if isinstance(head, nn.Linear) else self.bare_trunk().config.get_text_config().hidden_size
+
+RewardModel.width = property(_width)
+
 # %% ../nbs/api/15_model.ipynb #c0cc6af5
 @patch
 def _peft_config(self:RewardModel):
@@ -172,7 +190,8 @@ def _peft_config(self:RewardModel):
     out = [rf".*\b({'|'.join(map(re.escape, frozen))})\..*"] if frozen else []
     if isinstance(getattr(self.bare_trunk(), head), nn.Linear): size["task_type"] = "SEQ_CLS"
     else: out.append(rf"(.*\.)?{head}(\..*)?") # told the task, PEFT would copy layers within such a head
-    return LoraConfig(**size, target_modules="all-linear", exclude_modules="|".join(out) or None, modules_to_save=[head])
+    size["exclude_modules"] = "|".join(out) or None
+    return LoraConfig(**size, target_modules="all-linear", modules_to_save=[head])
 
 # %% ../nbs/api/15_model.ipynb #96452cbf
 _MEANT = ("multiple adapters|is_gradient_checkpointing|should not be contained in the prefix|fan_in_fan_out is set|"

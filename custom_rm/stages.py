@@ -626,14 +626,15 @@ def taught(
 @patch
 def _fit_head(self:Run, stage:str, parent:str) -> tuple[Head,dict]:
     "Give a stage's adapter the head that its comparisons ask for; the head, and counts of what it learned from"
+    head, prior = self.rm.linear_head(stage), None
+    if parent != "base" or self.rm.start: prior = self.rm.linear_head(parent).weight[0].detach().cpu().double().numpy()
     learned, _, counts = self._tokens(stage)
     self.report(f"{stage:9} {_counts_line(counts, self.rm.trees, 0)}")
     self._tell_lost(stage, counts)
     records = list(learned)
     states = text_states(self.rm.use(stage), [ids for record in records for ids in record["input_ids"]])
-    prior = None if parent == "base" else self.rm.head(parent).weight[0].detach().cpu().double().numpy()
     found = fit_head(*taught(records, states), prior)
-    self.rm.head(stage).weight.data.copy_(torch.tensor(found.weights)[None])
+    head.weight.data.copy_(torch.tensor(found.weights)[None])
     self.report(f"{stage:9} head of {len(found.weights)} numbers from {found.comparisons:,} comparisons; "
                 f"{found.accuracy:.2f} right on questions left out of five")
     return found, counts
