@@ -13,7 +13,7 @@ import torch
 # %% ../nbs/api/16_artefact.ipynb #23dc1a4f
 from .core import choices, DataError
 from .fetch import Base, fetch_model
-from .model import LoRA, RewardModel
+from .model import LoRA, RewardModel, whole_model
 from .pooling import POOLINGS
 from .templates import CHAT, TEMPLATES
 from .trunk import find_device
@@ -38,6 +38,7 @@ def read_card(
     "What an artefact says of itself. Raises `DataError` where the folder is none, or its card is not whole."
     path = Path(folder)/"reward_model.json"
     if not path.is_file():
+        if line := whole_model(folder): raise DataError(line)
         raise DataError(f"{folder}: is not an artefact (no reward_model.json in it); "
                         "give a folder that `custom-rm train` made")
     try: card = json.loads(path.read_text(encoding="utf-8"))
@@ -102,7 +103,8 @@ def _trunk_of(card:dict, base:Base, quantize:bool|None, dtype, device) -> Reward
                         "train it again")
     return RewardModel(base, quantize, LoRA(**card["lora"]), card["pooling"], card["template"], card["max_length"],
                        _dtype_to_load(card, dtype, device), device, layers=card["base"].get("layers"),
-                       chat=card.get("chat_template"), frozen=card["base"].get("frozen", 0))
+                       chat=card.get("chat_template"), frozen=card["base"].get("frozen", 0),
+                       start=card["base"].get("start", False))
 
 # %% ../nbs/api/16_artefact.ipynb #7a6ecf35
 def load(

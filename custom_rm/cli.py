@@ -423,6 +423,7 @@ def print_plan(
     planned:dict, # From `plan.plan`
 )->None:
     "What a training takes, and what fits where."
+    if "start" in planned: print(f"begins with the published reward model {planned['start']}, whose head is kept")
     print(f"{planned['token_budget']} tokens at once on {planned['device']}, estimated in GiB:")
     for part, gib in planned["estimate"].items(): print(f"  {part:12} {gib:6.2f}")
     if planned["measured"] is not None:

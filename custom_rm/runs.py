@@ -15,13 +15,14 @@ from pathlib import Path
 # %% ../nbs/api/31_runs.ipynb #a1a20ded
 from .artefact import load, read_card, trained_on
 from .core import DataError, file_sha256, recipe_path
-from .evaluate import caveats, evaluate, floors, remarks, report, write_report
+from .evaluate import caveats, evaluate, floors, report, write_report
 from .plots import save_figures
 from .recipes import find, read_recipe, Recipe
 from .records import read_json, read_records
 from .scorer import score_texts
 from .stages import claim, Run
 from .templates import TEMPLATES
+from .trunk import remarks
 
 # %% ../nbs/api/31_runs.ipynb #057edd0f
 def _check_domains(path:str, domains:list[str]) -> None:
@@ -90,7 +91,7 @@ def _evaluate(run:Run, sets:dict) -> dict:
     "The figures of every reward model on every set; each artefact gets its own ones"
     rms, tokens = {}, Counter()
     def progress(adapter, count): tokens[adapter] += count
-    for names in run.rm.same_trunk(run.stages()):
+    for names in run.rm.same_trunk(run.rows()):
         start = time.time()
         rms |= evaluate(run.rm, sets, names, progress)
         run.report(f"{', '.join(names):9} measured on {len(sets)} sets, {tokens[names[0]]:,} tokens "
@@ -173,7 +174,7 @@ def _draw(run:Run, metrics:dict, folder:Path) -> list[Path]:
     "Draw what was measured and how training went; nothing where no test set is named"
     for name in ("matrix", "learning_curves", "custom_against_general", "reliability"):
         (folder/f"{name}.png").unlink(missing_ok=True)
-    if not metrics["rms"]["base"]: return []
+    if not any(metrics["rms"].values()): return []
     histories = {stage: read_card(run.folder/stage)["history"] for stage in run.stages()[1:]}
     return save_figures(metrics, histories, list(run.recipe.general.test), folder)
 

@@ -26,7 +26,8 @@ from .heads import fit_head, Head
 from .metrics import unequal_pairs
 from .model import RewardModel
 from .packing import lost_line, tokenize_records
-from .recipes import added_settings, find, flat, read_recipe, Recipe, settings, StageConfig, to_yaml
+from .recipes import (
+    added_settings, find, flat, head_lost, read_recipe, Recipe, settings, StageConfig, to_yaml)
 from .records import load_records, read_json, to_one_template, write_json
 from .scorer import score_tokens, text_states
 from .split import questions_of, split_validation
@@ -120,7 +121,15 @@ class Run:
 @patch
 def stages(self:Run) -> list[str]:
     "The names of the reward models, in the order they are trained."
-    return ["base", *(["general"] if self.recipe.general.train else []), *self.recipe.custom.domains]
+    general = self.recipe.general
+    return ["base", *(["general"] if general.train or general.start else []), *self.recipe.custom.domains]
+
+# %% ../nbs/api/26_stages.ipynb #f1726002
+@patch
+def rows(self:Run) -> list[str]: # Of `stages`
+    "The reward models to measure: all stages, but not a published general model twice."
+    general = self.recipe.general
+    return self.stages()[1:] if general.start and not general.learns else self.stages()
 
 # %% ../nbs/api/26_stages.ipynb #586177c5
 @patch
@@ -131,6 +140,11 @@ def note(self:Run,
     line = json.dumps(dict(time=time.strftime("%F %T"), **entry))
     with open(self.folder/"log.jsonl", "a", encoding="utf-8") as file: file.write(line + "\n")
 
+# %% ../nbs/api/26_stages.ipynb #f1726005
+def _check_no_reward(rm:RewardModel) -> None:
+    "Raises `DataError` where a head for one label was thrown away"
+    if getattr(rm.bare_trunk(), "lost_labels", 0) == 1: raise DataError(head_lost(rm.base.name))
+
 # %% ../nbs/api/26_stages.ipynb #74e2bed0
 @patch
 def _new_model(self:Run) -> RewardModel:
@@ -138,7 +152,8 @@ def _new_model(self:Run) -> RewardModel:
     base = self.recipe.base
     rm = RewardModel(base.name, base.quantize, self.recipe.lora, base.pooling, base.template, base.max_length,
         base.dtype, self.device, self.seed, layers=base.layers, chat=base.template_options,
-        frozen=base.frozen).add_adapter("base")
+        frozen=base.frozen, start=bool(self.recipe.general.start)).add_adapter("base")
+    _check_no_reward(rm)
     if base.recompute: rm.checkpoint_activations()
     if self.gib: rm.remember(gib=self.gib)
     return rm
@@ -154,7 +169,11 @@ def _tell_model(self:Run) -> None:
     bits, precision = "4-bit NF4" if self.recipe.base.quantize else "unquantized", str(rm.dtype).removeprefix("torch.")
     self.report(f"base      {rm.base.name} from {rm.base.source}, {bits} on {rm.device.type}, {precision}; "
         f"{rm.trainable():,} trained weights per adapter")
+    if rm.start: self.report(f"base      is a published reward model; its head and its pooling ({rm.pooling}) stay, "
+        f"its rewards are transformers' own to {max(rm.misread, 1e-7):.0e}")
     if rm.chat: self.report("base      texts are rendered in its own chat template (base.template is chat)")
+    elif rm.start: self.report(f"base      texts are rendered in the {rm.template} template (base.template); see that "
+        "the published model was trained on such")
 
 # %% ../nbs/api/26_stages.ipynb #9445afba
 @patch
@@ -246,6 +265,14 @@ def test_sets(self:Run) -> dict:
         sets[domain] = domain_records(custom.test, domain, self.work, custom.test_rows, template)
     return {name: to_one_template(data, template)[0] for name, data in sets.items()}
 
+# %% ../nbs/api/26_stages.ipynb #eedb3229
+def _learns(
+    nested:dict, # From `settings`
+)->bool: # False for a published model that is taken as it is
+    "Is the general stage a training?"
+    general = nested["general"]
+    return not general.get("start") or bool(general["train"] and general["epochs"])
+
 # %% ../nbs/api/26_stages.ipynb #eedb322a
 def _sources(
     stage:str,   # "general", a domain, or "together"
@@ -254,7 +281,7 @@ def _sources(
     "The files that a stage learns from; one that is read twice stands there twice."
     general, custom = nested["general"], nested["custom"]
     shown = [("general", path) for path in general["train"].values()]
-    if stage == "general": return shown
+    if stage == "general": return shown if _learns(nested) else []
     domains = [stage] if custom.get("sharing", "apart") == "apart" else custom["domains"]
     own = [(domain, custom["train"].replace("{domain}", domain)) for domain in domains]
     return own + (shown if custom.get("replay") else [])
@@ -421,12 +448,14 @@ def _parent_card(self:Run, parent:str) -> dict:
 
 # %% ../nbs/api/26_stages.ipynb #9b78d16c
 # known by a hash, or of no matter
-_UNSEEN = {"base.name", "base.recompute", "general.train", "custom.train", "custom.domains"}
+_UNSEEN = {"base.name", "base.recompute", "general.start", "general.train", "custom.train", "custom.domains"}
 _UNSEEN |= {f"{stage}.{name}" for stage in ("general", "custom") for name in ("test", "test_rows", "token_budget")}
 
 def _counting(stage:str, nested:dict) -> dict:
     "The settings, by dotted name, that a stage's weights depend on"
-    groups = ("base.", "lora.", "general." if stage == "general" else "custom.")
+    own = "general." if stage == "general" else "custom."
+    if stage == "general" and not _learns(nested): own = "lora." # there is no training to set
+    groups = ("base.", "lora.", own)
     more = {"validation"} | ({"general.rows"} if nested["custom"].get("replay") else set()) # what is replayed
     return {name: value for name, value in flat(nested).items()
             if name not in _UNSEEN and (name.startswith(groups) or name in more)}
@@ -451,7 +480,9 @@ def origin(self:Run,
     stage:str, # "general", a domain, or "together"
 )->dict: # What `base_hashes` gives, data, recipe, seed and parent, as an artefact's card has them
     "What a stage is made from, as things are now."
-    return dict(**base_hashes(self.base()), data=self.files(stage), recipe=settings(self.recipe), seed=self.seed,
+    made = base_hashes(self.base())
+    if self.recipe.general.start: made["base"]["start"] = True
+    return dict(**made, data=self.files(stage), recipe=settings(self.recipe), seed=self.seed,
                 parent=self._parent_card(self._parent(stage)))
 
 # %% ../nbs/api/26_stages.ipynb #c8d08be6
@@ -480,7 +511,7 @@ def _other_files(then:list, now:list) -> list[str]:
 def _hashes(note:dict) -> dict[str,str]:
     "What a note says of the base"
     return {"the base's weights": note["base"]["sha256"], "the base's tokenizer": note["tokenizer_sha256"],
-            "the base's config.json": note["config_sha256"]}
+            "the base's config.json": note["config_sha256"], "general.start": note["base"].get("start", False)}
 
 # %% ../nbs/api/26_stages.ipynb #9d382924
 @patch
@@ -538,6 +569,7 @@ def _fit(self:Run, trainer:RewardTrainer, stage:str, made_from:dict) -> None:
 def _asked(self:Run, stage:str, parent:str) -> set[bytes]|None:
     "Hashes of all questions that a stage's model has learned from; None where its parent doesn't say"
     inherited = trained_on(self.folder/parent) if (self.folder/parent).is_dir() else set()
+    if inherited is None and self.recipe.general.start: inherited = set() # what it was published with, nobody knows
     if inherited is None: return None
     sets = self._general_sets() if stage == "general" else self._domain_sets(self._training_of(stage))
     if stage != "general" and parent != "general": sets |= self._replayed_sets(stage)
@@ -617,6 +649,19 @@ def _take(self:Run, stage:str) -> Path:
     self.report(f"{stage:9} is there already")
     return self.folder/stage
 
+# %% ../nbs/api/26_stages.ipynb #f1726011
+@patch
+def _keep_published(self:Run) -> Path:
+    "Write a published model as the general stage's artefact"
+    folder, made_from = self.folder/"general", self.origin("general")
+    del made_from["base"] # the card has one with more in it
+    if "general" not in self.rm.adapters: self.rm.add_adapter("general", like="base")
+    if int(os.environ.get("RANK", 0)) == 0:
+        self.rm.use("general").save(folder, **made_from, counts={}, seconds=0.0, history=[])
+    while not (folder/"reward_model.json").exists(): time.sleep(.1)
+    self.report("general   is the published model as it is")
+    return folder
+
 # %% ../nbs/api/26_stages.ipynb #797c7dfa
 @patch
 def _start(self:Run, stage:str) -> tuple[dict,set|None]: # (what it is made from, the questions that it will have seen)
@@ -646,14 +691,15 @@ def taught(
 @patch
 def _fit_head(self:Run, stage:str, parent:str) -> tuple[Head,dict]:
     "Give a stage's adapter the head that its comparisons ask for; the head, and counts of what it learned from"
+    head, prior = self.rm.linear_head(stage), None
+    if parent != "base" or self.rm.start: prior = self.rm.linear_head(parent).weight[0].detach().cpu().double().numpy()
     learned, _, counts = self._tokens(stage)
     self.report(f"{stage:9} {_counts_line(counts, self.rm.trees, 0)}")
     self._tell_lost(stage, counts)
     records = list(learned)
     states = text_states(self.rm.use(stage), [ids for record in records for ids in record["input_ids"]])
-    prior = None if parent == "base" else self.rm.head(parent).weight[0].detach().cpu().double().numpy()
     found = fit_head(*taught(records, states), prior)
-    self.rm.head(stage).weight.data.copy_(torch.tensor(found.weights)[None])
+    head.weight.data.copy_(torch.tensor(found.weights)[None])
     self.report(f"{stage:9} head of {len(found.weights)} numbers from {found.comparisons:,} comparisons; "
                 f"{found.accuracy:.2f} right on questions left out of five")
     return found, counts
@@ -697,6 +743,7 @@ def train_stage(self:Run,
     self.model()
     training = self._training_of(stage)
     if self._is_there(training): return self._take(stage)
+    if stage == "general" and not self.recipe.general.learns: return self._keep_published()
     if self._config(training).method == "head": return self._train_head(stage)
     trainer, counts, made_from, asked = self._prepare(stage)
     start = time.time()
@@ -722,7 +769,8 @@ def train(self:Run) -> RewardModel: # With an adapter for every stage, "base" am
     custom = self.recipe.custom
     for name, data in self._general_sets().items() if custom.replay and custom.domains else ():
         _how_many(custom.replay, name, len(data))
-    self.model()
+    rm = self.model()
+    if any(stage.losses["imitation"] for stage in (self.recipe.general, custom)): rm.lm_head() # is there one?
     for stage in self.stages()[1:]: self.train_stage(stage)
     self._close_stores()
-    return self.rm
+    return rm

@@ -316,6 +316,7 @@ def remember(self:RewardModel,
 )->RewardModel: # The same model
     "Compute each text once where no adapter bends it. Raises `DataError` where a trunk can't go on from known states."
     whole = dict(pooling=self.pooling, layers=self.layers, frozen=None)
+    if self.end is not None: whole["end"] = self.end # a published model's, after which it reads nothing
     self.pooled = Store(states_of(self) | whole, folder, gib)
     if not self.frozen: return self
     below = Below(self, Store(states_of(self), folder, gib))

@@ -303,7 +303,8 @@ def cell_run(
     "The run of a cell; cells that need the same training get the same."
     strategy, _, seed = cell
     recipe, customized = study.recipe_of(strategy), study.measured(strategy) == "custom"
-    part = training_part(recipe) if customized or not recipe.general.train else general_part(recipe)
+    has_general = recipe.general.train or recipe.general.start
+    part = training_part(recipe) if customized or not has_general else general_part(recipe)
     return Run(part, folder/"runs"/recipe_key(part, seed), device, report, seed, again=True)
 
 # %% ../nbs/api/33_study.ipynb #2733a568
@@ -390,7 +391,7 @@ def train_cell(
     if measured == "base":
         run.model()
         return Trained(run, "base", ["base"], [])
-    if recipe.general.train: share_general(recipe, run, folder)
+    if recipe.general.train or recipe.general.start: share_general(recipe, run, folder)
     if measured == "general": return Trained(run, "general", ["general"], [run.folder/"general"])
     return share_custom(recipe, run, cell[1])
 
