@@ -93,6 +93,7 @@ def _know_trunk(self:RewardModel) -> None:
     self.is_decoder = not looks_ahead(self.trunk)
     self.why, self.notes = "", remarks(self.trunk) # why it takes no trees; what else one should know of it
     self.way, self.why_way = "rectangles", "" # how texts go through the attention, and why by no faster way
+    self.shapes = set() # of its layers' heads, as a trial with trees has seen them
     arguments = inspect.signature(self.trunk.base_model.forward).parameters
     self.takes_positions = self.is_decoder and "position_ids" in arguments
 
@@ -385,7 +386,7 @@ def _tree_error(self:RewardModel, record:dict, attention:str) -> float:
     apart = torch.cat([self(**self.batch([dict(input_ids=[ids])]))["rewards"] for ids in record["input_ids"]])
     self.trunk.config._attn_implementation, self.trees = attention, True
     row = self.batch([record])
-    self._heads = row["layout"].kept["seen"] = set() # of all layers' attention, as they call it
+    self.shapes = row["layout"].kept["seen"] = set()
     together = self(**row)["rewards"]
     return float((together - apart).abs().max() / apart.std())
 
@@ -413,9 +414,9 @@ def _stretch_fault(self:RewardModel, heads:set) -> str:
 @patch
 def _choose_kernel(self:RewardModel, before:str) -> None: # before: the attention that the trunk came with
     "Decide how trees go through the attention: `way` says how, and `why_way` why it is not a faster one"
-    self.why_way, failed = no_flex(self._heads, self.dtype, self.device)
+    self.why_way, failed = no_flex(self.shapes, self.dtype, self.device)
     if not self.why_way: self.trunk.config._attn_implementation = register(flex=True)
-    by_hand = {heads for heads in self._heads if heads.softcap or heads.sinks or heads.window or self.why_way}
+    by_hand = {heads for heads in self.shapes if heads.softcap or heads.sinks or heads.window or self.why_way}
     if fault := self._stretch_fault(by_hand):
         self.trunk.config._attn_implementation, self.trees = before, False
         self.why = self.why_way = f"SDPA fails here in {str(self.dtype)[6:]}, {fault}"
