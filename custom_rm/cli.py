@@ -465,7 +465,7 @@ def check_verb(what:What=None, device:TriedDevice=None, json_path:Json=None):
     "Try what works on this machine. Run it first, and paste it into a bug report."
     try: from custom_rm.check import as_json, check, report_lines
     except (ImportError, OSError) as e:
-        print(f"there is no way to train here as it is: {str(e).splitlines()[0]}; install custom_rm in a new environment")
+        print(f"there is no way to train here as it is: {str(e).splitlines()[0]}; install custom_rm anew")
         raise typer.Exit(1)
     from custom_rm.evaluate import write_report
     report = check(what, device)
