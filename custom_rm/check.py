@@ -41,15 +41,15 @@ class Finding:
 # %% ../nbs/api/29_check.ipynb #29c00012
 def tried(
     name:str,        # Of what is tried
-    trial:Callable,  # Gives a difference to the plain computation, or raises
+    trial:Callable,  # Gives a difference to the plain computation, None where there is nothing to compare; or raises
     most:float=.01,  # A difference of a right computation is smaller
     said:str="",     # What to know of it where it works
 )->Finding:
     "Try something, and never raise."
     try:
-        with _silence(): difference = float(trial())
+        with _silence(): difference = trial()
     except Exception as e: return Finding(name, False, said=_why(e))
-    if difference < most: return Finding(name, True, difference, said)
+    if difference is None or difference < most: return Finding(name, True, difference, said)
     if difference < 1e9: return Finding(name, False, difference, f"its results are off by {difference:.0%}")
     return Finding(name, False, said="its results are no numbers") # infinite, or NaN, which is smaller than nothing
 
@@ -103,11 +103,14 @@ def machine(
                 name=device_name(device), **more, gib=round(total, 1), free=round(free, 1))
 
 # %% ../nbs/api/29_check.ipynb #29c00028
-def missing_gpu() -> str: # Empty where PyTorch sees a GPU, or there is no sign of one
-    "Why PyTorch sees no NVIDIA GPU though there seems to be one."
-    if torch.cuda.is_available() or not shutil.which("nvidia-smi"): return ""
-    if torch.version.cuda is None: return (f"there is an NVIDIA driver, but torch {torch.__version__} is built without "
-                                           "CUDA; install the build that suits the driver, see pytorch.org")
+def missing_gpu(
+    wanted:bool=False, # Somebody asked for one
+)->str: # Empty where PyTorch sees a GPU, or there is no sign of one and nobody asked
+    "Why PyTorch sees no NVIDIA GPU."
+    driver = bool(shutil.which("nvidia-smi"))
+    if torch.cuda.is_available() or not (driver or wanted): return ""
+    if torch.version.cuda is None: return ("there is an NVIDIA driver, but " * driver + f"torch {torch.__version__} is "
+        "built without CUDA; install the build that suits card and driver, see pytorch.org")
     return (f"torch {torch.__version__} is built for CUDA {torch.version.cuda} and finds no GPU; see whether "
             "`nvidia-smi` finds one, and whether its driver is new enough")
 
@@ -402,13 +405,8 @@ def _steps(rm:RewardModel, budget:int) -> dict: # tokens_per_second, gib
 def _loaded(asked:Asked, device:torch.device) -> tuple[list[Finding], dict]:
     "What loading a base and training it for a step comes to, and what is known then"
     made, steps, known = [], {}, {}
-    def loads():
-        made.append(asked.load(device))
-        return 0
-    def step():
-        steps.update(_steps(made[0], asked.budget if device.type == "cuda" else min(asked.budget, 512)))
-        return 0
-    findings = [tried("loads", loads)]
+    def step(): steps.update(_steps(made[0], asked.budget if device.type == "cuda" else min(asked.budget, 512)))
+    findings = [tried("loads", lambda: made.append(asked.load(device)))]
     if not made: return findings, known
     rm = made[0]
     known = dict(dtype=str(rm.dtype)[6:], pooling=rm.pooling, adapter_weights=rm.trainable(), notes=rm.notes)
@@ -448,7 +446,7 @@ def check_base(
 def _find(device:str|None) -> tuple[torch.device|None, str]: # (the device, what to know of GPUs)
     "A device by its name, the best one if None; none, and why, where it isn't there"
     try: return (find_device(device) if device else default_device()), missing_gpu()
-    except DataError as e: return None, f"{e}{'; ' * bool(missing_gpu())}{missing_gpu()}"
+    except DataError as e: return None, "; ".join(filter(None, [str(e), missing_gpu(device.startswith("cuda"))]))
 
 # %% ../nbs/api/29_check.ipynb #29c000b3
 def check(
