@@ -222,11 +222,10 @@ def test_lengths_are_not_compiled_for(compiled):
     assert compiled() <= 4
 
 
-def test_too_many_compilations_are_said_once(compiled, caplog, monkeypatch):
+def test_too_many_compilations_are_said_once(compiled, caplog):
     import torch._dynamo.config as config
-    monkeypatch.setattr(config, "recompile_limit", 1)
     layout = Layout([(100, [150, 150])])
-    with torch.no_grad(), caplog.at_level(logging.WARNING, "custom_rm"):
+    with config.patch(recompile_limit=1), torch.no_grad(), caplog.at_level(logging.WARNING, "custom_rm"):
         for dtype in (torch.float32, torch.bfloat16, torch.float16, torch.float32):
             x = row(400, dtype)
             assert torch.allclose(attention._flex_or_stretches(*x, layout, None), by_stretches(*x, layout), atol=2e-2)
