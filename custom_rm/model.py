@@ -16,7 +16,7 @@ from torch import nn, Tensor
 from torch.utils.checkpoint import checkpoint
 
 # %% ../nbs/api/15_model.ipynb #0fe9a932
-from .attention import register
+from .attention import by_stretches, known_fault, no_flex, register
 from .core import atomic_write, choose, DataError, file_sha256, patch, quietly, versions
 from .fetch import Base, check_whole
 from .losses import imitation_loss
@@ -120,6 +120,8 @@ def _know_trunk(self:RewardModel) -> None:
     if n := getattr(self.trunk, "lost_labels", 0): self.notes.append(_lost_line(n))
     published = getattr(self.trunk, "published", None)
     self.end = published.pad if published and self.is_decoder else None # a token after which nothing is read
+    self.way, self.why_way = "rectangles", "" # how texts go through the attention, and why by no faster way
+    self.shapes = set() # of its layers' heads, as a trial with trees has seen them
     arguments = inspect.signature(self.trunk.base_model.forward).parameters
     self.takes_positions = self.is_decoder and "position_ids" in arguments
     self.below = self.pooled = None # what remembers the states of frozen layers, and those of whole texts, if anything
@@ -473,7 +475,9 @@ def _tree_error(self:RewardModel, record:dict, attention:str) -> float:
     self.trees = False
     apart = torch.cat([self(**self.batch([dict(input_ids=[ids])]))["rewards"] for ids in record["input_ids"]])
     self.trunk.config._attn_implementation, self.trees = attention, True
-    together = self(**self.batch([record]))["rewards"]
+    row = self.batch([record])
+    self.shapes = row["layout"].kept["seen"] = set()
+    together = self(**row)["rewards"]
     return float((together - apart).abs().max() / apart.std())
 
 # %% ../nbs/api/15_model.ipynb #f69ce8d0
@@ -488,6 +492,28 @@ def _fault_of(self:RewardModel, record:dict, attention:str, most:float) -> str:
     if fault: self.trunk.config._attn_implementation, self.trees = before, False
     return fault
 
+# %% ../nbs/api/15_model.ipynb #f69ce8dc
+@patch
+def _stretch_fault(self:RewardModel, heads:set) -> str:
+    "What is wrong with SDPA for some shapes of heads, in the precision that the model computes in"
+    if self.device.type == "cpu" and self.dtype == torch.float32: return ""
+    faults = (known_fault(by_stretches, shape, self.dtype, self.device) for shape in heads)
+    return next(filter(None, faults), "")
+
+# %% ../nbs/api/15_model.ipynb #f69ce8de
+@patch
+def _choose_kernel(self:RewardModel, before:str) -> None: # before: the attention that the trunk came with
+    "Decide how trees go through the attention: `way` says how, and `why_way` why it is not a faster one"
+    self.why_way, failed = no_flex(self.shapes, self.dtype, self.device)
+    if not self.why_way: self.trunk.config._attn_implementation = register(flex=True)
+    by_hand = {heads for heads in self.shapes if heads.softcap or heads.sinks or heads.window or self.why_way}
+    if fault := self._stretch_fault(by_hand):
+        self.trunk.config._attn_implementation, self.trees = before, False
+        self.why = self.why_way = f"SDPA fails here in {str(self.dtype)[6:]}, {fault}"
+        return
+    self.way = "stretch by stretch" if self.why_way else "FlexAttention"
+    if failed and self.why_way: self.notes.append(f"FlexAttention is not used ({self.why_way}); trees go {self.way}")
+
 # %% ../nbs/api/15_model.ipynb #f69ce8db
 @patch
 @torch.no_grad()
@@ -495,18 +521,11 @@ def _try_trees(self:RewardModel) -> None:
     "Switch to tree attention if the trunk's rewards stay the same with it"
     self.why = self._against_trees()
     if self.why: return
-    window = _window(self.trunk.config.get_text_config())
+    window, before = _window(self.trunk.config.get_text_config()), self.trunk.config._attn_implementation
     record = _trial_record(self.trunk, window + 16 if window and window < self.max_length else 9)
     self.trunk.eval()
     with InFloat32(): self.why = self._fault_of(record, register(), 1e-3)
-    if self.trees and self.device.type == "cuda": self._try_flex(record)
-
-@patch
-def _try_flex(self:RewardModel, record:dict) -> None:
-    "Go over to FlexAttention if it works here"
-    if not (fault := self._fault_of(record, register(flex=True), .2)): return
-    self.trees = True
-    self.notes.append(f"FlexAttention is not used ({fault}); trees go stretch by stretch")
+    if self.trees: self._choose_kernel(before)
 
 # %% ../nbs/api/15_model.ipynb #f1718010
 def _last_layer(head:nn.Module) -> tuple[str, nn.Linear]: # Its name within the head, "" where it is the head
