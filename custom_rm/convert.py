@@ -224,11 +224,6 @@ def has_keys(
 # %% ../nbs/api/07_convert.ipynb #24c1da28
 class LeftOut(str): "Why a form left out what stands at a place, in the place of a row"
 
-# %% ../nbs/api/07_convert.ipynb #24c1da37
-def _reasons(report:Conversion) -> str:
-    "Why rows were left out, and how many"
-    return ", ".join(f"{count} {why}" for why, count in report.skipped.items())
-
 # %% ../nbs/api/07_convert.ipynb #24c1da2a
 def _kept(rows:Iterable, report:Conversion) -> Iterator[tuple]:
     "The rows of a form; the reasons among them go into the report"
@@ -651,7 +646,7 @@ def _by_columns(
     known, rows = {}, _kept(form.read(rows), report)
     if domain is not None: rows = _by_domain(rows, domain, known)
     first, rows = peek(rows)
-    if not first: raise DataError(f"{report.input}: holds no judgement ({_reasons(report)}); nothing was written")
+    if not first: raise DataError(f"{report.input}: holds no judgement ({report.reasons()}); nothing was written")
     mapping, codes = _mapped(first, form, given, report.input)
     report.reading, report.used = kind_of(mapping), described(mapping)
     records = by_mapping(rows, mapping, codes, report, skip_faulty)
@@ -724,9 +719,7 @@ def _some(records:Iterable, report:Conversion) -> Iterator[dict]:
     "The records. Raises `DataError` where there is none"
     n = 0
     for n, record in enumerate(records, 1): yield record
-    if n: return
-    found = ", ".join(filter(None, [f"{report.ties} ties", _reasons(report)]))
-    raise DataError(f"{report.input}: holds no comparison ({found}); nothing was written")
+    if not n: raise DataError(f"{report.input}: holds no comparison ({report.reasons()}); nothing was written")
 
 # %% ../nbs/api/07_convert.ipynb #9fbdf43b
 def convert(

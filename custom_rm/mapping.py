@@ -1075,6 +1075,13 @@ def skip(
     "Count what was left out."
     if n: self.skipped[reason] = self.skipped.get(reason, 0) + n
 
+# %% ../nbs/api/05_mapping.ipynb #3d79b0ff
+@patch
+def reasons(self:Conversion) -> str:
+    "Why rows are no comparisons, for a complaint."
+    counts = ({"a tie": self.ties} if self.ties else {}) | self.skipped
+    return ", ".join(f"{n} × {why}" for why, n in counts.items()) or "there are no rows"
+
 # %% ../nbs/api/05_mapping.ipynb #4ef26d48
 def _many(n:int, one:str, many:str="") -> str:
     "A number with its word"
@@ -1173,9 +1180,4 @@ def by_mapping(
             yield record
     faults.stop()
     report.unused = [column for column in reader.unread if column not in report.unused]
-    if not made: raise DataError(f"{report.input}: no row holds a comparison ({_reasons(report)}); nothing was written")
-
-# %% ../nbs/api/05_mapping.ipynb #3d79b0ff
-def _reasons(report:Conversion) -> str:
-    "Why rows were left out, for a complaint"
-    return ", ".join(f"{n} × {why}" for why, n in report.skipped.items()) or "there are no rows"
+    if not made: raise DataError(f"{report.input}: no row holds a comparison ({report.reasons()}); nothing was written")
