@@ -5,12 +5,13 @@
 # %% auto #0
 __all__ = ['VOTES', 'SEVERAL', 'ONE', 'TIES', 'SIDES', 'Mapping', 'names', 'joined', 'cell', 'option', 'read_mapping', 'is_chat',
            'said', 'earlier', 'NoQuestion', 'ColumnFault', 'once_asked', 'interaction', 'code', 'usual_sides',
-           'parse_values', 'meaning_of', 'models_beside', 'side_of', 'one_hot', 'Judged', 'Skip', 'answer_list',
-           'kind_of', 'plain_name', 'is_note', 'is_label', 'wordy', 'spread', 'answer_columns', 'used_columns',
-           'described', 'Reader', 'all_words', 'Conversion', 'Faults', 'by_mapping']
+           'parse_values', 'meaning_of', 'models_beside', 'side_of', 'one_hot', 'Judged', 'Skip', 'as_lines',
+           'whole_texts', 'answer_list', 'kind_of', 'plain_name', 'is_note', 'is_label', 'is_short', 'wordy', 'spread',
+           'answer_columns', 'used_columns', 'described', 'Reader', 'all_words', 'exact', 'Conversion', 'Faults',
+           'by_mapping']
 
 # %% ../nbs/api/05_mapping.ipynb #22e8e419
-import json, math, os, re, shlex, sqlite3, tempfile, unicodedata
+import json, os, re, shlex, sqlite3, tempfile, unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -19,13 +20,14 @@ from functools import cache
 from hashlib import blake2b
 from itertools import combinations, groupby, product
 from pathlib import Path
+from statistics import fmean
 import yaml
 
 # %% ../nbs/api/05_mapping.ipynb #5a711d57
 from .core import DataError, patch
 from .files import number, unpacked
 from .templates import (
-    compact, left_gap, may_be_transcript, message, question_turns, template_of, transcript, without_end)
+    as_words, compact, left_gap, may_be_transcript, message, question_turns, template_of, transcript, without_end)
 
 # %% ../nbs/api/05_mapping.ipynb #3550b7bb
 @dataclass
@@ -56,7 +58,7 @@ class Mapping:
 
 # %% ../nbs/api/05_mapping.ipynb #0973803c
 VOTES = dict(all="a record for each person's verdict", majority="of two answers, the one that more prefer than not",
-             mean="the mean of the grades, or each answer's share of the votes")
+             mean="the mean of the grades, or each answer's share of the people")
 
 # %% ../nbs/api/05_mapping.ipynb #53e4e23a
 SEVERAL = ("prompt", "system", "history", "winner", "response", "score") # Settings that may name several columns
@@ -173,8 +175,7 @@ def said(
 )->list[dict]: # Turns; none for an empty cell
     "What one cell says. Raises `DataError` for what is neither text nor messages."
     if value is None or value == "" or value == []: return []
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        value = f"{value:.0f}" if isinstance(value, float) and value.is_integer() else str(value)
+    value = as_words(value)
     if isinstance(value, str): return transcript(value) or ([dict(role=role, content=value)] if value.strip() else [])
     if isinstance(value, (list, dict)): return _messages(value, role, where)
     raise DataError(f"{where}: holds {_shown(value)} where a text should be; mend that row")
@@ -201,17 +202,23 @@ def earlier(
         return [dict(role=role, content=text) for pair in pairs for role, text in zip(("user", "assistant"), pair)]
     if isinstance(value, str) and (turns := transcript(value)): return turns
     raise DataError(f"{where}: its history is {_shown(value, 40)}, not messages or pairs of question and answer; "
-                    "join it to the question with --prompt, the columns separated by a comma")
+                    "write it before the question in the file, or let convert join both with --prompt, "
+                    "the columns separated by a comma")
 
 # %% ../nbs/api/05_mapping.ipynb #329467c4
+def _told(turns:list, by_assistant:bool) -> str:
+    "What the assistant says in some turns, or what the others say"
+    return "\n".join(turn["content"] for turn in turns if (turn["role"] == "assistant") == by_assistant)
+
 def _covers(chat:list, before:list) -> bool:
-    "Does a chat hold all that was asked?"
-    told = "\n".join(turn["content"] for turn in chat)
-    return all(turn["role"] == "system" or turn["content"].strip() in told for turn in before)
+    "Does a chat hold all that was asked, in turns of the same side?"
+    told = {side: _told(chat, side) for side in (True, False)}
+    return all(turn["role"] == "system" or turn["content"].strip() in told[turn["role"] == "assistant"]
+               for turn in before)
 
 def _whole(before:list, chat:list, where:str) -> list[dict]:
     "A whole chat beside its own question: the question once, what a system says kept"
-    told = "\n".join(turn["content"] for turn in chat)
+    told = _told(chat, False)
     if not _covers(chat, before):
         raise DataError(f"{where}: an answer is a whole chat of another question than the one beside it; "
                         "name the right column with --prompt, or leave the other out with --ignore")
@@ -411,18 +418,23 @@ def _question(value, where:str) -> list[dict]:
                     "or name another column with --prompt")
 
 # %% ../nbs/api/05_mapping.ipynb #3f7280b5
+def _opens(part:list, system:dict) -> bool:
+    "Does what a system says stand at the beginning already, in a turn of its own or before the question?"
+    return any(turn["content"].strip().startswith(system["content"].strip()) for turn in part[:1])
+
 def _after(before:list, part:list, where:str) -> list[dict]:
     "Turns after others; where they hold these already, once"
-    told = "\n".join(turn["content"] for turn in part)
-    inside = [turn["content"].strip() in told for turn in before]
+    inside = [_covers(part, [turn]) and (turn["role"] != "system" or _opens(part, turn)) for turn in before]
     if len(part) < 2 or not any(inside): return before + part
     outside = [turn for turn, there in zip(before, inside) if not there]
     if all(turn["role"] == "system" for turn in outside): return outside + part
     raise DataError(f"{where}: its question holds a part of what comes before it; leave one of them out with --ignore")
 
 # %% ../nbs/api/05_mapping.ipynb #73a3c983
-def _lines(words:list[str]) -> str:
-    "Texts as lines, without one that stands in another"
+def as_lines(
+    words:list[str], # Of a question's columns, in their order
+)->str: # One line for each, without one that stands in another
+    "Several texts of one question as one."
     kept = [text for i, text in enumerate(words)
             if text not in words[:i] and not any(text in other and text != other for other in words)]
     return "\n".join(kept)
@@ -434,7 +446,10 @@ def _asked(row:dict, mapping:Mapping, where:str) -> list[dict]:
     turns += [turn for column in names(mapping.history) for turn in earlier(cell(row, column), where)]
     parts = [part for column in names(mapping.prompt) if (part := _question(cell(row, column), where))]
     if len(parts) > 1 and all([turn["role"] for turn in part] == ["user"] for part in parts):
-        parts = [[dict(role="user", content=_lines([part[0]["content"] for part in parts]))]]
+        parts = [[dict(role="user", content=as_lines([part[0]["content"] for part in parts]))]]
+    if any(part[-1]["role"] == "assistant" for part in parts[:-1]):
+        raise DataError(f"{where}: one column of its question ends where an answer should follow, and another column "
+                        "comes after it; leave one of them out with --ignore")
     for part in parts: turns = _after(turns, part, where)
     return turns
 
@@ -487,6 +502,16 @@ def _interactions(row:dict, mapping:Mapping, answers:list, where:str) -> list[li
     texts = [interaction(before, answer, where) for answer in once_asked(before, answers)]
     _check_one_question(texts, before, where)
     return texts
+
+# %% ../nbs/api/05_mapping.ipynb #f044061f
+def whole_texts(
+    prompt,       # A question's cell
+    answers:list, # The cells of its answers
+    where:str,    # Their place, for complaints
+)->list: # Of each answer the whole interaction, as a text in DSP's template where that says the same, else as turns
+    "A question with its answers. Raises `DataError` as `interaction` does."
+    asked = Mapping(prompt="prompt")
+    return [compact(turns, where) for turns in _interactions({"prompt": prompt}, asked, answers, where)]
 
 # %% ../nbs/api/05_mapping.ipynb #37ca76ae
 def _is_marked(value, where:str) -> bool:
@@ -701,6 +726,16 @@ def is_label(
     "Is a column of this name about the row? Only where it says a few words, or the same in all rows."
     return bool(_ABOUT.search(plain_name(column)))
 
+# %% ../nbs/api/05_mapping.ipynb #378e14de
+_UNSPACED = re.compile("[\u0e00-\u0fff\u1000-\u109f\u1780-\u17ff\u2e80-\ud7ff\uf900-\ufaff\U00020000-\U0003ffff]")
+
+def is_short(
+    words:str, # Of a cell
+    most:int=3, # Words of a label
+)->bool:
+    "Does a text say no more than a label does, in any script?"
+    return len(words.split()) + len(_UNSPACED.findall(words)) // 2 <= most
+
 # %% ../nbs/api/05_mapping.ipynb #6d4404b4
 _NO_WORDS = re.compile(r"[\d\s:./T+Z-]+|[\w\-./:+=@%]*")
 
@@ -710,7 +745,7 @@ def wordy(
     "Words in a value, however deep it is nested."
     if isinstance(value, str):
         some = any(map(str.isalpha, value)) and not _NO_WORDS.fullmatch(value.strip())
-        if some or any(ord(letter) > 0x2e7f for letter in value): yield value.strip()
+        if some or any(ord(letter) > 0x2e7f for letter in value) or _UNSPACED.search(value): yield value.strip()
     elif isinstance(value, dict):
         for name, inner in value.items(): yield from () if is_note(name) else wordy(inner)
     elif isinstance(value, list):
@@ -820,7 +855,7 @@ def _check_unread(self:Reader, row:dict, found:list, where:str) -> None:
         if value != "": self._check_late(column, value, where)
         parts = all_words if f"{plain_name(column.rpartition('.')[2])}=part" in self.mapping.watch else wordy
         for words in () if note else parts(value):
-            if is_label(column) and (len(words.split()) < 4 or self._is_constant(column, words)): continue
+            if is_label(column) and (is_short(words) or self._is_constant(column, words)): continue
             if told is None: told = "\n".join(turn["content"] for one in found for turns in one.texts for turn in turns)
             if words not in told: raise ColumnFault(self._lost(column, words, where))
 
@@ -870,11 +905,15 @@ def _style(texts:Iterable) -> str:
     return next(filter(None, map(template_of, marked)), "dsp")
 
 # %% ../nbs/api/05_mapping.ipynb #33e17222
-def _exact(value) -> str:
-    "A value as --only compares it: 3 and 3.0 and \"3\" are the same, edges don't count"
-    if isinstance(value, bool): return str(value).lower()
-    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value).strip()
+def exact(
+    value, # Of a cell, or typed
+)->str: # Equal for 3, 3.0, "3" and "3.0", and for True and "true"; edges don't count
+    "A value as --only compares it."
+    text = str(value).strip()
+    if text.lower() in ("true", "false"): return text.lower()
+    return re.sub(r"\.?0*$", "", text) if re.fullmatch(r"-?\d+\.\d*", text) else text
 
+# %% ../nbs/api/05_mapping.ipynb #1552c4c7
 @patch
 def judged(
     self:Reader,
@@ -884,7 +923,7 @@ def judged(
     "What one row says. Raises `Skip` where it says nothing, and `DataError` for a fault."
     row = self._prepared(row, where)
     for column, _, wanted in self.only:
-        if _exact(cell(row, column.strip())) != _exact(wanted): raise Skip(f"not {column}={wanted}")
+        if exact(cell(row, column.strip())) != exact(wanted): raise Skip(f"not {column}={wanted}")
     found = list(self.read(row, self.mapping, self.known, where))
     if not found: raise Skip("no verdict")
     if "turn" not in self.known_columns or "turn" in used_columns(self.mapping): _check_turn(row, found, where)
@@ -906,10 +945,11 @@ def _signed(self:Reader, row:dict, found:list, where:str) -> list[Judged]:
 # %% ../nbs/api/05_mapping.ipynb #d3e9b56d
 _SCHEMA = """pragma journal_mode = off; pragma synchronous = off;
 create table questions (id integer primary key, hash blob unique, turns text);
-create table answers (n integer primary key, id integer, person text, place text, turn text, score real, rest text);
-create index of_question on answers (id, person, n);
-create table pairs (id integer primary key, hash blob unique, place text, a text, b text, template text,
-                    won real, votes integer);"""
+create table answers (n integer primary key, id integer, person text, within text, place text, turn text, score real,
+                      rest text);
+create index of_question on answers (id, person, within, n);
+create table pairs (id integer primary key, hash blob unique, place text, a text, b text, template text);
+create table ballots (n integer primary key, pair integer, person text, won real);"""
 
 # %% ../nbs/api/05_mapping.ipynb #0dddb3c1
 @contextmanager
@@ -940,32 +980,34 @@ def _put(base, one:Judged, where:str, last:dict) -> None:
     "Keep one answer until its question's others are there"
     *asked, answer = one.texts[0]
     rest = json.dumps([one.kept, one.template])
-    base.execute("insert into answers (id, person, place, turn, score, rest) values (?, ?, ?, ?, ?, ?)",
-                 (_question_id(base, json.dumps(asked), last), json.dumps([one.person, one.group]), where,
+    base.execute("insert into answers (id, person, within, place, turn, score, rest) values (?, ?, ?, ?, ?, ?, ?)",
+                 (_question_id(base, json.dumps(asked), last), json.dumps(one.person), json.dumps(one.group), where,
                   json.dumps(answer), one.scores[0], rest))
 
 # %% ../nbs/api/05_mapping.ipynb #95b65752
-def _gathered(base) -> Iterator[tuple[str, Judged]]:
-    "(place, the answers of a question by one person), questions in order of first appearance"
-    rows = base.execute("select id, person, questions.turns, place, turn, score, rest from answers "
-                        "join questions using (id) order by id, person, n")
-    for (_, person, asked), group in groupby(rows, key=lambda row: row[:3]):
-        *_, places, turns, scores, rests = zip(*group)
+def _gathered(base, apart:bool=True) -> Iterator[tuple[str, Judged]]:
+    "(place, the answers of a question by one person, or if not apart by all, their person a list), in order"
+    rows = base.execute("select id, within, questions.turns, person, place, turn, score, rest from answers join "
+                        f"questions using (id) order by id, {'person, within' if apart else 'within'}, n")
+    for (_, _, asked, *_), group in groupby(rows, key=lambda row: row[:4 if apart else 3]):
+        *_, people, places, turns, scores, rests = zip(*group)
         (kept, template), asked = json.loads(rests[0]), json.loads(asked)
-        turns = [json.loads(turn) for turn in turns]
+        turns, people = [json.loads(turn) for turn in turns], [json.loads(person) for person in people]
         words = once_asked(asked, [turn["content"] for turn in turns])
         texts = [[*asked, turn | dict(content=said)] for turn, said in zip(turns, words)]
-        yield places[0], Judged(texts, list(scores), json.loads(person)[0], kept, True, template=template)
+        yield places[0], Judged(texts, list(scores), people[0] if apart else people, kept, True, template=template)
 
 # %% ../nbs/api/05_mapping.ipynb #a31e80b5
 def _averaged(one:Judged, where:str) -> Judged:
-    "Each answer once, with the mean of its grades; a complaint where answers have not the same number of them"
-    grades = {}
-    for turns, score in zip(one.texts, one.scores): grades.setdefault(json.dumps(turns), []).append(score)
-    if len({len(given) for given in grades.values()}) > 1:
+    "Each answer once, with the mean of its people's grades; a complaint where answers have not equally many people"
+    grades = {} # answer → person → grades; who is not named is another person each time
+    for n, (turns, score, who) in enumerate(zip(one.texts, one.scores, one.person or [None] * len(one.texts))):
+        by_person = grades.setdefault(json.dumps(turns), {})
+        by_person.setdefault(("nobody", n) if who is None else who, []).append(score)
+    if len({len(by_person) for by_person in grades.values()}) > 1:
         raise DataError(f"{where}: its answers were graded by different numbers of people, so that means would compare "
                         "people; leave the grades of those who did not grade all away, or say --votes all")
-    means = [math.fsum(given) / len(given) for given in grades.values()]
+    means = [fmean(map(fmean, by_person.values())) for by_person in grades.values()]
     return replace(one, texts=[json.loads(turns) for turns in grades], scores=means, person=None)
 
 # %% ../nbs/api/05_mapping.ipynb #dda136de
@@ -975,30 +1017,38 @@ def _mean_grades(found:Iterable, faults) -> Iterator[tuple[str, Judged]]:
         last = {}
         for where, one in found:
             for turns, score in zip(one.texts, one.scores):
-                _put(base, replace(one, texts=[turns], scores=[score], person=None), where, last)
-        for where, one in _gathered(base):
+                _put(base, replace(one, texts=[turns], scores=[score]), where, last)
+        for where, one in _gathered(base, apart=False):
             try: yield where, _averaged(one, where)
             except DataError as fault: faults.add(fault)
 
 # %% ../nbs/api/05_mapping.ipynb #c4c91534
 def _vote(base, where:str, one:Judged, i:int, j:int) -> None:
-    "Count one person's verdict on two answers"
+    "Keep one person's verdict on two answers"
     won = .5 + .5 * ((one.scores[i] > one.scores[j]) - (one.scores[i] < one.scores[j]))
     a, b = json.dumps(one.texts[i]), json.dumps(one.texts[j])
     if a > b: a, b, won = b, a, 1 - won
-    base.execute("insert into pairs (hash, place, a, b, template, won, votes) values (?, ?, ?, ?, ?, ?, 1) "
-                 "on conflict (hash) do update set won = won + excluded.won, votes = votes + 1",
-                 (blake2b((a + b).encode(), digest_size=16).digest(), where, a, b, one.template, won))
+    pair = blake2b((a + b).encode(), digest_size=16).digest()
+    base.execute("insert or ignore into pairs (hash, place, a, b, template) values (?, ?, ?, ?, ?)",
+                 (pair, where, a, b, one.template))
+    base.execute("insert into ballots (pair, person, won) select id, ?, ? from pairs where hash = ?",
+                 (None if one.person is None else json.dumps(one.person), won, pair))
 
 # %% ../nbs/api/05_mapping.ipynb #86677482
+def _counted(base, how:str) -> Iterator[tuple]:
+    "(place, two answers, template, the first one's share of the votes) of each pair"
+    vote = "avg(won)" if how == "mean" else ".5 + .5 * ((avg(won) > .5) - (avg(won) < .5))"
+    one_each = f"select pair, {vote} as vote from ballots group by pair, ifnull(person, n)"
+    yield from base.execute(f"select place, a, b, template, avg(vote) from ({one_each}) join pairs on pair = id "
+                            "group by id order by id")
+
 def _voted(found:Iterable, how:str) -> Iterator[tuple[str, Judged]]:
     "One record of each two answers, by all who judged them"
     with _database() as base:
         for where, one in found:
             for i, j in combinations(range(len(one.texts)), 2): _vote(base, where, one, i, j)
-        counts = base.execute("select place, a, b, template, won, votes from pairs order by id")
-        for where, a, b, template, won, votes in counts:
-            share = won / votes
+        for where, a, b, template, share in _counted(base, how):
+            share = round(share, 12) # a third and two thirds are one
             if how == "majority": share = .5 + .5 * ((share > .5) - (share < .5))
             texts, scores = [json.loads(a), json.loads(b)], [share, 1 - share]
             yield where, Judged(*((texts, scores) if share >= .5 else (texts[::-1], scores[::-1])), template=template)

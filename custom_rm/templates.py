@@ -5,11 +5,11 @@
 # %% auto #0
 __all__ = ['TEMPLATES', 'CHAT', 'ROLES', 'TRANSCRIPTS', 'Template', 'chat_json', 'template_of', 'split_text', 'to_template',
            'message', 'turns_of', 'merged', 'chat_text', 'compact', 'plain_text', 'without_end', 'may_be_transcript',
-           'transcript', 'same_question', 'restored', 'question_turns', 'prompt_turns', 'opened', 'left_gap',
-           'followed', 'join']
+           'transcript', 'same_question', 'restored', 'question_turns', 'as_words', 'prompt_turns', 'opened',
+           'left_gap', 'followed', 'join']
 
 # %% ../nbs/api/01_templates.ipynb #2c7e1985
-import json, re
+import json, math, re
 from functools import cached_property
 from collections.abc import Iterator
 
@@ -337,12 +337,21 @@ def question_turns(
     turns = turns_of(restored(text)) or transcript(text, both=False)
     return turns or [dict(role="user", content=text)]
 
+# %% ../nbs/api/01_templates.ipynb #54c86ea6
+def as_words(
+    value, # Of a cell or of a request
+): # A number as text; anything else as it is
+    "The number that somebody wrote where words are expected."
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value): return value
+    return f"{value:.0f}" if isinstance(value, float) and value.is_integer() else str(value)
+
 # %% ../nbs/api/01_templates.ipynb #26478e3a
 def prompt_turns(
     prompt:str|list, # A question: bare, in a template with or without the assistant's marker, or as messages
     where:str,       # Its place, for complaints
 )->list[dict]: # Its turns from `message`, without the marker that closes it
     "The turns of a question. Raises `DataError` for a prompt that has its answer already, or is none."
+    prompt = as_words(prompt)
     if not isinstance(prompt, (str, list)) or prompt == []:
         raise DataError(f"{where}: the prompt is {json.dumps(prompt, default=str):.40}; "
                         "give a text or a list of messages")
@@ -423,11 +432,12 @@ def _went_on(prompt:str|list, turns:list, where:str, template:str) -> str:
 # %% ../nbs/api/01_templates.ipynb #3f59fe54
 def join(
     prompt:str|list,      # As for `prompt_turns`
-    answer:str|dict|list, # Its answer: words, a message, messages, or the whole chat as a text or messages
+    answer:str|dict|list, # Its answer: words, a number, a message, messages, or the whole chat as a text or messages
     where:str,            # Their place, for complaints
     template:str="dsp",   # A name of `TEMPLATES`, or "chat"
 )->str: # The whole interaction, its question once
     "Put a question and its answer together. Raises `DataError` for a chat about something else, or without an answer."
+    answer = as_words(answer)
     turns = _whole(answer, where)
     if turns is None: return followed(prompt, answer, where, template)
     if turns[0]["role"] == "assistant": return _went_on(prompt, turns, where, template)
