@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['PROMPTS', 'SYSTEMS', 'PEOPLE', 'BETTER', 'SCORES', 'RANKS', 'MARGINS', 'VERDICTS', 'FLAGS', 'CODES', 'ANSWERS',
-           'MODESTLY', 'STRENGTHS', 'RESPONSES', 'INPUTS', 'HISTORIES', 'GROUPS', 'last_name', 'packed_columns',
-           'opened', 'Columns', 'resolved', 'Unclear', 'unclear', 'text_offers', 'better_and_worse', 'are_ranks',
-           'score_beside', 'scores_beside', 'guess_margin', 'coded', 'any_coded', 'sides_for', 'sides_of', 'guess_wide',
-           'guess_winner', 'guess_duel', 'guess_listed', 'guess_score', 'guess_answers', 'value_options',
+           'MODESTLY', 'STRENGTHS', 'RESPONSES', 'INPUTS', 'HISTORIES', 'GROUPS', 'ASKING', 'last_name',
+           'packed_columns', 'opened', 'Columns', 'resolved', 'Unclear', 'unclear', 'text_offers', 'better_and_worse',
+           'are_ranks', 'score_beside', 'scores_beside', 'guess_margin', 'coded', 'any_coded', 'sides_for', 'sides_of',
+           'guess_wide', 'guess_winner', 'guess_duel', 'guess_listed', 'guess_score', 'guess_answers', 'value_options',
            'check_verdicts', 'verdicts', 'guess_system', 'guess_question', 'guess_history', 'guess_person',
            'check_question', 'check_person', 'guess_group', 'watched', 'check_words', 'guess']
 
@@ -1002,6 +1002,10 @@ def guess_group(
     found = [c for c in columns.named(GROUPS, _taken(m)) if _shared(columns, [c])] if alone else []
     return replace(m, group=m.group or next(iter(found), None))
 
+# %% ../nbs/api/06_columns.ipynb #fbf7a6e9
+_PARTS = (*PROMPTS, *SYSTEMS, *HISTORIES, *INPUTS, "passage", "document", "background")
+ASKING = tuple(dict.fromkeys(name for name in _PARTS if name not in ("user", "human", "post")))
+
 # %% ../nbs/api/06_columns.ipynb #e59058d9
 def watched(
     columns:Columns, # Of the file
@@ -1010,8 +1014,7 @@ def watched(
     known = {*PROMPTS, *SYSTEMS, *HISTORIES, *INPUTS, *PEOPLE, *MARGINS, *VERDICTS} - {*FLAGS, "user", "human", "post"}
     scores = {f"{score}_{side}" for score in (*SCORES, *RANKS) for side in ("chosen", "rejected", "a", "b", "1", "2")}
     speaking = {last_name(column) for column in columns.values if columns.given(column)}
-    parts = {*PROMPTS, *SYSTEMS, *HISTORIES, *INPUTS, "passage", "document", "background"} - {"user", "human", "post"}
-    always = {f"{name}=tie" for name in VERDICTS} | {f"{name}=part" for name in parts}
+    always = {f"{name}=tie" for name in VERDICTS} | {f"{name}=part" for name in ASKING}
     return frozenset((known | scores) - speaking | always)
 
 # %% ../nbs/api/06_columns.ipynb #37b29df1

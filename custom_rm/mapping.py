@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['VOTES', 'SEVERAL', 'ONE', 'TIES', 'SIDES', 'Mapping', 'names', 'joined', 'cell', 'option', 'read_mapping', 'is_chat',
            'said', 'earlier', 'NoQuestion', 'ColumnFault', 'once_asked', 'interaction', 'code', 'usual_sides',
-           'parse_values', 'meaning_of', 'models_beside', 'side_of', 'one_hot', 'Judged', 'Skip', 'as_lines',
+           'parse_values', 'meaning_of', 'models_beside', 'side_of', 'one_hot', 'Judged', 'Skip', 'after', 'as_lines',
            'whole_texts', 'answer_list', 'kind_of', 'plain_name', 'is_note', 'is_label', 'is_short', 'wordy', 'spread',
            'answer_columns', 'used_columns', 'described', 'Reader', 'all_words', 'exact', 'Conversion', 'Faults',
            'by_mapping']
@@ -418,13 +418,19 @@ def _question(value, where:str) -> list[dict]:
                     "or name another column with --prompt")
 
 # %% ../nbs/api/05_mapping.ipynb #3f7280b5
-def _opens(part:list, system:dict) -> bool:
-    "Does what a system says stand at the beginning already, in a turn of its own or before the question?"
-    return any(turn["content"].strip().startswith(system["content"].strip()) for turn in part[:1])
+def _stands_in(turn:dict, part:list) -> bool:
+    "Is a turn among others? What a system says may also open the first of them"
+    words = turn["content"].strip()
+    if turn["role"] == "system": return part[0]["content"].strip().startswith(words)
+    return any(other["role"] == turn["role"] and other["content"].strip() == words for other in part)
 
-def _after(before:list, part:list, where:str) -> list[dict]:
-    "Turns after others; where they hold these already, once"
-    inside = [_covers(part, [turn]) and (turn["role"] != "system" or _opens(part, turn)) for turn in before]
+def after(
+    before:list, # Turns of system and history
+    part:list,   # A question, or a chat that may begin with these turns
+    where:str,   # Their place, for complaints
+)->list[dict]: # All turns
+    "Turns after others; where they hold these already, once. Raises `DataError` where they hold only a part."
+    inside = [bool(part) and _stands_in(turn, part) for turn in before]
     if len(part) < 2 or not any(inside): return before + part
     outside = [turn for turn, there in zip(before, inside) if not there]
     if all(turn["role"] == "system" for turn in outside): return outside + part
@@ -450,7 +456,7 @@ def _asked(row:dict, mapping:Mapping, where:str) -> list[dict]:
     if any(part[-1]["role"] == "assistant" for part in parts[:-1]):
         raise DataError(f"{where}: one column of its question ends where an answer should follow, and another column "
                         "comes after it; leave one of them out with --ignore")
-    for part in parts: turns = _after(turns, part, where)
+    for part in parts: turns = after(turns, part, where)
     return turns
 
 # %% ../nbs/api/05_mapping.ipynb #ba919bd1
