@@ -24,7 +24,7 @@ from .packing import accepted
 from .records import holds_question, QUESTIONS, write_json
 from .scorer import score_texts
 from .templates import (
-    as_words, chat_text, followed, join, message, prompt_turns, question_turns, restored, template_of, to_template)
+    as_words, chat_text, followed, join, left_gap, message, prompt_turns, question_turns, restored, template_of, to_template)
 
 # %% ../nbs/api/28_scoring.ipynb #e5fb3752
 def _scales(folders:list, names:list[str]) -> dict:
@@ -240,10 +240,11 @@ def _own_texts(row:dict, where:str, template:str) -> list[str]:
     "The texts of a record. Raises `DataError` for what is none, and for answers that are called texts"
     text, (asked, columns) = row["text"], _question(row)
     alone = isinstance(text, str) or bool(text) and all(isinstance(part, dict) for part in text)
-    whole = [_item_text(part, where, template) for part in ([text] if alone else text)]
+    parts = [text] if alone else text
+    whole = [_item_text(part, where, template) for part in parts]
     bare = [part for part in whole if template_of(part) is None]
-    if asked and not all(holds_question(part, asked) for part in bare):
-        raise DataError(f"{where}: text is {bare[0][:40]!r}, without the {columns[0]} that stands beside it; "
+    if lost := [part for part in parts if asked and not holds_question(part, asked, where)]:
+        raise DataError(f"{where}: text is {str(lost[0])[:40]!r}, without the {columns[0]} that stands beside it; "
                         "rename the column text to response")
     if bare: _check_left(row, ["text", *columns], where)
     return whole
@@ -267,8 +268,10 @@ def _row_texts(row:dict, where:str, template:str) -> list[str]:
     if chat:
         turns = after(before, [message(m, where) for m in row[chat]], where)
         return _chat_texts(turns, asked, answers, where, template)
-    prompt = after(before, prompt_turns(asked, where), where) if before else asked
-    return _joined(prompt, [(where, one) for one in answers], template)
+    if before: # turns, which don't know that the marker before an answer may leave it a space
+        gap, asked = left_gap(asked), after(before, prompt_turns(asked, where), where)
+        answers = [one.removeprefix(gap) if isinstance(one, str) else one for one in answers]
+    return _joined(asked, [(where, one) for one in answers], template)
 
 # %% ../nbs/api/28_scoring.ipynb #ff914875
 def _columns(row:dict, ignore:Iterable, where:str) -> dict:
