@@ -348,7 +348,8 @@ def scores_beside(
     return [] if None in found or set(found) & set(m.ignore) else found
 
 # %% ../nbs/api/06_columns.ipynb #3c8edd76
-MARGINS = ("margin", "score_margin", "score_diff", "score_difference")
+MARGINS = ("margin", "score_margin", "score_diff", "score_difference", "preference_margin", "reward_margin",
+           "rating_margin", "rating_difference")
 
 def _two_scores(value) -> bool:
     "Is a cell a list of two numbers?"
@@ -696,10 +697,19 @@ def _no_grade(m:Mapping, columns:Columns) -> Unclear:
     "The complaint about answers without grades that names know"
     taken = {*used_columns(m), *m.ignore}
     about = re.compile(r"(^|_)(id|hash|timestamp|index)$")
-    numeric = [c for c in columns.values if c not in taken and columns.given(c) and columns.is_numeric(c)
-               and not about.search(plain_name(c))]
+    several = any(map(answer_list, columns.given(m.response)))
+    def could(c): return any(map(_are_numbers, columns.given(c))) if several else columns.is_numeric(c)
+    there = [c for c in columns.values if c not in taken and columns.given(c)]
+    numeric = [c for c in there if could(c) and not about.search(plain_name(c))]
     typed = [option("score", c) for c in numeric[:6]] or ["--score COLUMN"]
-    if len(numeric) > 1: typed.append(f"{option('score', joined(numeric))} where each column is one person")
+    others = [c for c in there if not _is_aside(c) and c not in columns.named(PROMPTS) and columns.is_wordy(c)]
+    if others and not numeric: typed.append("--chosen COLUMN --rejected COLUMN")
+    if len(numeric) > 1 and not several:
+        typed.append(f"{option('score', joined(numeric))} where each column is one person")
+    if numeric: typed[-1] += ", with --lower-is-better where the lowest is best"
+    if places := [c for c in there if several and {code(v) for v in columns.given(c)} <= {"0", "1"}]:
+        two = f"{option('a', m.response + '.0')} {option('b', m.response + '.1')}"
+        typed = [f"{two} {option('winner', c)} --values {way}" for c in places for way in ("0=a,1=b", "1=a,0=b")]
     return unclear(f"answers in {m.response}, but no column known by name holds their score", columns, typed)
 
 # %% ../nbs/api/06_columns.ipynb #3938347a

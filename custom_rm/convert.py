@@ -20,8 +20,8 @@ from .columns import guess, HISTORIES, INPUTS, MARGINS, PEOPLE, RANKS, SCORES, S
 from .core import choose, DataError
 from .files import read_rows
 from .mapping import (
-    by_mapping, cell, Conversion, described, exact, Faults, is_chat, is_label, is_note, is_short, kind_of, Mapping,
-    option, plain_name, VOTES, whole_texts, wordy)
+    by_mapping, cell, Conversion, described, exact, Faults, flagged, is_chat, is_label, is_media, is_note, is_short, kind_of,
+    Mapping, no_text, option, plain_name, VOTES, whole_texts, wordy)
 from .records import check_record, with_prompt, write_json
 from .templates import followed, restored, split_text, template_of, turns_of
 
@@ -541,6 +541,8 @@ _JUDGED = re.compile(rf"(?:{'|'.join((*VERDICTS, *SCORES, *RANKS, *MARGINS))})(?
 def _left_out(key:str, value) -> str:
     "What is wrong with leaving a key out, with the option to type; '' where nothing is"
     plain, leave_out = plain_name(key), f"else leave it out with {option('ignore', key)}"
+    if is_media(key): return no_text(key)
+    if warned := flagged(key, value): return warned
     if plain in PEOPLE: return f"{key!r} says who judged; keep it with {option('by', key)}, {leave_out}"
     short = is_label(key) and all(map(is_short, wordy(value)))
     if plain in _BEFORE or not short and not is_note(key) and any(wordy(value)):

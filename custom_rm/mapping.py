@@ -6,9 +6,9 @@
 __all__ = ['VOTES', 'SEVERAL', 'ONE', 'TIES', 'SIDES', 'Mapping', 'names', 'joined', 'cell', 'option', 'read_mapping', 'is_chat',
            'said', 'earlier', 'NoQuestion', 'ColumnFault', 'once_asked', 'interaction', 'code', 'usual_sides',
            'parse_values', 'meaning_of', 'models_beside', 'side_of', 'one_hot', 'Judged', 'Skip', 'after', 'as_lines',
-           'whole_texts', 'answer_list', 'kind_of', 'plain_name', 'is_note', 'is_label', 'is_short', 'wordy', 'spread',
-           'answer_columns', 'used_columns', 'described', 'Reader', 'all_words', 'exact', 'Conversion', 'Faults',
-           'by_mapping']
+           'whole_texts', 'answer_list', 'kind_of', 'plain_name', 'is_note', 'is_label', 'is_short', 'is_media',
+           'no_text', 'wordy', 'spread', 'answer_columns', 'used_columns', 'described', 'Reader', 'flagged',
+           'all_words', 'exact', 'Conversion', 'Faults', 'by_mapping']
 
 # %% ../nbs/api/05_mapping.ipynb #22e8e419
 import json, os, re, shlex, sqlite3, tempfile, unicodedata
@@ -27,7 +27,7 @@ import yaml
 from .core import DataError, patch
 from .files import number, unpacked
 from .templates import (
-    as_words, compact, left_gap, may_be_transcript, message, question_turns, template_of, transcript, without_end)
+    as_words, compact, left_gap, may_be_transcript, message, question_turns, template_of, transcript, without_marks)
 
 # %% ../nbs/api/05_mapping.ipynb #3550b7bb
 @dataclass
@@ -261,7 +261,7 @@ def interaction(
     "A question with one answer. Raises `DataError` where either is empty, and where they don't belong together."
     if isinstance(answer, str):
         gap = before[-1].get("gap", "") if before else "" # white space that the question's marker left to the answer
-        answer = without_end(answer.removeprefix(gap))
+        answer = without_marks(answer.removeprefix(gap))
     turns = said(answer, "assistant", where)
     if not turns: raise DataError(f"{where}: an answer is empty; fill it in or remove that row")
     if before and isinstance(answer, str) and turns[0]["role"] != "assistant" and not _covers(turns, before):
@@ -485,7 +485,7 @@ def _check_one_question(texts:list, before:list, where:str) -> None:
 def _is_words(value) -> bool:
     "A text that is certainly neither empty nor a transcript, as most are?"
     if not isinstance(value, str) or not value or value.isspace() or value[-1] in ">\n ": return False
-    return not may_be_transcript(value) and value[0] not in "\n "
+    return not may_be_transcript(value) and value[0] not in "\n " and not value.startswith("ASSISTANT:")
 
 def _are_words(asked, answers:list) -> bool:
     "Are question and answers words, and does no answer repeat the question?"
@@ -708,7 +708,7 @@ def plain_name(
 
 # %% ../nbs/api/05_mapping.ipynb #f075220a
 _REMARKS = re.compile(
-    r"(?:^|_)(?:comments?|remarks?|reasons?|reasoning|rationale|explanation|justification|feedback|critique|"
+    r"(?:^|_)(?:comments?|remarks?|reasons?|reasoning|rationale|explanation|justification|feedback_?\d*|critique|"
     r"annotations?|custom_system_prompt|kommentar|bemerkung)$|^(?:labell?ing|judge|raw|generation)_")
 _ABOUT = re.compile(
     r"(?:^|_)(?:ids?|uuid|hash|index|idx|source|origin|dataset|data_source|models?|generator|engine|provider|language|"
@@ -741,6 +741,22 @@ def is_short(
 )->bool:
     "Does a text say no more than a label does, in any script?"
     return len(words.split()) + len(_UNSPACED.findall(words)) // 2 <= most
+
+# %% ../nbs/api/05_mapping.ipynb #23ffd9ec
+@cache
+def is_media(
+    column:str, # A name, or a path
+)->bool:
+    "Does a column of this name hold pictures, sounds or films?"
+    return bool(re.fullmatch(r"(?:.*_)?(?:images?|img|pictures?|photos?|videos?|audios?)(?:_(?:path|url|file)s?)?",
+                             plain_name(column.rpartition(".")[2])))
+
+# %% ../nbs/api/05_mapping.ipynb #4d2ff120
+def no_text(
+    column:str, # That `is_media`
+)->str: # What is wrong with it, and what to type
+    "A complaint about pictures beside texts."
+    return f"column {column!r} holds what no text can say; leave it out with {option('ignore', column)}"
 
 # %% ../nbs/api/05_mapping.ipynb #6d4404b4
 _NO_WORDS = re.compile(r"[\d\s:./T+Z-]+|[\w\-./:+=@%]*")
@@ -837,6 +853,30 @@ def _is_constant(self:Reader, column:str, words:str) -> bool:
     "Has a label said the same in all rows so far? Some names may tell what to do, and then it matters in each row"
     return not _TELLING.search(plain_name(column)) and self.first.setdefault(column, words) == words
 
+# %% ../nbs/api/05_mapping.ipynb #88919e57
+_PLACES, _VOID = "the answers changed places", "this row doesn't count"
+_WARNS = [ # names, the marks that speak, and what they may say
+    (r"(?:is_|was_|position_|order_)?(?:swapped|flipped|reversed|inverted|switched)(?:_order|_positions?)?", "on", _PLACES),
+    (r"(?:.*_)?order", "turned", _PLACES), (r"(?:is_)?(?:tie|tied|draw)", "on", "nobody won"),
+    (r"(?:is_)?(?:invalid|discarded|excluded|spam)|discard|exclude", "on", _VOID), (r"(?:is_)?valid", "off", _VOID)]
+_MARKS = dict(on=("true", "1", "yes"), off=("false", "0", "no"), turned=("ba", "b a", "b,a", "b/a", "b-a", "21", "2,1"))
+
+@cache
+def _warning(name:str) -> tuple: # The marks that speak, and what they may say; for most names none
+    return next(((_MARKS[marks], what) for names, marks, what in _WARNS if re.fullmatch(names, name)), ((), ""))
+
+def flagged(
+    column:str, # That nobody reads
+    value,      # Of its cell
+)->str: # A complaint, with what to type; "" for most
+    "Does a mark say that a row means something else than it seems to?"
+    marks, what = _warning(plain_name(column.rpartition(".")[2]))
+    if not marks or isinstance(value, (list, dict)) or (said_so := code(value)) not in marks: return ""
+    other = dict(zip((*_MARKS["on"], *_MARKS["off"], *_MARKS["turned"]), ("false", "0", "no", "true", "1", "yes", "AB")))
+    only = option("only", f"{column}={other.get(said_so, '…')}")
+    return (f"column {column!r} is {_shown(value, 20)}, which may say that {what}; if so take the other rows with {only}, "
+            f"else leave the column out with {option('ignore', column)}")
+
 # %% ../nbs/api/05_mapping.ipynb #fb4813c4
 def all_words(
     value, # Of a cell
@@ -858,6 +898,8 @@ def _check_unread(self:Reader, row:dict, found:list, where:str) -> None:
     for column, value in spread({c: v for c, v in row.items() if c not in self.known_columns and v is not None}):
         if column in self.known_columns or value is None: continue
         note = self.unread.setdefault(column, is_note(column))
+        if is_media(column) and value not in ("", []): raise ColumnFault(f"{where}: {no_text(column)}")
+        if warned := flagged(column, value): raise ColumnFault(f"{where}: {warned}")
         if value != "": self._check_late(column, value, where)
         parts = all_words if f"{plain_name(column.rpartition('.')[2])}=part" in self.mapping.watch else wordy
         for words in () if note else parts(value):
@@ -886,10 +928,14 @@ def _lost(self:Reader, column:str, words:str, where:str) -> str:
 
 # %% ../nbs/api/05_mapping.ipynb #39ffa7f2
 def _check_turn(row:dict, found:list, where:str) -> None:
-    "A complaint where only an earlier turn of a conversation was judged"
+    "A complaint where only an earlier turn of a conversation was judged, or earlier turns are not there"
     turn = row.get("turn")
     if not isinstance(turn, int) and not (isinstance(turn, str) and turn.isdigit()): return
     last = max((sum(t["role"] == "assistant" for t in turns) for one in found for turns in one.texts), default=0)
+    if int(turn) > max(last, 1):
+        raise ColumnFault(f"{where}: column turn says that answer {turn} was judged, but the row holds "
+                          f"{last} answer{'s' * (last != 1)} of its conversation; join the earlier turns to it with "
+                          "--history, or --only turn=1 takes first answers, --ignore turn all as they are")
     if 0 < int(turn) < last:
         raise ColumnFault(f"{where}: column turn says that answer {turn} was judged, but the conversation "
                           f"goes on to answer {last}; --only turn={last} takes rows that were judged at their end, "

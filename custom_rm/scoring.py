@@ -18,13 +18,15 @@ from .artefact import load, read_card
 from .columns import ASKING, HISTORIES, INPUTS, PEOPLE, SYSTEMS
 from .core import check_unicode, choices, DataError, patch
 from .files import KINDS, read_rows, unpacked
-from .mapping import after, all_words, as_lines, earlier, is_label, is_short, once_asked, said, wordy
+from .mapping import (
+    after, all_words, as_lines, earlier, is_label, is_media, is_short, no_text, once_asked, said, wordy)
 from .model import RewardModel
 from .packing import accepted
 from .records import holds_question, QUESTIONS, write_json
 from .scorer import score_texts
-from .templates import (
-    as_words, chat_text, followed, join, left_gap, message, prompt_turns, question_turns, restored, template_of, to_template)
+from custom_rm.templates import (
+    as_words, chat_text, followed, join, left_gap, message, prompt_turns, question_turns, restored, template_of,
+    to_template)
 
 # %% ../nbs/api/28_scoring.ipynb #e5fb3752
 def _scales(folders:list, names:list[str]) -> dict:
@@ -199,6 +201,7 @@ def _check_left(row:dict, used:Iterable, where:str) -> None:
     "Raises `DataError` for a column that holds a text and was not used"
     for column, value in row.items():
         if column in used: continue
+        if is_media(column) and value not in (None, "", []): raise DataError(f"{where}: {no_text(column)}")
         found, about = (all_words if column in PARTS else wordy)(value), column in PEOPLE or is_label(column)
         if words := next((words for words in found if not (about and is_short(words))), ""):
             raise DataError(f"{where}: nothing here uses column {column!r} ({words[:40]!r}), "

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['TEMPLATES', 'CHAT', 'ROLES', 'TRANSCRIPTS', 'Template', 'chat_json', 'template_of', 'split_text', 'to_template',
-           'message', 'turns_of', 'merged', 'chat_text', 'compact', 'plain_text', 'without_end', 'may_be_transcript',
+           'message', 'turns_of', 'merged', 'chat_text', 'compact', 'plain_text', 'without_marks', 'may_be_transcript',
            'transcript', 'same_question', 'restored', 'question_turns', 'as_words', 'prompt_turns', 'opened',
            'left_gap', 'followed', 'join']
 
@@ -252,11 +252,16 @@ _END = r"\s*(?:<\|im_end\|>|<\|eot_id\|>|<end_of_turn>|</s>|<\|end\|>|<\|endofte
 _ENDS, _LAST = re.compile(_END), re.compile(rf"(?:{_END})+$")
 
 # %% ../nbs/api/01_templates.ipynb #18f64e36
-def without_end(
+_LEAD = re.compile(r"\s*(?:## )?(?:Assistant|ASSISTANT):[ \n]?(?=\s*\S)")
+_SPEAKER = re.compile(r"(?:^|\n)\s*(?:## )?(?:Human|HUMAN|User|USER|Assistant|ASSISTANT):")
+
+def without_marks(
     text:str, # An answer
-)->str: # The same without the marks of an end that a language model or a rendering left behind it
-    "The words of an answer."
-    return _LAST.sub("", text) if text.rstrip().endswith(">") else text
+)->str: # The same without the mark of its speaker before it, and those of an end behind it
+    "The words of an answer, where a rendering or the splitting of one left marks around them; a dialogue stays."
+    text = _LAST.sub("", text) if text.rstrip().endswith(">") else text
+    lead = _LEAD.match(text)
+    return text if lead is None or _SPEAKER.search(text, lead.end()) else text[lead.end():]
 
 # %% ../nbs/api/01_templates.ipynb #38e839b4
 def _by_markers(text:str, marker:str, preface:bool, both:bool=True) -> list[dict]:
@@ -394,7 +399,7 @@ def followed(
     template:str="dsp", # A name of `TEMPLATES`, or "chat"
 )->str: # The whole interaction
     "A question and the words that follow it, taken literally: what a language model has just written."
-    answer = without_end(answer.removeprefix(left_gap(prompt)))
+    answer = without_marks(answer.removeprefix(left_gap(prompt)))
     if template == CHAT: return chat_json([*prompt_turns(prompt, where), dict(role="assistant", content=answer)])
     return opened(prompt, where, template) + answer
 

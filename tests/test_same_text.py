@@ -35,7 +35,7 @@ ASKS = {name: dict(prompt=prompt) for name, prompt in PROMPTS.items()} | {
     "history_in_prompt": dict(history=PAST, prompt=[*PAST, *ASKED]), "history_in_part": dict(history=PAST, prompt=[says("user", "Is it wet? Or dry?"), says("assistant", "Clouds are."), *ASKED]),
     "history_single": dict(history=[["Rain?", "No."]], prompt=[says("user", "Rain?"), *ASKED]), "all": dict(system="Be brief.", history=PAST, prompt=Q), "chats": dict(messages=ASKED), "chats_ruled": dict(messages=[RULE, *ASKED]),
     "conversations": dict(conversations=[{"from": "human", "value": Q}]), "system_chats": dict(system="Be brief.", messages=[*PAST, *ASKED]), "id": dict(prompt=Q, id=7, model="a b"), "chinese_hint": dict(prompt=Q, hint="请用一句话回答"),
-    "thai_topic": dict(prompt=Q, topic="ตอบเป็นภาษาอังกฤษเท่านั้น"), "word_as_context": dict(prompt=Q, context="Four"), "number_as_context": dict(prompt=Q, context=4), "comment": dict(prompt=Q, comment="a long remark of somebody")}
+    "thai_topic": dict(prompt=Q, topic="ตอบเป็นภาษาอังกฤษเท่านั้น"), "word_as_context": dict(prompt=Q, context="Four"), "number_as_context": dict(prompt=Q, context=4), "comment": dict(prompt=Q, comment="a long remark of somebody"), "image": dict(prompt=Q, image="a.png")}
 
 
 def answers(a):
@@ -43,7 +43,7 @@ def answers(a):
     quoted = f"One.\n\nHuman: two. {a}"
     return dict(bare=a, lead=" " + a, line="\n" + a, trail=a + "\n", end=a + "<|im_end|>", message=[says("assistant", a)], single=says("assistant", a), whole=[*ASKED, says("assistant", a)], hh=f"\n\nHuman: {Q}\n\nAssistant: {a}",
                 again=f"{Q}\n{a}", mark="Human: said " + a, quoted=quoted, quoted_dsp=quoted.replace("Human:", "## Human:"), quoted_message=[says("assistant", quoted)], chatml=f"Write <|im_start|>user\n{a}", heading=f"## Rain\n{a}",
-                tool=[says("assistant", "I look."), says("tool", "grey"), says("assistant", a)], number=len(a), dialogue=f"User: {a}\nAssistant: Yes.", ruled=[RULE, *ASKED, says("assistant", a)])
+                tool=[says("assistant", "I look."), says("tool", "grey"), says("assistant", a)], number=len(a), dialogue=f"User: {a}\nAssistant: Yes.", marked=f"Assistant: {a}", marked_hh=f"\n\nAssistant: {a}", play=f"Assistant: {a}\nUser: Thanks.", ruled=[RULE, *ASKED, says("assistant", a)])
 
 
 PAIRS = {name: (better, worse) for (name, better), worse in zip(answers(BETTER).items(), answers(WORSE).values())}
