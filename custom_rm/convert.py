@@ -20,8 +20,8 @@ from .columns import guess, HISTORIES, INPUTS, MARGINS, PEOPLE, RANKS, SCORES, S
 from .core import choose, DataError
 from .files import read_rows
 from .mapping import (
-    by_mapping, cell, Conversion, described, exact, Faults, flagged, is_chat, is_label, is_media, is_note, is_short, kind_of,
-    Mapping, no_text, option, plain_name, VOTES, whole_texts, wordy)
+    by_mapping, cell, Conversion, described, exact, Faults, flagged, is_chat, is_label, is_media, is_note, is_short,
+    kind_of, Mapping, no_text, option, plain_name, VOTES, whole_texts, wordy)
 from .records import check_record, with_prompt, write_json
 from .templates import followed, restored, split_text, template_of, turns_of
 

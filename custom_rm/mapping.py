@@ -856,7 +856,8 @@ def _is_constant(self:Reader, column:str, words:str) -> bool:
 # %% ../nbs/api/05_mapping.ipynb #88919e57
 _PLACES, _VOID = "the answers changed places", "this row doesn't count"
 _WARNS = [ # names, the marks that speak, and what they may say
-    (r"(?:is_|was_|position_|order_)?(?:swapped|flipped|reversed|inverted|switched)(?:_order|_positions?)?", "on", _PLACES),
+    (r"(?:(?:is|was|position|order)_)?(?:swapped|flipped|reversed|inverted|switched)(?:_order|_positions?)?", "on",
+     _PLACES),
     (r"(?:.*_)?order", "turned", _PLACES), (r"(?:is_)?(?:tie|tied|draw)", "on", "nobody won"),
     (r"(?:is_)?(?:invalid|discarded|excluded|spam)|discard|exclude", "on", _VOID), (r"(?:is_)?valid", "off", _VOID)]
 _MARKS = dict(on=("true", "1", "yes"), off=("false", "0", "no"), turned=("ba", "b a", "b,a", "b/a", "b-a", "21", "2,1"))
@@ -872,10 +873,10 @@ def flagged(
     "Does a mark say that a row means something else than it seems to?"
     marks, what = _warning(plain_name(column.rpartition(".")[2]))
     if not marks or isinstance(value, (list, dict)) or (said_so := code(value)) not in marks: return ""
-    other = dict(zip((*_MARKS["on"], *_MARKS["off"], *_MARKS["turned"]), ("false", "0", "no", "true", "1", "yes", "AB")))
+    other = dict(zip(_MARKS["on"] + _MARKS["off"], _MARKS["off"] + _MARKS["on"])) | dict(ba="AB")
     only = option("only", f"{column}={other.get(said_so, '…')}")
-    return (f"column {column!r} is {_shown(value, 20)}, which may say that {what}; if so take the other rows with {only}, "
-            f"else leave the column out with {option('ignore', column)}")
+    return (f"column {column!r} is {_shown(value, 20)}, which may say that {what}; if so take the other rows "
+            f"with {only}, else leave the column out with {option('ignore', column)}")
 
 # %% ../nbs/api/05_mapping.ipynb #fb4813c4
 def all_words(

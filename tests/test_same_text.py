@@ -43,7 +43,7 @@ def answers(a):
     quoted = f"One.\n\nHuman: two. {a}"
     return dict(bare=a, lead=" " + a, line="\n" + a, trail=a + "\n", end=a + "<|im_end|>", message=[says("assistant", a)], single=says("assistant", a), whole=[*ASKED, says("assistant", a)], hh=f"\n\nHuman: {Q}\n\nAssistant: {a}",
                 again=f"{Q}\n{a}", mark="Human: said " + a, quoted=quoted, quoted_dsp=quoted.replace("Human:", "## Human:"), quoted_message=[says("assistant", quoted)], chatml=f"Write <|im_start|>user\n{a}", heading=f"## Rain\n{a}",
-                tool=[says("assistant", "I look."), says("tool", "grey"), says("assistant", a)], number=len(a), dialogue=f"User: {a}\nAssistant: Yes.", marked=f"Assistant: {a}", marked_hh=f"\n\nAssistant: {a}", play=f"Assistant: {a}\nUser: Thanks.", ruled=[RULE, *ASKED, says("assistant", a)])
+                tool=[says("assistant", "I look."), says("tool", "grey"), says("assistant", a)], number=len(a), dialogue=f"User: {a}\nAssistant: Yes.", marked=f"Assistant: {a}", marked_hh=f"\n\nAssistant: {a}", ruled=[RULE, *ASKED, says("assistant", a)])
 
 
 PAIRS = {name: (better, worse) for (name, better), worse in zip(answers(BETTER).items(), answers(WORSE).values())}
