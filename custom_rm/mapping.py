@@ -27,7 +27,7 @@ import yaml
 from .core import DataError, patch
 from .files import number, unpacked
 from .templates import (
-    as_words, compact, left_gap, may_be_transcript, message, question_turns, template_of, transcript, without_marks)
+    as_words, check_marks, compact, left_gap, may_be_transcript, message, question_turns, template_of, transcript, without_marks)
 
 # %% ../nbs/api/05_mapping.ipynb #3550b7bb
 @dataclass
@@ -410,10 +410,11 @@ class Skip(Exception):
 # %% ../nbs/api/05_mapping.ipynb #727d5fb4
 def _question(value, where:str) -> list[dict]:
     "What a question's cell says; a text that ends with words of the assistant is somebody's question, no transcript"
-    turns = question_turns(value) if isinstance(value, str) and value.strip() else said(value, "user", where)
+    is_text = isinstance(value, str) and bool(value.strip())
+    turns = check_marks(question_turns(value), where) if is_text else said(value, "user", where)
     if not turns or turns[-1]["role"] != "assistant": return turns
     if not turns[-1]["content"].strip(): return turns[:-1] + [turns[-1] | dict(gap=left_gap(value))]
-    if isinstance(value, str): return [dict(role="user", content=value)]
+    if isinstance(value, str) and value.lstrip()[:1] not in ("<", "["): return [dict(role="user", content=value)]
     raise DataError(f"{where}: its question ends with an answer of the assistant; leave that out, "
                     "or name another column with --prompt")
 
@@ -906,7 +907,7 @@ def _check_unread(self:Reader, row:dict, found:list, where:str) -> None:
         for words in () if note else parts(value):
             if is_label(column) and (is_short(words) or self._is_constant(column, words)): continue
             if told is None: told = "\n".join(turn["content"] for one in found for turns in one.texts for turn in turns)
-            if words not in told: raise ColumnFault(self._lost(column, words, where))
+            if words not in told: raise ColumnFault(self._lost(column, words, where, is_chat(value)))
 
 # %% ../nbs/api/05_mapping.ipynb #1a8e4f8c
 @patch
@@ -920,11 +921,12 @@ def _check_late(self:Reader, column:str, value, where:str) -> None:
                       f"else leave it out with {option('ignore', column)}")
 
 @patch
-def _lost(self:Reader, column:str, words:str, where:str) -> str:
+def _lost(self:Reader, column:str, words:str, where:str, chat:bool=False) -> str:
     "The complaint about a column whose words would be lost"
-    question = joined([column, *names(self.mapping.prompt)])
+    typed = option("prompt", joined([column, *names(self.mapping.prompt)]))
+    if chat and self.mapping.prompt: typed = option("history", joined([*names(self.mapping.history), column]))
     return (f"{where}: column {column!r} holds text that no record would have ({words[:40]!r}); "
-            f"if it belongs to the question say {option('prompt', question)}, "
+            f"if it belongs to the question say {typed}, "
             f"else leave it out with {option('ignore', column)}")
 
 # %% ../nbs/api/05_mapping.ipynb #39ffa7f2

@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['TEMPLATES', 'CHAT', 'ROLES', 'TRANSCRIPTS', 'Template', 'chat_json', 'template_of', 'split_text', 'to_template',
            'message', 'turns_of', 'merged', 'chat_text', 'compact', 'plain_text', 'without_marks', 'may_be_transcript',
-           'transcript', 'same_question', 'restored', 'question_turns', 'as_words', 'prompt_turns', 'opened',
-           'left_gap', 'followed', 'join']
+           'transcript', 'same_question', 'restored', 'question_turns', 'check_marks', 'as_words', 'prompt_turns',
+           'opened', 'left_gap', 'followed', 'join']
 
 # %% ../nbs/api/01_templates.ipynb #2c7e1985
 import json, math, re
@@ -241,14 +241,17 @@ def plain_text(
 TRANSCRIPTS = dict(
     chatml=r"<\|im_start\|>\s*(?P<role>\w+)\n", llama3=r"<\|start_header_id\|>(?P<role>\w+)<\|end_header_id\|>\n+",
     zephyr=r"<\|(?P<role>user|assistant|system)\|>\n?", gemma=r"<start_of_turn>(?P<role>user|model)\n",
+    deepseek=r"<｜(?P<role>User|Assistant)｜>", command=r"<\|START_OF_TURN_TOKEN\|><\|(?P<role>USER|CHATBOT|SYSTEM)_TOKEN\|>",
+    harmony=r"<\|start\|>(?P<role>user|assistant|system|developer)(?:<\|channel\|>\w+)?<\|message\|>",
     hashes=r"(?:^|\n+)### ?(?P<role>Human|User|Assistant|System|Instruction|Response): ?\n?",
     lines=r"(?:^|\n+)(?P<role>Human|User|Assistant|Bot|System|AI): ?", vicuna=r"(?:^|\s)(?P<role>USER|ASSISTANT): ?")
-_PREFACE = re.compile(r"\s*A chat between ") # what Vicuna's system says
-_SPEAKERS = dict(human="user", user="user", instruction="user", system="system") | dict.fromkeys(
-    ("assistant", "response", "bot", "ai", "model"), "assistant")
+_PREFACE = re.compile(r"\s*(?:A chat between |Below is an instruction )") # what Vicuna's and Alpaca's system says
+_SPEAKERS = dict(human="user", user="user", instruction="user", system="system", developer="system") | dict.fromkeys(
+    ("assistant", "response", "bot", "ai", "model", "chatbot"), "assistant")
 
 # %% ../nbs/api/01_templates.ipynb #3a85b991
-_END = r"\s*(?:<\|im_end\|>|<\|eot_id\|>|<end_of_turn>|</s>|<\|end\|>|<\|endoftext\|>|<\|(?:begin|end)_of_text\|>)\s*"
+_END = (r"\s*(?:<\|im_end\|>|<\|eot_id\|>|<end_of_turn>|</s>|<\|end\|>|<\|endoftext\|>|<\|(?:begin|end)_of_text\|>|"
+        r"<｜(?:begin|end)▁of▁sentence｜>|<\|return\|>|<\|END_OF_TURN_TOKEN\|>|<BOS_TOKEN>)\s*")
 _ENDS, _LAST = re.compile(_END), re.compile(rf"(?:{_END})+$")
 
 # %% ../nbs/api/01_templates.ipynb #18f64e36
@@ -289,7 +292,7 @@ def _llama2(text:str) -> list[dict]:
 
 # %% ../nbs/api/01_templates.ipynb #ffcfbb8e
 _MAY_BE = re.compile( # how transcripts begin
-    r"\s*(?:<|##|\[INST|A chat between |(?:Human|User|USER|System|Assistant|Bot|AI):)")
+    r"\s*(?:<|##|\[INST|A chat between |Below is an instruction |(?:Human|User|USER|System|Assistant|Bot|AI):)")
 
 def may_be_transcript(
     text:str,
@@ -308,7 +311,7 @@ def transcript(
         return turns if any(turn["role"] == "assistant" for turn in turns) else []
     if not may_be_transcript(text): return []
     if "[INST]" in text[:50]: return _llama2(text)
-    preface = _PREFACE.match(text) or "<|start_header_id|>" in text
+    preface = _PREFACE.match(text) or "<|start_header_id|>" in text or "<｜User｜>" in text
     found = (_by_markers(text, marker, bool(preface), both or "<" not in marker) for marker in TRANSCRIPTS.values())
     return next(filter(None, found), [])
 
@@ -335,12 +338,30 @@ def restored(
     return re.sub(rf"(?<=.)\n+(?={re.escape(human)}|{re.escape(assistant)})", "\n\n", text)
 
 # %% ../nbs/api/01_templates.ipynb #1214c1c2
+_NO_THOUGHT = re.compile(r"\s*<think>\s*</think>\s*") # what a template writes where nobody is to think aloud
+
 def question_turns(
     text:str, # A question, bare or in any template that is known, with or without the assistant's marker
 )->list[dict]: # Its turns; an empty one of the assistant stands for the marker
     "The turns of a question's text."
     turns = turns_of(restored(text)) or transcript(text, both=False)
+    if turns and turns[-1]["role"] == "assistant" and _NO_THOUGHT.fullmatch(turns[-1]["content"]):
+        return turns[:-1] + [turns[-1] | dict(content="")]
     return turns or [dict(role="user", content=text)]
+
+# %% ../nbs/api/01_templates.ipynb #e041d461
+_MARK_AHEAD = re.compile(r"\s*(<[|｜][^<>\n]{1,40}[|｜]>|<s>|\[(?:INST|BOS|START)[\w ]*\])")
+
+def check_marks(
+    turns:list[dict], # From `question_turns`
+    where:str,        # Their place, for complaints
+)->list[dict]: # The same
+    "Raises `DataError` for words that begin with a mark of a template that was not understood."
+    for turn in turns:
+        if turn["role"] == "user" and (mark := _MARK_AHEAD.match(turn["content"])):
+            raise DataError(f"{where}: the question begins with {mark[1]!r}, a mark of a chat template that is not known "
+                            'here; write its turns as messages, [{"role": "user", "content": …}]')
+    return turns
 
 # %% ../nbs/api/01_templates.ipynb #54c86ea6
 def as_words(
@@ -361,7 +382,7 @@ def prompt_turns(
         raise DataError(f"{where}: the prompt is {json.dumps(prompt, default=str):.40}; "
                         "give a text or a list of messages")
     if isinstance(prompt, list): turns = [message(m, where) for m in prompt]
-    else: turns = question_turns(prompt)
+    else: turns = check_marks(question_turns(prompt), where)
     if turns[-1]["role"] != "assistant": return turns
     if _said(turns[-1]).strip():
         raise DataError(f"{where}: the prompt ends with an answer of the assistant; "

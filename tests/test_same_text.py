@@ -24,6 +24,8 @@ PROMPTS = dict(
     dsp=f"## Human:\n{Q}\n\n## Assistant:\n", dsp_cut=f"## Human:\n{Q}\n\n## Assistant:", chatml=f"<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\n{Q}<|im_end|>\n<|im_start|>assistant\n",
     chatml_open=f"<|im_start|>user\n{Q}<|im_end|>\n", llama3=f"<|begin_of_text|><|start_header_id|>user<|end_header_id|>\n\n{Q}<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\n",
     inst=f"[INST] {Q} [/INST]", vicuna=f"USER: {Q} ASSISTANT:", alpaca=f"### Instruction:\n{Q}\n\n### Response:\n", messages=ASKED, ruled=[RULE, *ASKED], turns=[*PAST, *ASKED], number=42,
+    deepseek=f"<｜begin▁of▁sentence｜>Be brief.<｜User｜>{Q}<｜Assistant｜>", harmony=f"<|start|>user<|message|>{Q}<|end|><|start|>assistant<|channel|>final<|message|>", command=f"<|START_OF_TURN_TOKEN|><|USER_TOKEN|>{Q}<|END_OF_TURN_TOKEN|><|START_OF_TURN_TOKEN|><|CHATBOT_TOKEN|>",
+    thoughtless=f"<|im_start|>user\n{Q}<|im_end|>\n<|im_start|>assistant\n<think>\n\n</think>\n\n", prefilled=f"<|im_start|>user\n{Q}<|im_end|>\n<|im_start|>assistant\nSure:", unknown=f"<|prompter|>{Q}<|endoftext|><|assistant|>", preface=f"Below is an instruction that describes a task.\n\n### Instruction:\n{Q}\n\n### Response:",
     quotes=f"Human: is a word here. {Q}", talk="What does this mean?\n\nHuman: hi\n\nAssistant: ho")
 ASKS = {name: dict(prompt=prompt) for name, prompt in PROMPTS.items()} | {
     "query": dict(query=Q), "question": dict(question=Q), "instruction": dict(instruction=Q), "input": dict(instruction="Answer this.", input=Q), "input_inside": dict(instruction=f"Answer: {Q}", input=Q),
@@ -136,10 +138,11 @@ def test_forms_with_keys_of_their_own(tmp_path, query):
         rows = [(dict(query=prompt, responses=dict(x=a, y=b)), dict(domain="x")), (dict(question=prompt, answer_0=a, answer_1=b, score_0=1, score_1=-1), {}), (dict(user_input=prompt, completion_a=a, completion_b=b), {})]
         for i, (row, how) in enumerate(rows):
             path.write_text(json.dumps(row))
-            if i == 2 and query == "alpaca": continue # GPT-4-LLM's own wrapping is taken off
+            if i == 2 and query in ("alpaca", "preface"): continue # GPT-4-LLM's own wrapping is taken off
             if read := outcome(lambda: list(file_records(path, **how))): made[answer, i] = read[0]
             scored[answer, i] = outcome(texts_of, "row", dict(prompt=prompt, responses=[a, b]), "dsp")
-    assert made and differing(trained(made, tmp_path, "dsp"), scored) == []
+    if query in ("prefilled", "unknown"): assert not made and not any(scored.values()), "neither door knows what this is"
+    else: assert differing(trained(made, tmp_path, "dsp"), scored) == []
 
 
 def test_answers_that_repeat_the_question():

@@ -136,6 +136,18 @@ def transcripts():
     either("gemma_strings.jsonl", "Gemma's template", both(
         lambda q, a: f"<start_of_turn>user\n{q}<end_of_turn>\n<start_of_turn>model\n{a}<end_of_turn>\n"),
         without=["_turn>"])
+    for name, before, after, end in (
+            ("deepseek", "<｜begin▁of▁sentence｜><｜User｜>", "<｜Assistant｜>", "<｜end▁of▁sentence｜>"),
+            ("harmony", "<|start|>user<|message|>", "<|end|><|start|>assistant<|channel|>final<|message|>", "<|return|>"),
+            ("command", "<BOS_TOKEN><|START_OF_TURN_TOKEN|><|USER_TOKEN|>",
+             "<|END_OF_TURN_TOKEN|><|START_OF_TURN_TOKEN|><|CHATBOT_TOKEN|>", "<|END_OF_TURN_TOKEN|>"),
+            ("thoughtless", "<|im_start|>user\n", "<|im_end|>\n<|im_start|>assistant\n<think>\n\n</think>\n\n", "")):
+        add(f"{name}_prompt.jsonl", f"a prompt as the template of {name} writes it", [dict(
+            prompt=f"{before}{q}{after}", chosen=f"{b}{end}", rejected=f"{w}{end}") for q, b, w in P[:N]],
+            without=["<|", "<｜", "_TOKEN", "think>"])
+    refused("unknown_marks.jsonl", "a prompt in a template that nobody knows", [dict(
+        prompt=f"<|prompter|>{q}<|endoftext|><|assistant|>", chosen=b, rejected=w) for q, b, w in P[:N]],
+        says=["as messages"])
     add("instruction_template.jsonl", "a prompt in Alpaca's headings", [dict(
         prompt=f"### Instruction:\n{q}\n\n### Response:\n", chosen=b, rejected=w) for q, b, w in P[:N]])
     add("hh_prompt.jsonl", "an HH prompt beside bare answers", [dict(
@@ -919,6 +931,9 @@ def marks_and_flags():
     refused("later_turn.jsonl", "the second answer was judged, the first turns are in other rows", [
         row | dict(turn=1 + i % 2) for i, row in enumerate(plain)], options="--only turn=1",
         comparisons=triples([0, 2]), skipped=2, says=["--only turn=1"])
+    past = [user("Good day."), said("What is it?")]
+    add("context_of_turns.jsonl", "earlier turns in a column context", [row | dict(context=past) for row in plain],
+        auto=False, options="--history context", says=["--history context"], also=["Good day.", "What is it?"])
     hint = "请用一句话回答这个问题"
     for column in ("task", "提示"):
         add(f"hint_in_{'label' if column == 'task' else 'chinese'}.jsonl", "a Chinese hint in a column of its own", [
