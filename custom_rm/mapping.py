@@ -26,8 +26,9 @@ import yaml
 # %% ../nbs/api/05_mapping.ipynb #5a711d57
 from .core import DataError, patch
 from .files import number, unpacked
-from .templates import (
-    as_words, check_marks, compact, left_gap, may_be_transcript, message, question_turns, template_of, transcript, without_marks)
+from custom_rm.templates import (
+    as_words, check_marks, compact, left_gap, may_be_transcript, message, question_turns, template_of, transcript,
+    without_marks)
 
 # %% ../nbs/api/05_mapping.ipynb #3550b7bb
 @dataclass

@@ -241,7 +241,8 @@ def plain_text(
 TRANSCRIPTS = dict(
     chatml=r"<\|im_start\|>\s*(?P<role>\w+)\n", llama3=r"<\|start_header_id\|>(?P<role>\w+)<\|end_header_id\|>\n+",
     zephyr=r"<\|(?P<role>user|assistant|system)\|>\n?", gemma=r"<start_of_turn>(?P<role>user|model)\n",
-    deepseek=r"<｜(?P<role>User|Assistant)｜>", command=r"<\|START_OF_TURN_TOKEN\|><\|(?P<role>USER|CHATBOT|SYSTEM)_TOKEN\|>",
+    deepseek=r"<｜(?P<role>User|Assistant)｜>",
+    command=r"<\|START_OF_TURN_TOKEN\|><\|(?P<role>USER|CHATBOT|SYSTEM)_TOKEN\|>",
     harmony=r"<\|start\|>(?P<role>user|assistant|system|developer)(?:<\|channel\|>\w+)?<\|message\|>",
     hashes=r"(?:^|\n+)### ?(?P<role>Human|User|Assistant|System|Instruction|Response): ?\n?",
     lines=r"(?:^|\n+)(?P<role>Human|User|Assistant|Bot|System|AI): ?", vicuna=r"(?:^|\s)(?P<role>USER|ASSISTANT): ?")
@@ -359,8 +360,8 @@ def check_marks(
     "Raises `DataError` for words that begin with a mark of a template that was not understood."
     for turn in turns:
         if turn["role"] == "user" and (mark := _MARK_AHEAD.match(turn["content"])):
-            raise DataError(f"{where}: the question begins with {mark[1]!r}, a mark of a chat template that is not known "
-                            'here; write its turns as messages, [{"role": "user", "content": …}]')
+            raise DataError(f"{where}: the question begins with {mark[1]!r}, a mark of a chat template that is not "
+                            'known here; write its turns as messages, [{"role": "user", "content": …}]')
     return turns
 
 # %% ../nbs/api/01_templates.ipynb #54c86ea6
