@@ -26,7 +26,7 @@ def arguments(about: str, **more) -> argparse.Namespace:
     p.add_argument("--repetitions", type=int, default=5)
     p.add_argument("--out", default=None, help="the JSON; in results/speed if not given")
     p.add_argument("--worker", default=None, help=argparse.SUPPRESS)
-    for name, default in more.items(): p.add_argument(f"--{name.replace('_', '-')}", default=default, type=type(default) if default is not None else str, **({"nargs": "+"} if isinstance(default, list) else {}))
+    for name, default in more.items(): p.add_argument(f"--{name.replace('_', '-')}", default=default, type=str if default is None or isinstance(default, list) else type(default), **({"nargs": "+"} if isinstance(default, list) else {}))
     a = p.parse_args()
     if a.device is None:
         import torch
@@ -42,12 +42,13 @@ def data_file(name: str) -> Path:
 
 
 def records(name: str, part: str = "train") -> list[dict]:
-    "Records of a set: dsp (lists, a domain drawn for each query), hh, webgpt"
+    "Records of a set: dsp (lists, a domain drawn for each query), hh, webgpt; mini is like dsp, of the data that come with the package"
     from custom_rm.convert import from_dsp
     from custom_rm.records import read_json, read_records
     from custom_rm.templates import to_template
-    if name.startswith("dsp"):
-        rows = list(read_json(data_file(f"domain_specific_preference.{part}")))
+    if name.startswith(("dsp", "mini")):
+        from custom_rm.core import mini_dir
+        rows = list(read_json(mini_dir() / f"domains.{part}.json" if name == "mini" else data_file(f"domain_specific_preference.{part}")))
         if ":" in name: return list(from_dsp(iter(rows), name.split(":")[1]))
         by = [list(from_dsp(iter(rows), d)) for d in DOMAINS]
         return [by[i % 5][i] for i in range(len(rows))]
@@ -77,7 +78,7 @@ def sample(name: str, tokenizer, repetitions: int, lists: int, max_length: int, 
     return warmed([[data[i] for p in range(parts) for i in groups[drawn[p][r]]] for r in range(repetitions)], size)
 
 
-def lists_a_group(name: str) -> int: return 2 if name.startswith("dsp") else 8  # eight comparisons either way
+def lists_a_group(name: str) -> int: return 2 if name.startswith(("dsp", "mini")) else 8  # eight comparisons either way
 
 
 def warmed(parts: list, n: int) -> list: return [parts[0][:n], *parts]

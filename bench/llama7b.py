@@ -25,19 +25,20 @@ def four_bit(a, config):
     import torch
     from torch import nn
     from transformers import LlamaForSequenceClassification
-    dtype = torch.bfloat16 if a.device != "cpu" else torch.float32
+    from custom_rm.trunk import default_dtype
+    dtype = default_dtype(torch.device(a.device))
     with torch.device("meta"): model = LlamaForSequenceClassification(config)
-    rng = torch.Generator().manual_seed(0)
+    rng = torch.Generator(a.device).manual_seed(0)  # drawn where they stay: a CPU would take minutes
     for name, module in list(model.named_modules()):
         if not isinstance(module, nn.Linear) or name == "score": continue
         new = bnb.nn.Linear4bit(module.in_features, module.out_features, bias=False, compute_dtype=dtype, compress_statistics=True, quant_type="nf4")
-        new.weight = bnb.nn.Params4bit(torch.randn(module.out_features, module.in_features, generator=rng, dtype=torch.float32).mul_(.02).to(dtype), requires_grad=False, quant_type="nf4", compress_statistics=True)
+        new.weight = bnb.nn.Params4bit(torch.randn(module.out_features, module.in_features, generator=rng, dtype=torch.float32, device=a.device).mul_(.02).to(dtype), requires_grad=False, quant_type="nf4", compress_statistics=True)
         parent = model.get_submodule(name.rpartition(".")[0])
         setattr(parent, name.rpartition(".")[2], new.to(a.device))
     for name, p in list(model.named_parameters()):
         if p.device.type != "meta": continue
         parent = model.get_submodule(name.rpartition(".")[0])
-        value = torch.ones(p.shape, dtype=dtype) if "norm" in name else torch.randn(p.shape, generator=rng).mul_(.02).to(torch.float32 if "score" in name else dtype)
+        value = torch.ones(p.shape, dtype=dtype) if "norm" in name else torch.randn(p.shape, generator=rng, device=a.device).mul_(.02).to(torch.float32 if "score" in name else dtype)
         setattr(parent, name.rpartition(".")[2], nn.Parameter(value.to(a.device), requires_grad=False))
     for name, b in list(model.named_buffers()):  # rotary frequencies
         if b.device.type == "meta": model.model.rotary_emb = type(model.model.rotary_emb)(config).to(a.device)

@@ -56,9 +56,12 @@ def check_unicode(
 def _quiet() -> Iterator[None]:
     "No bars, reports or warnings in here"
     from datasets.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
+    from huggingface_hub.utils import logging as hub
     from transformers.utils import logging as reports
     level, bars, maps = reports.get_verbosity(), reports.is_progress_bar_enabled(), not are_progress_bars_disabled()
+    retries = hub.get_verbosity()
     reports.set_verbosity_error()
+    hub.set_verbosity_error()
     reports.disable_progress_bar()
     disable_progress_bars()
     try:
@@ -67,6 +70,7 @@ def _quiet() -> Iterator[None]:
             yield
     finally:
         reports.set_verbosity(level)
+        hub.set_verbosity(retries)
         if bars: reports.enable_progress_bar()
         if maps: enable_progress_bars()
 
@@ -167,7 +171,7 @@ def versions() -> dict[str,str]: # Package → version
 
 # %% ../nbs/api/00_core.ipynb #0e3d4b44
 def shipped(
-    name:str, # "mini", "results", "recipes", "studies" or "launch"
+    name:str, # "mini", "results", "recipes" or "studies"
 )->Path: # A folder
     "Where files that come along lie: beside a clone's package, or inside an installed one."
     here = Path(custom_rm.__file__).parent

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['REPOSITORY', 'DATA_FILES', 'MODELS', 'cache_dir', 'git_blob_id', 'fetch_data', 'Base', 'check_whole', 'hub_answers',
-           'fetch_model']
+           'fetch_model', 'asked_of']
 
 # %% ../nbs/api/09_fetch.ipynb #a0b23ce4
 import hashlib, json, os, shutil, subprocess, sys, tempfile, zipfile
@@ -441,3 +441,11 @@ def fetch_model(
     if hub_answers(): return _from_hub(name, name)
     if cached := _from_cache(name, name): return cached
     raise DataError(f"base model {name!r}: is no folder here, no hub answers, and its cache has no such model; {known}")
+
+# %% ../nbs/api/09_fetch.ipynb #1da9e957
+def asked_of(
+    name:str, # As `fetch_model` takes it
+)->dict: # Arguments of `from_pretrained`
+    "Where `transformers` finds a base's small files: its folder, or its repository if a hub answers."
+    folder = fetch_model(name).path if name in MODELS or Path(name).is_dir() else None
+    return dict(pretrained_model_name_or_path=folder or name, local_files_only=bool(folder) or not hub_answers())

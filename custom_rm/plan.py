@@ -6,12 +6,11 @@
 __all__ = ['GIB', 'CHUNK', 'shape_of', 'count_weights', 'kept_per_token', 'memory', 'largest_budget', 'measured', 'plan']
 
 # %% ../nbs/api/27_plan.ipynb #3b87122c
-from pathlib import Path
 import torch
 
 # %% ../nbs/api/27_plan.ipynb #ef134dd9
-from .core import DataError
-from .fetch import fetch_model, MODELS
+from .core import DataError, quietly
+from .fetch import asked_of, MODELS
 from .model import LoRA, RewardModel
 from .recipes import BaseConfig, Recipe
 from .trunk import cut_layers, default_dtype, find_device
@@ -23,8 +22,7 @@ def shape_of(
 ): # A `transformers` configuration
     "A base model's configuration. Raises `DataError` where there is none."
     from transformers import AutoConfig
-    where = fetch_model(base).path if base in MODELS or Path(base).is_dir() else base
-    try: config = AutoConfig.from_pretrained(where)
+    try: config = quietly(AutoConfig.from_pretrained, **asked_of(base))
     except (OSError, ValueError) as e:
         raise DataError(f"base model {base!r}: no configuration found ({str(e).splitlines()[0][:100]}); "
                         f"give a folder, a hub id, or one of {', '.join(MODELS)}") from None

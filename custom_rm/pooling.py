@@ -27,9 +27,9 @@ def last_token(
 def mean_of_rows(
     hidden:Tensor, # States, shape (rows, tokens, width)
     mask:Tensor,   # True where there is a token, shape (rows, tokens)
-)->Tensor: # Shape (rows, width)
+)->Tensor: # float32, shape (rows, width)
     "The mean state of each row's tokens."
-    return (hidden * mask[..., None]).sum(1) / mask.sum(1, keepdim=True)
+    return (hidden * mask[..., None]).sum(1, dtype=torch.float32) / mask.sum(1, keepdim=True)
 
 # %% ../nbs/api/13_pooling.ipynb #eecb319d
 def max_of_rows(

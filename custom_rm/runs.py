@@ -175,7 +175,9 @@ def run_recipe(
     folder = Path(folder or f"runs/{recipe.name}")
     check_files(recipe)
     runs = _runs_of(recipe, folder, device, report, again)
-    for run in runs: _run_seed(run)
+    for run in runs:
+        _run_seed(run)
+        run.release() # the next seed has a trunk of its own
     figures = [_metrics(run.folder) for run in runs]
     if len(runs) > 1: write_report(folder/"metrics.json", _of_all_seeds(figures, recipe.seeds))
     paths = _draw(runs[0], figures[0], folder/"figures")

@@ -38,7 +38,7 @@ from .scorer import fit_temperature, score_texts
 from .split import split_validation
 from .stages import domain_records, Run
 from .templates import split_text
-from .trunk import device_name, find_device
+from .trunk import device_name, find_device, free_memory
 
 # %% ../nbs/api/33_study.ipynb #ab76a628
 def dotted(
@@ -302,7 +302,7 @@ def general_artefact(
     part = general_part(recipe)
     shared = Run(part, folder/"runs"/recipe_key(part, run.seed), run.device, run.report, run.seed)
     made = shared.train_stage("general")
-    shared.rm = None # frees its memory
+    shared.release()
     return made
 
 # %% ../nbs/api/33_study.ipynb #5d3c326c
@@ -530,6 +530,7 @@ def try_cell(
     except KeyboardInterrupt:
         mark.write_text(str(killed)) # a person's wish is no fault
         raise
+    free_memory() # of a cell that is done, or has failed
     write_report(cell_file(folder, cell), measured)
     mark.unlink(missing_ok=True)
     return measured

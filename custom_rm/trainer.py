@@ -13,17 +13,18 @@ from pathlib import Path
 import torch
 from transformers import Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer_utils import EvalLoopOutput
+from transformers.training_args import ParallelMode
 
 # %% ../nbs/api/22_trainer.ipynb #3d18ad7b
 from .core import choose, DataError, patch
-from .losses import LOSSES, margins, preferred, ranking_loss
+from .losses import LOSSES, preferred, ranking_loss
 from .metrics import key_figures, measure
 from .model import RewardModel
 from .packing import deal, deal_rectangles, score_table, split_record, StepSampler, unflatten
 
 # %% ../nbs/api/22_trainer.ipynb #6cad19cc
 _ALWAYS = dict(lr_scheduler_type="cosine", weight_decay=0.0, max_grad_norm=1.0, remove_unused_columns=False,
-               report_to="none", disable_tqdm=True)
+               report_to="none", disable_tqdm=True, ddp_find_unused_parameters=False, ddp_broadcast_buffers=False)
 
 # %% ../nbs/api/22_trainer.ipynb #9a96fab1
 def _share(batch_size:int) -> int:
@@ -44,8 +45,11 @@ def _rhythm(total:int, warmup:float, checkpoints:int, evaluations:int) -> dict:
 
 # %% ../nbs/api/22_trainer.ipynb #4e677be0
 def _hardware(rm:RewardModel) -> dict:
-    "What depends on where a model is and in which precision it computes"
+    "What depends on where a model is and in which precision it computes. Raises `DataError` for float16 on a CPU"
     cuda = rm.device.type == "cuda"
+    if rm.device.type == "cpu" and rm.dtype == torch.float16:
+        raise DataError("base.dtype is float16, in which nothing can be trained on a CPU; "
+                        "set base.dtype to float32 or bfloat16, or leave it out")
     return dict(optim="paged_adamw_8bit" if cuda else "adamw_torch", use_cpu=rm.device.type == "cpu",
                 dataloader_pin_memory=cuda, bf16=rm.dtype == torch.bfloat16, fp16=rm.dtype == torch.float16)
 
@@ -63,12 +67,25 @@ def training_arguments(
     seed:int=0,             # Of the order of the records and of dropout
     **kwargs,               # Any other of `TrainingArguments`
 )->TrainingArguments:
-    "`TrainingArguments` for a reward model. Raises `DataError` where processes can't share a batch evenly."
+    """`TrainingArguments` for a reward model. Raises `DataError` where processes can't share a batch evenly,
+    and for float16 on a CPU."""
     total = max(1, round(steps_per_epoch * epochs))
     options = _ALWAYS | _rhythm(total, warmup, checkpoints, evaluations) | _hardware(rm) | dict(
         output_dir=str(output_dir), num_train_epochs=epochs, learning_rate=learning_rate,
         per_device_train_batch_size=_share(batch_size), seed=seed, data_seed=seed)
     return TrainingArguments(**(options | kwargs))
+
+# %% ../nbs/api/22_trainer.ipynb #5e52c458
+def _one_device(args:TrainingArguments, device:torch.device) -> TrainingArguments: # The same, changed in place
+    "One process, one device: the model's. Raises `DataError` where a launcher's process has another"
+    if args.parallel_mode == ParallelMode.DISTRIBUTED:
+        if device.type != args.device.type or device.type == "cuda" and device != args.device:
+            raise DataError(f"the model is on {device}, but this process was given {args.device}; leave --device out, "
+                            "so that each process takes its own")
+        return args
+    if device.type == "cuda": torch.cuda.set_device(device) # what is said of "cuda" alone is said of this one
+    args.__dict__["_setup_devices"], args._n_gpu = device, min(1, args.n_gpu)
+    return args
 
 # %% ../nbs/api/22_trainer.ipynb #0454f737
 class _Finite(TrainerCallback):
@@ -76,11 +93,20 @@ class _Finite(TrainerCallback):
     def __init__(self, trainer): self.trainer = trainer
 
     def on_pre_optimizer_step(self, args, state, control, **kwargs):
-        if not args.fp16: self.trainer.check_finite("gradient", (p.grad for p in self.trainer.rm.parameters()))
+        if self.trainer.accelerator.scaler is not None: return
+        self.trainer.check_finite("gradient", (p.grad for p in self.trainer.rm.parameters()))
 
     def on_step_end(self, args, state, control, **kwargs):
         learnt = (p for p in self.trainer.rm.parameters() if p.requires_grad)
         self.trainer.check_finite("weight", learnt, state.global_step)
+        self.trainer.count_skipped(self.trainer.accelerator.optimizer_step_was_skipped, state.max_steps)
+
+# %% ../nbs/api/22_trainer.ipynb #42d7e00e
+_FIRST_SCALE = 1024. # keeps gradients down to 6e-11, and leaves those up to 64 a place below float16's 65,504
+
+def _scale_gently(scaler) -> None: # of `torch.amp`; None where gradients are not scaled
+    "Let a scaler begin low"
+    if scaler is not None and scaler.is_enabled(): scaler.load_state_dict(scaler.state_dict() | dict(scale=_FIRST_SCALE))
 
 # %% ../nbs/api/22_trainer.ipynb #e31e698c
 class RewardTrainer(Trainer):
@@ -99,8 +125,11 @@ class RewardTrainer(Trainer):
         for name in coefficients: choose(name, LOSSES, "a loss's name")
         self.rm, self.budget, self.whole, self.stage, self._sums = model, budget, whole, stage, defaultdict(float)
         self.coefficients = {name: c for name in LOSSES if (c := coefficients.get(name))}
-        super().__init__(model=model, args=args, train_dataset=train_dataset, eval_dataset=eval_dataset,
-                         data_collator=list, callbacks=[_Finite(self), *(callbacks or [])])
+        self._skipped = dict(since_line=0, in_a_row=0)
+        super().__init__(model=model, args=_one_device(args, model.device), train_dataset=train_dataset,
+                         eval_dataset=eval_dataset, data_collator=list, callbacks=[_Finite(self), *(callbacks or [])])
+        self.accelerator.device_placement = False # the model is where it belongs
+        _scale_gently(self.accelerator.scaler)
 
 # %% ../nbs/api/22_trainer.ipynb #6c0efb5d
 @patch
@@ -117,6 +146,19 @@ def check_finite(self:RewardTrainer,
     cause = "before anything was learned, so the base model or its precision is at fault" if first else (
         f"training diverged: lower {self.stage}learning_rate (it is {self.args.learning_rate:g})")
     raise DataError(f"step {step}: a {what} is not finite; {cause}{room}; nothing of it was kept")
+
+# %% ../nbs/api/22_trainer.ipynb #fb1f0990
+@patch
+def count_skipped(self:RewardTrainer,
+    skipped:bool, # Was the last step left out?
+    steps:int,    # Of the whole training
+)->None:
+    "Note whether a step was left out. Raises `DataError` where nothing but such steps is to be expected."
+    self._skipped["since_line"] += skipped
+    self._skipped["in_a_row"] = (self._skipped["in_a_row"] + 1) * skipped
+    if self._skipped["in_a_row"] < min(12, steps): return
+    raise DataError(f"the last {self._skipped['in_a_row']} steps were left out, because gradients have no room in "
+                    f"float16; set base.dtype to float32 or bfloat16, or lower {self.stage}learning_rate")
 
 # %% ../nbs/api/22_trainer.ipynb #ca0728f3
 @patch
@@ -199,6 +241,14 @@ def total(self:RewardTrainer, terms:dict):
     "The losses times their coefficients."
     return terms["ranking_loss"] + self._added(terms)
 
+# %% ../nbs/api/22_trainer.ipynb #55188397
+@patch
+def _check_batch(self:RewardTrainer, rewards, terms:dict) -> None:
+    "Raises `DataError` where a batch's rewards or one of its losses are no numbers"
+    named = [("reward", rewards), *((name.replace("_", " "), term) for name, term in terms.items())]
+    if torch.stack([tensor.detach().isfinite().all() for _, tensor in named]).all(): return
+    for name, tensor in named: self.check_finite(name, [tensor])
+
 # %% ../nbs/api/22_trainer.ipynb #f5e07833
 @patch
 def losses(self:RewardTrainer,
@@ -209,21 +259,20 @@ def losses(self:RewardTrainer,
     "Ranking loss, and those that have a coefficient."
     scores = score_table(records).to(self.args.device)
     out = model(**self.rm.batch(records, "imitation" in self.coefficients, self.whole))
-    self.check_finite("reward", [out["rewards"]])
     rewards = unflatten(out["rewards"], records)
     terms = self.reward_terms(records, rewards, scores, counts) | self.state_terms(out, counts)
-    for name, term in terms.items(): self.check_finite(name.replace("_", " "), [term])
+    self._check_batch(out["rewards"], terms)
     return terms, rewards, scores
 
 # %% ../nbs/api/22_trainer.ipynb #ae8e34c7
 @patch
 def _note(self:RewardTrainer, terms:dict, rewards, scores) -> None:
-    "Remember a batch for the next log line"
-    for name, value in terms.items(): self._sums[name] += float(value.detach())
-    margin = margins(rewards, scores)
-    self._sums["pairs"] += margin.numel()
-    self._sums["right"] += float((margin > 0).sum() + (margin == 0).sum() / 2)
-    self._sums["margins"] += float(margin.sum())
+    "Remember a batch for the next log line, without waiting for the device"
+    wins, known = preferred(scores), rewards.masked_fill(scores.isnan(), 0)
+    margin = known[:, :, None] - known[:, None, :]
+    right = (margin > 0) + (margin == 0) / 2
+    sums = dict(pairs=wins.sum(), right=(right * wins).sum(), margins=(margin * wins).sum())
+    for name, value in (terms | sums).items(): self._sums[name] += value.detach()
 
 # %% ../nbs/api/22_trainer.ipynb #d4135292
 @patch
@@ -317,7 +366,8 @@ def _sum_up(shares:list[dict], processes:int=1) -> dict:
 @patch
 def _since_last_line(self:RewardTrainer) -> dict:
     "Each loss, accuracy and margin since the last call"
-    steps, sums = self._sums.pop("steps"), _sum_up([dict(self._sums)], self.args.world_size)
+    steps, own = self._sums.pop("steps"), {name: float(value) for name, value in self._sums.items()}
+    sums = _sum_up([own], self.args.world_size)
     self._sums.clear()
     pairs = max(sums.pop("pairs"), 1)
     made = dict(accuracy=sums.pop("right") / pairs, margin=sums.pop("margins") / pairs)
@@ -328,6 +378,8 @@ def _since_last_line(self:RewardTrainer) -> dict:
 def log(self:RewardTrainer, logs:dict, *args, **kwargs) -> None:
     "Add accuracy, margin and each loss that is in use to a training log line."
     if "loss" in logs and self._sums: logs.update(self._since_last_line())
+    if "loss" in logs and self.accelerator.scaler is not None:
+        logs["skipped_steps"], self._skipped["since_line"] = self._skipped["since_line"], 0
     Trainer.log(self, logs, *args, **kwargs)
 
 # %% ../nbs/api/22_trainer.ipynb #b18e481b

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import warm
 
 root = Path(__file__).parent.parent
 
@@ -35,8 +36,10 @@ custom: {{domains: [loud, quiet], train: {home}/domains.train.json, test: {home}
 @pytest.fixture(scope="session")
 def custom_rm():
     "Run the command line as a user does"
-    def run(*args, **options):
-        return subprocess.run([sys.executable, "-m", "custom_rm.cli", *map(str, args)], capture_output=True, text=True, timeout=600, **options)
+    def run(*args, cwd=None, **options):
+        words = [str(a) for a in args]
+        if not any(options.values()) and warm.same_environment(): return warm.run(words, cwd=cwd)
+        return subprocess.run([sys.executable, "-m", "custom_rm.cli", *words], capture_output=True, text=True, timeout=600, cwd=cwd, **options)
     return run
 
 

@@ -91,9 +91,3 @@ def test_full_disk_while_an_artefact_is_written(home, tmp_path, monkeypatch):
     monkeypatch.setattr(st, "save_file", full)
     with pytest.raises(DataError, match="can't be written .No space left"): rm.save(tmp_path / "a")
     assert not list(tmp_path.iterdir())
-
-
-def test_a_name_that_pytorch_keeps_for_itself(custom_rm, home, tmp_path):
-    recipe = (home / "recipe.yaml").read_text().replace("[loud, quiet]", "[loud, half]")
-    (tmp_path / "recipe.yaml").write_text(recipe)
-    one_line(custom_rm("train", tmp_path / "recipe.yaml", "--out", tmp_path / "run", "--device", "cpu"), "'half' can't name a reward model")

@@ -8,6 +8,8 @@ from datasets import Dataset, disable_progress_bars
 from torch.nn.functional import logsigmoid
 
 disable_progress_bars()
+CUDA = torch.cuda.is_available()  # there the same is asked of FlexAttention, whose heads have 16 numbers at least; sums are taken in another order
+ROOM, WIDTH = (30, 64) if CUDA else (1, 32)
 PROMPT = "## Human:\nWhich of these is best?\n\n## Assistant:\n"
 CASES = {
     "two": [PROMPT + "This one.", PROMPT + "That one, I should think."],
@@ -29,8 +31,8 @@ def model(request, tmp_path_factory):
     from custom_rm.model import RewardModel
     from custom_rm.tiny import tiny_base
     kind, pooling = request.param
-    base = tiny_base(tmp_path_factory.mktemp(kind) / "base", [t for texts in CASES.values() for t in texts], kind)
-    rm = RewardModel(base, quantize=False, pooling=pooling, max_length=48).add_adapter("x")
+    base = tiny_base(tmp_path_factory.mktemp(kind) / "base", [t for texts in CASES.values() for t in texts], kind, hidden_size=WIDTH)
+    rm = RewardModel(base, quantize=False, pooling=pooling, max_length=48, dtype="float32").add_adapter("x")
     assert rm.trees, f"{kind} doesn't take trees"
     with torch.no_grad():  # LoRA begins as nothing: give it weights, so that every gradient has something to say
         for n, p in rm.named_parameters():
@@ -41,7 +43,7 @@ def model(request, tmp_path_factory):
 def plain(rm, ids, scores):
     "Loss and gradients text by text: no batch, no padding, no tree"
     rm.zero_grad()
-    rewards = torch.cat([rm(torch.tensor([t]), torch.ones(1, len(t), dtype=torch.long))["rewards"] for t in ids])
+    rewards = torch.cat([rm(torch.tensor([t], device=rm.device), torch.ones(1, len(t), dtype=torch.long, device=rm.device))["rewards"] for t in ids])
     wins = [(i, j) for i, a in enumerate(scores) for j, b in enumerate(scores) if a > b]
     loss = -torch.stack([logsigmoid(rewards[i] - rewards[j]) for i, j in wins]).mean()
     loss.backward()
@@ -63,14 +65,14 @@ def test_equals_the_plain_computation(model, case):
     made = model.batch([record])
     assert "layout" in made, "no tree was made"
     found = model(**made)["rewards"]
-    mine = ranking_loss(unflatten(found, [record]), score_table([record]))
+    mine = ranking_loss(unflatten(found, [record]), score_table([record]).to(model.device))
     mine.backward()
-    assert torch.allclose(found, rewards, rtol=1e-4, atol=1e-5 * float(rewards.abs().max()))
-    assert abs(float(mine.detach() / loss) - 1) < 1e-4
+    assert torch.allclose(found, rewards, rtol=1e-4 * ROOM, atol=1e-5 * ROOM * float(rewards.abs().max()))
+    assert abs(float(mine.detach() / loss) - 1) < 1e-4 * ROOM
     grown = {n: p.grad for n, p in model.named_parameters() if p.grad is not None}
     assert grown.keys() == gradients.keys() and len(gradients) > 20
     for n, g in gradients.items():
-        assert float((grown[n] - g).norm()) <= 1e-4 * float(g.norm()) + 1e-7, f"{n}: {float((grown[n] - g).norm() / g.norm()):.1e}"
+        assert float((grown[n] - g).norm()) <= 1e-4 * ROOM * float(g.norm()) + 1e-7, f"{n}: {float((grown[n] - g).norm() / g.norm()):.1e}"
 
 
 def test_many_trees_in_a_row(model):
@@ -83,7 +85,7 @@ def test_many_trees_in_a_row(model):
         for order in (tokens, tokens[::-1]):
             together = model(**model.batch(order))["rewards"]
             if order is not tokens: together = torch.cat(list(together.split([len(r["score"]) for r in order]))[::-1])
-            assert torch.allclose(together, apart, rtol=1e-4, atol=1e-5)
+            assert torch.allclose(together, apart, rtol=1e-4 * ROOM, atol=1e-5 * ROOM)
 
 
 @pytest.mark.parametrize("kind", ["bert", "gpt2", "window"])
@@ -93,15 +95,15 @@ def test_models_that_take_no_trees_are_fed_rectangles(kind, tmp_path):
     from custom_rm.model import RewardModel
     from custom_rm.scorer import score_texts
     from custom_rm.tiny import tiny_base
-    base = tiny_base(tmp_path / "base", CASES["five"], "mistral" if kind == "window" else kind)
+    base = tiny_base(tmp_path / "base", CASES["five"], "mistral" if kind == "window" else kind, hidden_size=WIDTH)
     if kind == "window":
         config = json.loads((base / "config.json").read_text()); config["sliding_window"] = 16
         (base / "config.json").write_text(json.dumps(config))
-    rm = RewardModel(base, quantize=False, max_length=48).add_adapter("x")
+    rm = RewardModel(base, quantize=False, max_length=48, dtype="float32").add_adapter("x")
     if kind == "bert": assert not rm.trees  # a decoder may go either way as long as the rewards are right
     texts = CASES["five"]
     alone = [float(score_texts(rm, [t])[0]) for t in texts]
-    assert abs(score_texts(rm, texts) - alone).max() < 1e-4
+    assert abs(score_texts(rm, texts) - alone).max() < 1e-4 * ROOM
 
 
 def unroll(tree):
@@ -192,18 +194,18 @@ def test_padding_side_and_company(kind, tmp_path):
     from custom_rm.packing import encode, pad_texts
     from custom_rm.tiny import tiny_base
     texts = CASES["three"]
-    rm = RewardModel(tiny_base(tmp_path / kind, texts * 9, kind), quantize=kind != "gpt2").add_adapter("other")
+    rm = RewardModel(tiny_base(tmp_path / kind, texts * 9, kind, hidden_size=WIDTH), quantize=kind != "gpt2", dtype="float32").add_adapter("other")
     assert rm.trees == (kind != "bert") and rm.pooling == ("mean" if kind == "bert" else "last")
     record = dict(encode(texts, rm.tokenizer), score=[1., 0., 0.])
-    rows = [torch.tensor([ids]) for ids in record["input_ids"]]
+    rows = [torch.tensor([ids], device=rm.device) for ids in record["input_ids"]]
     padded = pad_texts([record], rm.tokenizer.pad_token_id)
     shifts = [row.numel() - int(row.sum()) for row in padded["attention_mask"]]
-    left = [torch.stack([row.roll(k) for row, k in zip(padded[key], shifts)]) for key in ("input_ids", "attention_mask")]
+    left = [torch.stack([row.roll(k) for row, k in zip(padded[key], shifts)]).to(rm.device) for key in ("input_ids", "attention_mask")]
     with torch.no_grad():
         together = rm(**rm.batch([record]))["rewards"]
         alone = torch.cat([rm(row, torch.ones_like(row))["rewards"] for row in rows])
-        assert torch.allclose(alone, together, rtol=0, atol=1e-5)
-        if kind != "bert": assert torch.allclose(rm(*left)["rewards"], together, rtol=0, atol=1e-5)
-    if kind == "mistral": assert tuple(rm.lm_head().shape) == (len(rm.tokenizer), 32)  # of the files: it is not tied
+        assert torch.allclose(alone, together, rtol=0, atol=1e-5 * ROOM)
+        if kind != "bert": assert torch.allclose(rm(*left)["rewards"], together, rtol=0, atol=1e-5 * ROOM)
+    if kind == "mistral": assert tuple(rm.lm_head().shape) == (len(rm.tokenizer), WIDTH)  # of the files: it is not tied
     if kind == "bert":
         with pytest.raises(DataError, match="is an encoder"): rm.lm_head()
