@@ -174,7 +174,9 @@ def weights(self:RewardModel,
 )->dict[str,Tensor]: # Its matrices and its head, by PEFT's names
     "What an adapter consists of."
     from peft import get_peft_model_state_dict
-    return quietly(get_peft_model_state_dict, self.trunk, adapter_name=self.key(name), save_embedding_layers=False)
+    found = quietly(get_peft_model_state_dict, self.trunk, adapter_name=self.key(name), save_embedding_layers=False)
+    others = [f".{self.key(other)}." for other in self.adapters if other != name] # before 0.20 PEFT took law for lawyer
+    return {key: weight for key, weight in found.items() if not any(other in key for other in others)}
 
 # %% ../nbs/api/15_model.ipynb #4d608c92
 @patch

@@ -75,15 +75,14 @@ def training_arguments(
         per_device_train_batch_size=_share(batch_size), seed=seed, data_seed=seed)
     return TrainingArguments(**(options | kwargs))
 
-# %% ../nbs/api/22_trainer.ipynb #5e52c458
+# %% ../nbs/api/22_trainer.ipynb #044c410d
 def _one_device(args:TrainingArguments, device:torch.device) -> TrainingArguments: # The same, changed in place
     "One process, one device: the model's. Raises `DataError` where a launcher's process has another"
     if args.parallel_mode == ParallelMode.DISTRIBUTED:
         if device.type != args.device.type or device.type == "cuda" and device != args.device:
             raise DataError(f"the model is on {device}, but this process was given {args.device}; leave --device out, "
                             "so that each process takes its own")
-        return args
-    if device.type == "cuda": torch.cuda.set_device(device) # what is said of "cuda" alone is said of this one
+    elif device.type == "cuda": torch.cuda.set_device(device) # what is said of "cuda" alone is said of this one
     args.__dict__["_setup_devices"], args._n_gpu = device, min(1, args.n_gpu)
     return args
 
@@ -101,7 +100,7 @@ class _Finite(TrainerCallback):
         self.trainer.check_finite("weight", learnt, state.global_step)
         self.trainer.count_skipped(self.trainer.accelerator.optimizer_step_was_skipped, state.max_steps)
 
-# %% ../nbs/api/22_trainer.ipynb #42d7e00e
+# %% ../nbs/api/22_trainer.ipynb #8c06179c
 _FIRST_SCALE = 1024. # keeps gradients down to 6e-11, and leaves those up to 64 a place below float16's 65,504
 
 def _scale_gently(scaler) -> None: # of `torch.amp`; None where gradients are not scaled
@@ -147,7 +146,7 @@ def check_finite(self:RewardTrainer,
         f"training diverged: lower {self.stage}learning_rate (it is {self.args.learning_rate:g})")
     raise DataError(f"step {step}: a {what} is not finite; {cause}{room}; nothing of it was kept")
 
-# %% ../nbs/api/22_trainer.ipynb #fb1f0990
+# %% ../nbs/api/22_trainer.ipynb #886c28ba
 @patch
 def count_skipped(self:RewardTrainer,
     skipped:bool, # Was the last step left out?
@@ -241,7 +240,7 @@ def total(self:RewardTrainer, terms:dict):
     "The losses times their coefficients."
     return terms["ranking_loss"] + self._added(terms)
 
-# %% ../nbs/api/22_trainer.ipynb #55188397
+# %% ../nbs/api/22_trainer.ipynb #532eb40f
 @patch
 def _check_batch(self:RewardTrainer, rewards, terms:dict) -> None:
     "Raises `DataError` where a batch's rewards or one of its losses are no numbers"
