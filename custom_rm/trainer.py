@@ -75,7 +75,7 @@ def training_arguments(
         per_device_train_batch_size=_share(batch_size), seed=seed, data_seed=seed)
     return TrainingArguments(**(options | kwargs))
 
-# %% ../nbs/api/22_trainer.ipynb #044c410d
+# %% ../nbs/api/22_trainer.ipynb #ec18223b
 def _one_device(args:TrainingArguments, device:torch.device) -> TrainingArguments: # The same, changed in place
     "One process, one device: the model's. Raises `DataError` where a launcher's process has another"
     if args.parallel_mode == ParallelMode.DISTRIBUTED:
@@ -100,12 +100,13 @@ class _Finite(TrainerCallback):
         self.trainer.check_finite("weight", learnt, state.global_step)
         self.trainer.count_skipped(self.trainer.accelerator.optimizer_step_was_skipped, state.max_steps)
 
-# %% ../nbs/api/22_trainer.ipynb #8c06179c
+# %% ../nbs/api/22_trainer.ipynb #bd076ef7
 _FIRST_SCALE = 1024. # keeps gradients down to 6e-11, and leaves those up to 64 a place below float16's 65,504
 
 def _scale_gently(scaler) -> None: # of `torch.amp`; None where gradients are not scaled
     "Let a scaler begin low"
-    if scaler is not None and scaler.is_enabled(): scaler.load_state_dict(scaler.state_dict() | dict(scale=_FIRST_SCALE))
+    if scaler is None or not scaler.is_enabled(): return
+    scaler.load_state_dict(scaler.state_dict() | dict(scale=_FIRST_SCALE))
 
 # %% ../nbs/api/22_trainer.ipynb #e31e698c
 class RewardTrainer(Trainer):
@@ -146,7 +147,7 @@ def check_finite(self:RewardTrainer,
         f"training diverged: lower {self.stage}learning_rate (it is {self.args.learning_rate:g})")
     raise DataError(f"step {step}: a {what} is not finite; {cause}{room}; nothing of it was kept")
 
-# %% ../nbs/api/22_trainer.ipynb #886c28ba
+# %% ../nbs/api/22_trainer.ipynb #fb1f0990
 @patch
 def count_skipped(self:RewardTrainer,
     skipped:bool, # Was the last step left out?
@@ -240,7 +241,7 @@ def total(self:RewardTrainer, terms:dict):
     "The losses times their coefficients."
     return terms["ranking_loss"] + self._added(terms)
 
-# %% ../nbs/api/22_trainer.ipynb #532eb40f
+# %% ../nbs/api/22_trainer.ipynb #55188397
 @patch
 def _check_batch(self:RewardTrainer, rewards, terms:dict) -> None:
     "Raises `DataError` where a batch's rewards or one of its losses are no numbers"
