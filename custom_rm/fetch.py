@@ -446,6 +446,6 @@ def fetch_model(
 def asked_of(
     name:str, # As `fetch_model` takes it
 )->dict: # Arguments of `from_pretrained`
-    "Where `transformers` finds a base's small files: its folder, or its repository if a hub answers. Raises `DataError`."
+    "Where `transformers` finds a base's small files: its folder, or its repository if a hub answers."
     folder = fetch_model(name).path if name in MODELS or Path(name).is_dir() else None
     return dict(pretrained_model_name_or_path=folder or name, local_files_only=bool(folder) or not hub_answers())

@@ -85,6 +85,8 @@ class BaseConfig:
     pooling:str|None = option(None, "{choices}; null is last for decoders, mean for encoders", POOLINGS)
     layers:int|None = option(None, "keep only so many of the trunk's layers, from below: faster and smaller; "
         "null keeps all", rule=SOME_OR_ALL)
+    frozen:int = option(0, "so many layers, from below, get no adapter; what they say of a text is computed once and "
+        "kept on disk", rule=NOT_NEGATIVE, before=0)
     dtype:str|None = option(None, "arithmetic of the trunk: {choices}; null takes the device's own. bfloat16 on a CPU "
         "that computes it (AVX512-BF16, AMX) is half again as fast as its float32", ["float32", "bfloat16", "float16"])
     max_length:int = option(512, "tokens of a text at most (512 as in the paper)",
@@ -132,6 +134,8 @@ def check_losses(
 class StageConfig:
     "How a stage is trained"
     stage:ClassVar[str] = ""
+    method:str = option("lora", "lora trains an adapter; head fits one direction on the trunk's states, in seconds "
+        "once they are computed, and trains no network", ["lora", "head"], before="lora")
     epochs:float = option(1.0, "times through the data", rule=POSITIVE)
     learning_rate:float = option(2e-4, "peak; a hundred times full fine-tuning's, as LoRA needs", rule=POSITIVE)
     batch_size:int = option(8, "records per optimizer step", rule=POSITIVE)
@@ -146,6 +150,9 @@ class StageConfig:
     def __post_init__(self):
         check_settings(self, f"{self.stage}.")
         self.losses = check_losses(self.losses, self.stage)
+        if self.method == "head" and (wanted := [name for name, c in self.losses.items() if c]):
+            raise DataError(f"{self.stage}.{wanted[0]} is a loss of training, and {self.stage}.method head trains no "
+                            "network; set it to 0, or the method to lora")
 
 # %% ../nbs/api/25_recipes.ipynb #37164064
 def _check_text(value, where:str) -> None:
@@ -221,6 +228,9 @@ def check_custom(
     if custom.losses["imitation"] and custom.sharing == "joint":
         raise DataError("custom.imitation learns one text per question, and with sharing joint there is one for each "
             "domain; set it to 0, or sharing to apart")
+    if custom.method == "head" and custom.sharing != "apart":
+        raise DataError(f"custom.sharing is {custom.sharing}, and custom.method head fits one direction per domain; "
+            "set sharing to apart, or the method to lora")
     _check_domains(custom.domains)
 
 # %% ../nbs/api/25_recipes.ipynb #f19fbad0

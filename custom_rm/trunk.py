@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['default_device', 'find_device', 'device_name', 'free_memory', 'default_dtype', 'keep_freed_memory', 'new_head',
            'head_name', 'choose_pad', 'without_dropout', 'still', 'cut_layers', 'read_tokenizer', 'check_vocabulary',
-           'longest_text', 'tokenizer_sha256', 'load_trunk', 'InFloat32', 'made_up', 'looks_ahead', 'restlessness',
-           'remarks']
+           'layer_names', 'longest_text', 'tokenizer_sha256', 'load_trunk', 'InFloat32', 'made_up', 'looks_ahead',
+           'restlessness', 'remarks']
 
 # %% ../nbs/api/14_trunk.ipynb #d848c314
 import ctypes, gc, hashlib, os, re
@@ -293,6 +293,17 @@ def check_vocabulary(
     raise DataError(f"base model {base.name!r}: {len(beyond)} tokens of its tokenizer, such as {min(beyond)!r}, have "
                     f"no place in the model's {rows} embeddings; make room with model.resize_token_embeddings and "
                     "save it, or take the tokenizer that belongs to it")
+
+# %% ../nbs/api/14_trunk.ipynb #a7c10001
+def layer_names(
+    trunk, # A `transformers` model
+)->list[str]: # Within its base model, such as "layers.0"
+    "A trunk's layers, from below. Raises `DataError` where they are in no list."
+    n = trunk.config.get_text_config().num_hidden_layers
+    for name, module in trunk.base_model.named_modules():
+        if isinstance(module, nn.ModuleList) and len(module) == n: return [f"{name}.{i}" for i in range(n)]
+    raise DataError(f"{type(trunk).__name__}: its {n} layers are in no list, so they can't be told apart; "
+                    "set base.frozen to 0")
 
 # %% ../nbs/api/14_trunk.ipynb #0425c6ca
 def longest_text(
