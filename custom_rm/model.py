@@ -23,7 +23,8 @@ from .losses import imitation_loss
 from .packing import own_template, pack, pad_texts, to_imitate
 from .pooling import pool, POOLINGS
 from .templates import CHAT
-from .trunk import device_name, head_name, InFloat32, load_trunk, longest_text, looks_ahead, made_up, remarks
+from .trunk import (
+    device_name, head_name, InFloat32, layer_names, load_trunk, longest_text, looks_ahead, made_up, remarks)
 
 # %% ../nbs/api/15_model.ipynb #720f0572
 @dataclass
@@ -44,6 +45,14 @@ def _check_length(trunk, max_length:int) -> None:
     if most is None or max_length <= most: return
     raise DataError(f"max_length is {max_length}, but the base model has places for {most} tokens; "
                     f"set base.max_length to {most} or less")
+
+# %% ../nbs/api/15_model.ipynb #a7c10012
+def _checked_frozen(trunk, frozen:int) -> int: # The same
+    "Raises `DataError` for more layers than may stay as they are"
+    most = len(layer_names(trunk)) - 1 if frozen else 0
+    if frozen <= most: return frozen
+    raise DataError(f"base.frozen is {frozen}, but the base model has {most + 1} layers and one must learn; "
+                    f"give {most} or less")
 
 # %% ../nbs/api/15_model.ipynb #d3a549ac
 def _parts_of(trunk) -> set[str]:
@@ -67,15 +76,15 @@ class RewardModel(nn.Module):
         trees:bool=True,        # Share prefixes where the trunk can; False feeds every text whole
         layers:int|None=None,   # Keep only so many of the trunk's layers, from below; all if None
         chat:str|dict|None=None, # The chat template's text, as an artefact keeps it, or options for the base's
+        frozen:int=0,            # So many layers, from below, get no adapter
     ):
         super().__init__()
         self.trunk, self.tokenizer, self.base = load_trunk(base, quantize, dtype, device, seed, layers)
-        _check_length(self.trunk, max_length)
         self.quantize, self.layers, self.lora, self.template = quantize, layers, lora or LoRA(), template
         self.max_length, self.seed, self.dtype, self.adapters = max_length, seed, self.trunk.dtype, []
+        self.frozen = _checked_frozen(self.trunk, frozen)
         self._know_trunk()
         self.pooling = choose(pooling or ("last" if self.is_decoder else "mean"), POOLINGS, "pooling")
-        self.trees, self._lm_head, self._parts, self._unequal = False, None, _parts_of(self.trunk), set()
         self.chat = self._read_chats(chat) if template == CHAT else None
         if trees: self._try_trees()
 
@@ -89,11 +98,14 @@ RewardModel.device = property(_device)
 # %% ../nbs/api/15_model.ipynb #707880d9
 @patch
 def _know_trunk(self:RewardModel) -> None:
-    "Look at what kind of trunk it is"
+    "Look at what kind of trunk it is. Raises `DataError` where its table of positions ends before `max_length`"
+    _check_length(self.trunk, self.max_length)
+    self.trees, self._lm_head, self._parts, self._unequal = False, None, _parts_of(self.trunk), set()
     self.is_decoder = not looks_ahead(self.trunk)
     self.why, self.notes = "", remarks(self.trunk) # why it takes no trees; what else one should know of it
     arguments = inspect.signature(self.trunk.base_model.forward).parameters
     self.takes_positions = self.is_decoder and "position_ids" in arguments
+    self.below = self.pooled = None # what remembers the states of frozen layers, and those of whole texts, if anything
 
 # %% ../nbs/api/15_model.ipynb #96387d15
 @patch
@@ -138,8 +150,10 @@ def _peft_config(self:RewardModel):
     "What PEFT puts beside every linear layer, and which part it copies for each adapter: the head"
     from peft import LoraConfig
     size = dict(r=self.lora.rank, lora_alpha=self.lora.alpha, lora_dropout=self.lora.dropout)
-    head = head_name(self.bare_trunk())
-    return LoraConfig(**size, target_modules="all-linear", task_type="SEQ_CLS", modules_to_save=[head])
+    head, frozen = head_name(self.bare_trunk()), layer_names(self.bare_trunk())[:self.frozen] if self.frozen else []
+    below = rf".*\b({'|'.join(map(re.escape, frozen))})\..*" if frozen else None
+    return LoraConfig(**size, target_modules="all-linear", exclude_modules=below, task_type="SEQ_CLS",
+                      modules_to_save=[head])
 
 # %% ../nbs/api/15_model.ipynb #96452cbf
 _MEANT = ("multiple adapters|is_gradient_checkpointing|should not be contained in the prefix|fan_in_fan_out is set|"
@@ -253,7 +267,8 @@ def hidden(self:RewardModel,
     "The trunk's last hidden states, with the adapter in use."
     if layout is None: told = self._rectangle(attention_mask)
     else: told = dict(attention_mask=_no_mask(input_ids.device), position_ids=position_ids, layout=layout)
-    return self.bare_trunk().base_model(input_ids=input_ids, **told).last_hidden_state
+    def run(): return self.bare_trunk().base_model(input_ids=input_ids, **told).last_hidden_state
+    return self.below(run, input_ids, attention_mask, layout) if self.below else run()
 
 # %% ../nbs/api/15_model.ipynb #6dabfa27
 @patch
@@ -458,6 +473,17 @@ def _equal_matrices(self:RewardModel, first:str, second:str) -> bool:
     if any(one.shape != other.shape for one, other in pairs): return False
     return not pairs or not bool(torch.stack([(one != other).any() for one, other in pairs]).any())
 
+# %% ../nbs/api/15_model.ipynb #a7c10021
+@patch
+def is_plain(self:RewardModel,
+    name:str|None=None, # Of an adapter; the one in use if None
+)->bool: # True for a fresh one, and for one of which only the head was fitted
+    "Does an adapter leave the trunk as it is?"
+    key = self.key(name or self.active)
+    found = (getattr(layer, "lora_B", None) for layer in self.trunk.modules())
+    bends = [matrices[key].weight.any() for matrices in found if matrices and key in matrices]
+    return not bends or not bool(torch.stack(bends).any()) # one answer from the device
+
 # %% ../nbs/api/15_model.ipynb #a8e6b4a1
 @patch
 def same_trunk(self:RewardModel,
@@ -558,7 +584,7 @@ def _base_card(rm:RewardModel) -> dict:
     "Which base, and how it was loaded"
     base = {k: v for k, v in asdict(rm.base).items() if k != "path"}
     base.update(quantize=rm.quantize, dtype=str(rm.dtype).removeprefix("torch."))
-    return base | (dict(layers=rm.layers) if rm.layers else {})
+    return base | {name: n for name, n in dict(layers=rm.layers, frozen=rm.frozen).items() if n}
 
 # %% ../nbs/api/15_model.ipynb #8800df98
 def _card(rm:RewardModel, name:str, weights:Path, info:dict) -> dict:
