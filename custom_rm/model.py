@@ -84,7 +84,6 @@ class RewardModel(nn.Module):
         self.quantize, self.layers, self.lora, self.template = quantize, layers, lora or LoRA(), template
         self.max_length, self.seed, self.dtype, self.adapters = max_length, seed, self.trunk.dtype, []
         self.start, self.frozen = start, _checked_frozen(self.trunk, frozen)
-        self.trees, self._lm_head, self._parts, self._unequal = False, None, _parts_of(self.trunk), set()
         self._know_trunk()
         self._choose_pooling(pooling)
         self.chat = self._read_chats(chat) if template == CHAT else None
@@ -113,8 +112,9 @@ def _lost_line(labels:int) -> str:
 # %% ../nbs/api/15_model.ipynb #707880d9
 @patch
 def _know_trunk(self:RewardModel) -> None:
-    "Look at what kind of trunk it is"
+    "Look at what kind of trunk it is. Raises `DataError` where its table of positions ends before `max_length`"
     _check_length(self.trunk, self.max_length)
+    self.trees, self._lm_head, self._parts, self._unequal = False, None, _parts_of(self.trunk), set()
     self.is_decoder = not looks_ahead(self.trunk)
     self.why, self.notes = "", remarks(self.trunk) # why it takes no trees; what else one should know of it
     if n := getattr(self.trunk, "lost_labels", 0): self.notes.append(_lost_line(n))
@@ -228,7 +228,9 @@ def weights(self:RewardModel,
 )->dict[str,Tensor]: # Its matrices and its head, by PEFT's names
     "What an adapter consists of."
     from peft import get_peft_model_state_dict
-    return quietly(get_peft_model_state_dict, self.trunk, adapter_name=self.key(name), save_embedding_layers=False)
+    found = quietly(get_peft_model_state_dict, self.trunk, adapter_name=self.key(name), save_embedding_layers=False)
+    others = [f".{self.key(other)}." for other in self.adapters if other != name] # before 0.20 PEFT took law for lawyer
+    return {key: weight for key, weight in found.items() if not any(other in key for other in others)}
 
 # %% ../nbs/api/15_model.ipynb #4d608c92
 @patch
@@ -586,7 +588,8 @@ def is_plain(self:RewardModel,
     "Does an adapter leave the trunk as it is?"
     key = self.key(name or self.active)
     found = (getattr(layer, "lora_B", None) for layer in self.trunk.modules())
-    return not any(matrices[key].weight.any() for matrices in found if matrices and key in matrices)
+    bends = [matrices[key].weight.any() for matrices in found if matrices and key in matrices]
+    return not bends or not bool(torch.stack(bends).any()) # one answer from the device
 
 # %% ../nbs/api/15_model.ipynb #a8e6b4a1
 @patch

@@ -682,7 +682,7 @@ def taught(
     for record in records:
         better, worse = unequal_pairs(record["score"])
         question = tuple(record["input_ids"][0][:record["response_start"][0]])
-        differences.append((states[at + better] - states[at + worse]).double().numpy())
+        differences.append((states[at + better] - states[at + worse]).cpu().double().numpy())
         groups += [numbers.setdefault(question, len(numbers))] * len(better)
         at += len(record["score"])
     return np.concatenate(differences), np.array(groups, int)
