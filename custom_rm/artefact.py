@@ -114,7 +114,7 @@ def _trunk_of(card:dict, base:Base, quantize:bool|None, dtype, device) -> Reward
                         "train it again")
     return RewardModel(base, quantize, LoRA(**card["lora"]), card["pooling"], card["template"], card["max_length"],
                        _dtype_to_load(card, dtype, device), device, layers=card["base"].get("layers"),
-                       chat=card.get("chat_template"))
+                       chat=card.get("chat_template"), frozen=card["base"].get("frozen", 0))
 
 # %% ../nbs/api/16_artefact.ipynb #7a6ecf35
 def load(
