@@ -6,14 +6,14 @@
 __all__ = ['read_card', 'questions_file', 'trained_on', 'load']
 
 # %% ../nbs/api/16_artefact.ipynb #cdf57dc8
-import json
+import json, shlex
 from pathlib import Path
 import torch
 
 # %% ../nbs/api/16_artefact.ipynb #23dc1a4f
 from .core import choices, DataError
 from .fetch import Base, fetch_model
-from .model import LoRA, RewardModel
+from .model import LoRA, RewardModel, whole_model
 from .pooling import POOLINGS
 from .templates import CHAT, TEMPLATES
 from .trunk import find_device
@@ -38,6 +38,7 @@ def read_card(
     "What an artefact says of itself. Raises `DataError` where the folder is none, or its card is not whole."
     path = Path(folder)/"reward_model.json"
     if not path.is_file():
+        if line := whole_model(folder): raise DataError(line)
         raise DataError(f"{folder}: is not an artefact (no reward_model.json in it); "
                         "give a folder that `custom-rm train` made")
     try: card = json.loads(path.read_text(encoding="utf-8"))
@@ -67,6 +68,18 @@ def _check_cards_agree(folders:tuple, cards:list[dict]) -> None:
         for key in ("base", "pooling", "max_length", "lora", "template", "chat_template"):
             if card.get(key) != cards[0].get(key):
                 raise DataError(f"{folder}: has another {key} than {folders[0]}; load them apart")
+
+# %% ../nbs/api/16_artefact.ipynb #7ac8f574
+def _check_names(folders:tuple) -> None:
+    "Complain of a folder that is named twice, or whose name another one has"
+    seen = {}
+    for folder in map(Path, folders):
+        name, first = folder.resolve().name, seen.setdefault(folder.resolve().name, folder)
+        if first is folder: continue
+        if first.resolve() == folder.resolve(): raise DataError(f"{folder}: is given twice; give it once")
+        other = folder.resolve().with_name(f"{name}-of-{folder.resolve().parent.name}")
+        raise DataError(f"{folder}: is called {name}, as {first} is, and reward models go by their folders' names; "
+                        f"copy it and give the copy: cp -r {shlex.quote(str(folder))} {shlex.quote(str(other))}")
 
 # %% ../nbs/api/16_artefact.ipynb #10345b73
 def _check_base(folder:str|Path, wanted:dict, found:Base) -> None:
@@ -102,7 +115,8 @@ def _trunk_of(card:dict, base:Base, quantize:bool|None, dtype, device) -> Reward
                         "train it again")
     return RewardModel(base, quantize, LoRA(**card["lora"]), card["pooling"], card["template"], card["max_length"],
                        _dtype_to_load(card, dtype, device), device, layers=card["base"].get("layers"),
-                       chat=card.get("chat_template"), frozen=card["base"].get("frozen", 0))
+                       chat=card.get("chat_template"), frozen=card["base"].get("frozen", 0),
+                       start=card["base"].get("start", False))
 
 # %% ../nbs/api/16_artefact.ipynb #7a6ecf35
 def load(
@@ -114,6 +128,7 @@ def load(
 )->RewardModel: # With one adapter for each artefact, named like its folder; the first in use
     "Load artefacts onto one trunk. Raises `DataError` where they don't fit it or each other."
     cards = [read_card(folder) for folder in folders]
+    _check_names(folders)
     _check_cards_agree(folders, cards)
     rm = _trunk_of(cards[0], _find_base(folders[0], cards[0]["base"], base), quantize, dtype, device)
     for folder in folders: rm.add_adapter(Path(folder).resolve().name).load_weights(folder)

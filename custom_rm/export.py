@@ -24,7 +24,7 @@ from .packing import accepted, bos_line, encode
 from .records import read_records
 from .scorer import score_texts
 from .templates import CHAT, ROLES, template_of, to_template
-from .trunk import head_name
+from .trunk import head_name, OwnHead
 
 # %% ../nbs/api/40_export.ipynb #06af442b
 def _in_full(weight:torch.Tensor) -> torch.Tensor:
@@ -54,11 +54,17 @@ def _adapted(model) -> dict: # Name of a weight → the layer that adds to it
     layers = ((key, layer) for key, layer in model.named_modules() if hasattr(layer, "lora_A"))
     return {_plain_name(f"{key}.{getattr(layer, 'parameter_name', 'weight')}"): layer for key, layer in layers}
 
+# %% ../nbs/api/40_export.ipynb #f1740002
+def _head_weights(name:str, head:torch.nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
+    "A head's weights, as a model without adapters names them"
+    whole = isinstance(head, OwnHead)
+    for key, weight in head.named_parameters(): yield key.removeprefix("whole.") if whole else f"{name}.{key}", weight
+
 # %% ../nbs/api/40_export.ipynb #10c90164
 def _named_weights(model, name:str) -> Iterator[tuple[str, torch.Tensor]]:
     "Every weight of a model with adapter `name` merged, one at a time, as a model without adapters names it"
     head, adapted = head_name(model), _adapted(model)
-    yield f"{head}.weight", getattr(model, head).modules_to_save[name].weight
+    yield from _head_weights(head, getattr(model, head).modules_to_save[name])
     for key, layer in adapted.items(): yield key, _merged_weight(layer, name)
     others = (*model.named_parameters(remove_duplicate=False), *model.named_buffers(remove_duplicate=False))
     for key, value in others: # what has no adapter
@@ -247,10 +253,11 @@ def _card_base(base:dict) -> str:
 def _card_head(card:dict) -> str:
     "The hub's header, and what the model is"
     base, parent = card["base"], card.get("parent", {}).get("name", "base")
+    begun = "the published reward model " if base.get("start") else ""
     return ("---\nlibrary_name: transformers\npipeline_tag: text-classification\ntags: [reward-model, custom_rm]\n---\n"
             f"\n# {card['name']}\n\n"
             "A customized reward model: it ranks answers as one kind of reader would, trained with custom_rm on "
-            f"{_card_base(base)}, stage after {parent}.\n")
+            f"{begun}{_card_base(base)}, stage after {parent}.\n")
 
 # %% ../nbs/api/40_export.ipynb #a3ed610b
 def _card_reading(card:dict) -> str:
@@ -259,7 +266,7 @@ def _card_reading(card:dict) -> str:
                     hh="the template `\\n\\nHuman: {query}\\n\\nAssistant: {response}`",
                     chat="the tokenizer's own chat template (`apply_chat_template`; its text needs no other token that "
                          "opens it, so a pipeline is told `add_special_tokens=False`)")
-    where = dict(last="at the last token", mean="from the mean of all tokens' states",
+    where = dict(last="at the last token", mean="from the mean of all tokens' states", first="at the first token",
                  max="from the largest of all tokens' states")[card["pooling"]]
     return ("Its one logit is the raw reward; only differences between answers to the same question mean anything. "
             f"Texts stand in {template[card['template']]}, cut on the left at {card['max_length']} tokens; "
@@ -332,7 +339,7 @@ def _check_merge(artefact:Path, card:dict, dtype:str) -> None:
     "Raises `DataError` where a merged export can't say the same"
     if dtype not in ("float32", "bfloat16", "float16"):
         raise DataError(f"dtype is {dtype!r}; choose float32, bfloat16 or float16")
-    if card["pooling"] != "last":
+    if card["pooling"] != "last" and not card["base"].get("start"): # a published model reads as its own class does
         raise DataError(f"{artefact}: reads its reward by {card['pooling']} pooling, which a plain sequence classifier "
                         "does not know; score it with custom_rm")
 
@@ -366,8 +373,9 @@ def merge(
 def _check_copy(artefact:str|Path, card:dict) -> None:
     "Raises `DataError` where plain PEFT would give other rewards"
     if card["pooling"] != "last":
+        other = "export it merged" if card["base"].get("start") else "score it with custom_rm"
         raise DataError(f"{artefact}: reads its reward by {card['pooling']} pooling, which plain PEFT does not know; "
-                        "score it with custom_rm")
+                        f"{other}")
     if n := card["base"].get("layers"):
         raise DataError(f"{artefact}: was trained on the first {n} layers of its base, which plain PEFT would not cut; "
                         "export it merged")

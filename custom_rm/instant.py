@@ -40,7 +40,7 @@ def learn(
     made = _tokenized(rm, records)
     if name not in rm.adapters: rm.add_adapter(name, like=prior)
     states = text_states(rm.use(name), [ids for record in made for ids in record["input_ids"]])
-    known = None if prior is None else rm.head(prior).weight[0].detach().cpu().double().numpy()
+    known = None if prior is None else rm.linear_head(prior).weight[0].detach().cpu().double().numpy()
     found = fit_head(*taught(made, states), known)
-    rm.head(name).weight.data.copy_(torch.tensor(found.weights)[None])
+    rm.linear_head(name).weight.data.copy_(torch.tensor(found.weights)[None])
     return found

@@ -12,7 +12,7 @@ import torch
 from .core import DataError, quietly
 from .fetch import asked_of, MODELS
 from .model import LoRA, RewardModel
-from .recipes import BaseConfig, Recipe
+from .recipes import BaseConfig, head_lost, Recipe
 from .trunk import cut_layers, default_dtype, find_device
 
 # %% ../nbs/api/27_plan.ipynb #06deaff6
@@ -141,9 +141,16 @@ def _measured_for(recipe:Recipe, token_budget:int, imitation:bool, device:torch.
     "Load a recipe's model and take one step"
     b = recipe.base
     rm = RewardModel(b.name, b.quantize, recipe.lora, b.pooling, b.template, b.max_length, b.dtype, device,
-                     layers=b.layers, chat=b.template_options).add_adapter("plan")
+                     layers=b.layers, chat=b.template_options, start=bool(recipe.general.start)).add_adapter("plan")
     if b.recompute: rm.checkpoint_activations()
     return measured(rm, token_budget, imitation)
+
+# %% ../nbs/api/27_plan.ipynb #f1727002
+def _check_head(config, recipe:Recipe) -> None:
+    "Raises `DataError` where a recipe throws a reward model's own head away"
+    is_classifier = str((config.architectures or [""])[0]).endswith("ForSequenceClassification")
+    if recipe.general.start or config.num_labels != 1 or not is_classifier: return
+    raise DataError(head_lost(recipe.base.name))
 
 # %% ../nbs/api/27_plan.ipynb #593dde5b
 def plan(
@@ -151,15 +158,17 @@ def plan(
     device:str|None=None,   # The best there is if None
     cards:tuple=(8, 12, 16, 24), # Memory of graphics cards to look at, in GiB
     measure:bool|None=None, # Load the model and take one step; on CUDA only if None
-)->dict: # device; token_budget; estimate: GiB by part; fits: budgets by card; measured: GiB or None
-    "What a recipe's training will take. Raises `DataError` where its base model has no configuration."
+)->dict: # device; token_budget; estimate: GiB by part; fits: budgets by card; start if any; measured: GiB or None
+    "What a recipe's training will take. Raises `DataError` where its base has no configuration, or a head to lose."
     device, base, lora = find_device(device), recipe.base, recipe.lora
     config, cuda = shape_of(base.name, base.layers), device.type == "cuda"
+    _check_head(config, recipe)
     budget = max(recipe.general.token_budget, recipe.custom.token_budget)
     imitation = any(stage.losses["imitation"] for stage in (recipe.general, recipe.custom))
     kind = dict(quantize=base.quantize, imitation=imitation)
     here = dict(recompute=base.recompute, cuda=cuda, size=_number_size(base, device))
     out = dict(device=str(device), token_budget=budget, estimate=memory(config, lora, budget, **here, **kind))
     out["fits"] = _fits(cards, config, lora, **kind)
+    if recipe.general.start: out["start"] = recipe.general.start
     wanted = cuda if measure is None else measure
     return out | dict(measured=_measured_for(recipe, budget, kind["imitation"], device) if wanted else None)

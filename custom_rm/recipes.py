@@ -5,14 +5,14 @@
 # %% auto #0
 __all__ = ['POSITIVE', 'NOT_NEGATIVE', 'SHARE', 'BELOW_ONE', 'SOME_OR_ALL', 'GROUPS', 'option', 'help_of', 'optional',
            'check_settings', 'BaseConfig', 'stage_losses', 'check_losses', 'StageConfig', 'GeneralConfig',
-           'CustomConfig', 'check_custom', 'Recipe', 'check_data', 'settings', 'flat', 'yaml_line', 'setting_lines',
-           'group_lines', 'to_yaml', 'to_kind', 'known_settings', 'fill_settings', 'read_yaml', 'base_template',
-           'read_recipe', 'added_settings', 'recipe_key', 'fill_variables', 'find']
+           'CustomConfig', 'check_custom', 'head_lost', 'Recipe', 'check_data', 'settings', 'flat', 'yaml_line',
+           'setting_lines', 'group_lines', 'to_yaml', 'to_kind', 'known_settings', 'fill_settings', 'read_yaml',
+           'base_template', 'read_recipe', 'added_settings', 'recipe_key', 'fill_variables', 'find']
 
 # %% ../nbs/api/25_recipes.ipynb #7f24241d
 import json, math, os, re
 from collections.abc import Callable
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from hashlib import sha1
 from pathlib import Path
 from typing import ClassVar
@@ -166,13 +166,21 @@ def _check_text(value, where:str) -> None:
 class GeneralConfig(StageConfig):
     "First stage: what people in general prefer (GRFT)"
     stage:ClassVar[str] = "general"
+    epochs:float = option(1.0, "times through the data; 0 with start: they are only replayed", rule=NOT_NEGATIVE)
+    start:str|None = option(None, "a published reward model, hub id or folder, to begin with: its head, pooling and "
+        "chat template are kept; without train it is the general model as it is", before=None)
     train:dict = option({}, "name: file of records, as many as you like")
     test:dict = option({}, "name: file of records to measure on")
     def __post_init__(self):
         super().__post_init__()
+        if not (self.epochs or self.start): raise DataError(f"general.epochs is {self.epochs!r}; give a number above 0")
         for which in ("train", "test"):
             for entry in (part for item in getattr(self, which).items() for part in item):
                 _check_text(entry, f"general.{which}")
+
+    @property
+    def learns(self) -> bool: # False: the general model is a published one as it is, or there is none
+        return bool(self.train and self.epochs)
 
 # %% ../nbs/api/25_recipes.ipynb #f9a7aa49
 @dataclass
@@ -233,6 +241,37 @@ def check_custom(
             "set sharing to apart, or the method to lora")
     _check_domains(custom.domains)
 
+# %% ../nbs/api/25_recipes.ipynb #f1725002
+def _check_one_base(
+    start:str|None, # The published model that a recipe begins with
+    name:str|None,  # Of the base that it names
+)->None:
+    "Raises `DataError` where two models are named"
+    if not start or name in (None, start): return
+    raise DataError(f"general.start is {start!r} and base.name is {name!r}; a published model is the base too, "
+                    "so leave base.name out")
+
+# %% ../nbs/api/25_recipes.ipynb #f1725008
+def head_lost(
+    name:str, # Of a base that is a reward model already
+)->str: # One line
+    "What to do where a published head would be thrown away."
+    return (f"base model {name!r}: is a reward model with a head of its own, which base.name would throw away; "
+            f"begin with it instead, general.start: {name}, and leave base.name out")
+
+# %% ../nbs/api/25_recipes.ipynb #f1725004
+def _begin_published(recipe) -> None:
+    "Make a recipe's published model its base. Raises `DataError` where it is not to be kept as it is"
+    start, base = recipe.general.start, recipe.base
+    if not start: return
+    if base.name != BaseConfig.name: _check_one_base(start, base.name)
+    if (Path(start)/"adapter_config.json").is_file() and not (Path(start)/"config.json").is_file():
+        raise DataError(f"general.start is {start}, an adapter and no whole model; make one of it with "
+                        f"`custom-rm export {start} OUT` and begin with OUT")
+    if base.layers: raise DataError(f"base.layers is {base.layers}, but general.start keeps the whole published model; "
+                                    "set it to null")
+    recipe.base = replace(base, name=start)
+
 # %% ../nbs/api/25_recipes.ipynb #f19fbad0
 @dataclass
 class Recipe:
@@ -249,6 +288,7 @@ class Recipe:
     def __post_init__(self):
         check_settings(self, "")
         _check_seeds(self.seeds)
+        _begin_published(self)
         check_data(self)
 
 # %% ../nbs/api/25_recipes.ipynb #3d160559
@@ -263,12 +303,13 @@ def check_data(
 )->None:
     "Raises `DataError` where a recipe names too little data, or one name twice."
     general, custom = recipe.general, recipe.custom
-    if not general.train and not (custom.domains and custom.train):
+    if not (general.train or general.start) and not (custom.domains and custom.train):
         raise DataError("the recipe names no training data; fill in general.train, or custom.domains and custom.train")
     if custom.domains and not custom.train:
         raise DataError("custom.domains is given but not custom.train; name the file")
     if custom.replay and not general.train:
-        raise DataError("custom.replay needs general.train to replay from")
+        keep = "; general.epochs: 0 leaves the published model as it is" if general.start else ""
+        raise DataError(f"custom.replay needs general.train to replay from{keep}")
     _check_names(recipe)
 
 # %% ../nbs/api/25_recipes.ipynb #10e96b84
@@ -390,6 +431,8 @@ def fill_settings(
         if cls is Recipe and key in GROUPS: values[key] = fill_settings(GROUPS[key], value or {}, f"{name}.")
         elif key in LOSSES: losses[key] = to_kind(value, known[key], name)
         else: values[key] = to_kind(value, known[key], name)
+    start = getattr(values.get("general"), "start", None) # of a whole recipe
+    if start: _check_one_base(start, (given.get("base") or {}).get("name"))
     return cls(**values, **(dict(losses=losses) if losses else {}))
 
 # %% ../nbs/api/25_recipes.ipynb #a52d6edb
@@ -408,10 +451,14 @@ def read_yaml(
 def base_template(
     name:str, # Of the base, as in a recipe
 )->str: # "chat" where its tokenizer has a chat template; else, or where no tokenizer is found, "dsp"
-    "The template that a base is used to. Of a hub id, only the tokenizer is read."
+    """The template that a base is used to; a merged export of this package says it itself.
+    Of a hub id, only the tokenizer is read."""
     from transformers import AutoTokenizer
     try:
-        return CHAT if quietly(AutoTokenizer.from_pretrained, **asked_of(name)).chat_template else "dsp"
+        asked = asked_of(name)
+        card = Path(asked["pretrained_model_name_or_path"])/"reward_model.json"
+        if card.is_file(): return json.loads(card.read_text(encoding="utf-8"))["template"]
+        return CHAT if quietly(AutoTokenizer.from_pretrained, **asked).chat_template else "dsp"
     except (DataError, OSError, ValueError, KeyError): return "dsp" # training will say what is missing
 
 # %% ../nbs/api/25_recipes.ipynb #14cb2099

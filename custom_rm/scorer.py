@@ -135,7 +135,7 @@ def _read(rm:RewardModel, names:list[str], feedings:list, progress:Callable|None
 # %% ../nbs/api/21_scorer.ipynb #5c0e0002
 def _computed_states(rm:RewardModel, tokens:list, budget:int, progress:Callable|None) -> torch.Tensor:
     "States of texts, shape (texts, width), under the adapter in use"
-    out = torch.zeros(len(tokens), rm.head().weight.shape[1])
+    out = torch.zeros(len(tokens), rm.width)
     for indices, n, inputs in _feedings(rm, tokens, budget):
         out[indices] = _states(rm, inputs).cpu()
         if progress: progress(n)
@@ -159,7 +159,7 @@ def text_states(
         found[key] = state[None]
         store.put(key, state[None].clone())
     store.flush()
-    return torch.cat([found[key] for key in keys]) if keys else torch.zeros(0, rm.head().weight.shape[1])
+    return torch.cat([found[key] for key in keys]) if keys else torch.zeros(0, rm.width)
 
 # %% ../nbs/api/21_scorer.ipynb #5c0e0005
 def _read_kept(rm:RewardModel, names:list[str], tokens:list, budget:int, progress:Callable|None) -> Iterator:

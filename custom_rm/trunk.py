@@ -4,12 +4,14 @@
 
 # %% auto #0
 __all__ = ['default_device', 'find_device', 'device_name', 'free_memory', 'default_dtype', 'keep_freed_memory', 'new_head',
-           'head_name', 'choose_pad', 'without_dropout', 'still', 'cut_layers', 'read_tokenizer', 'check_vocabulary',
-           'layer_names', 'longest_text', 'tokenizer_sha256', 'load_trunk', 'InFloat32', 'made_up', 'looks_ahead',
-           'restlessness', 'remarks']
+           'head_name', 'choose_pad', 'without_dropout', 'still', 'cut_layers', 'read_tokenizer', 'OwnHead',
+           'check_vocabulary', 'layer_names', 'longest_text', 'tokenizer_sha256', 'config_sha256', 'load_trunk',
+           'InFloat32', 'made_up', 'Published', 'looks_ahead', 'restlessness', 'remarks']
 
 # %% ../nbs/api/14_trunk.ipynb #d848c314
-import ctypes, gc, hashlib, os, re
+import ctypes, gc, hashlib, json, os, re
+from copy import copy
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 import torch
@@ -163,11 +165,13 @@ def cut_layers(
     return config
 
 # %% ../nbs/api/14_trunk.ipynb #9f7c0117
+_BEHIND = ["score", "classifier", "lm_head", "pooler", r".*\.pooler", "pre_classifier", "head"] # a trunk, by name
+
 def _four_bits(dtype:torch.dtype): # A `BitsAndBytesConfig`
     "NF4 with double quantization, computing in `dtype`"
     from transformers import BitsAndBytesConfig
     return BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True,
-                              bnb_4bit_compute_dtype=dtype, llm_int8_skip_modules=["score", "classifier", "lm_head"])
+                              bnb_4bit_compute_dtype=dtype, llm_int8_skip_modules=_BEHIND)
 
 # %% ../nbs/api/14_trunk.ipynb #5b45aa76
 def _load_options(quantize:bool, dtype:torch.dtype, device:torch.device) -> dict:
@@ -236,7 +240,8 @@ def _check_loaded(base:Base, model, loaded:dict) -> None:
 
 # %% ../nbs/api/14_trunk.ipynb #32221495
 def _classifier(base:Base, config, options:dict):
-    "A base model as a sequence classifier, with the class's own head. Raises `DataError` where a tensor is missing"
+    """A base model as a sequence classifier, with the class's own head, and the report of what was loaded.
+    Raises `DataError` where a tensor is missing"""
     from safetensors import SafetensorError
     from transformers import AutoModelForSequenceClassification as Classifier
     options = options | dict(config=config, output_loading_info=True, ignore_mismatched_sizes=True)
@@ -245,7 +250,7 @@ def _classifier(base:Base, config, options:dict):
         raise DataError(f"base model {base.name!r}: transformers can't load it as a sequence classifier "
                         f"({_told(e, base)}); choose another") from None
     _check_loaded(base, model, loaded)
-    return model
+    return model, loaded
 
 # %% ../nbs/api/14_trunk.ipynb #9932ea50
 def _only_trunk_and_head(model) -> None:
@@ -262,9 +267,17 @@ def _width(model) -> int:
     head = getattr(model, head_name(model))
     return head.in_features if isinstance(head, nn.Linear) else model.config.get_text_config().hidden_size
 
+# %% ../nbs/api/14_trunk.ipynb #f1717029
+def _lost_labels(model, loaded:dict) -> int: # 0 where the files hold none
+    "How many labels a head has that the files hold"
+    heads = [key for key in model.state_dict() if key.startswith(f"{head_name(model)}.") and key.endswith("weight")]
+    other = {key: shape[0] for key, shape, _ in loaded["mismatched_keys"]}
+    return max([other.get(key, 1) for key in heads if key not in loaded["missing_keys"]], default=0)
+
 # %% ../nbs/api/14_trunk.ipynb #c2328978
-def _fit(model, tokenizer, seed:int) -> None:
-    "Freeze a classifier and give it our head and pad"
+def _fit(model, loaded:dict, tokenizer, seed:int) -> None:
+    "Freeze a classifier and give it our head and pad; one that its files held is lost"
+    model.lost_labels = _lost_labels(model, loaded)
     model.config.pad_token_id = choose_pad(tokenizer)
     model.config.use_cache, model.config.problem_type = False, "regression"
     model.requires_grad_(False)
@@ -280,6 +293,87 @@ def _place(model, quantize:bool, device:torch.device): # The same model
     if device.type == "cpu": _plain_4bit(model)
     getattr(model, head_name(model)).to(device)
     return model
+
+# %% ../nbs/api/14_trunk.ipynb #f1717002
+class _Given(nn.Module):
+    "Stands where a trunk was: its states are those that it is fed"
+    def __init__(self, trunk:nn.Module):
+        super().__init__()
+        self.pooler, self.activation = getattr(trunk, "pooler", None), getattr(trunk, "pooler_activation", None)
+
+    def forward(self, *args, inputs_embeds:Tensor, **kwargs):
+        from transformers.modeling_outputs import BaseModelOutputWithPoolingAndCrossAttentions as Output
+        if self.pooler is None: return Output(last_hidden_state=inputs_embeds)
+        if self.activation is None: return Output(inputs_embeds, self.pooler(inputs_embeds))
+        return Output(inputs_embeds, self.activation(self.pooler(inputs_embeds[:, 0]))) # ALBERT's, a layer and its tanh
+
+# %% ../nbs/api/14_trunk.ipynb #f1717004
+class OwnHead(nn.Module):
+    "All that a published classifier does with one state of its trunk"
+    def __init__(self,
+        model, # A `transformers` sequence classifier, its trunk within; it stays as it is
+    ):
+        super().__init__()
+        hollow = copy(model)
+        hollow._modules = model._modules | {model.base_model_prefix: _Given(model.base_model)}
+        for name in ("forward", "_hf_hook", "_old_forward"): vars(hollow).pop(name, None) # they'd call the whole one
+        self.whole = hollow
+
+    def forward(self,
+        states:Tensor, # Float32, shape (texts, width): a sequence of one token each, so any pooling finds that
+    )->Tensor: # Shape (texts, labels)
+        there = torch.ones(len(states), 1, dtype=torch.int64, device=states.device)
+        return self.whole(inputs_embeds=states[:, None], attention_mask=there).logits
+
+# %% ../nbs/api/14_trunk.ipynb #f1717008
+def _keep_head(model) -> None:
+    "Make one module of all that stands behind a classifier's trunk, in the place of its head"
+    name, pooler = head_name(model), getattr(model.base_model, "pooler", None)
+    behind = [part for part in model.children() if part is not model.base_model and list(part.parameters())]
+    alone = isinstance(getattr(model, name), nn.Linear) and len(behind) == 1 and pooler is None
+    head = getattr(model, name) if alone else OwnHead(model)
+    _only_trunk_and_head(model)
+    delattr(model, name)
+    if not alone: name = "classifier" if name == "score" else "score" # PEFT goes by the ends of names: no inner one's
+    setattr(model, name, head.float().requires_grad_(True))
+
+# %% ../nbs/api/14_trunk.ipynb #f1717011
+_SCALED = r"do_normalize|normalizer\w*|normaliz\w*_rewards?|(reward|score)s?_(mean|std|scale|bias|shift)\w*"
+
+def _passed_through(config) -> str: # Such as "Sigmoid"; "" where it is nothing
+    "What sentence-transformers sends a cross-encoder's number through"
+    said = (getattr(config, "sentence_transformers", None) or {}).get("activation_fn") or ""
+    said = (said or getattr(config, "sbert_ce_default_activation_function", None) or "Identity").rsplit(".", 1)[-1]
+    return "" if said == "Identity" else said
+
+def _no_reward(config) -> str: # "" where nothing speaks against it
+    "What a configuration says against reading a bare logit as the reward"
+    kind, through = getattr(config, "problem_type", None), _passed_through(config)
+    scaled = [name for name, value in vars(config).items() if re.fullmatch(_SCALED, name) and value]
+    if getattr(config, "auto_map", None): return "it needs code of its own, which is never run here; choose another"
+    if kind not in (None, "regression"): through = f"a {kind.replace('_', ' ')}'s sigmoid"
+    if through: return (f"its number is meant to go through {through}, so it is no plain reward; if it is one, take "
+                        f"{'problem_type' if kind else 'that'} out of its config.json")
+    if scaled: return (f"it scales its rewards ({scaled[0]} in config.json), which is not done here; choose another, "
+                       "or take that out if its bare logit is the reward")
+    return ""
+
+# %% ../nbs/api/14_trunk.ipynb #f1717014
+_OF_NO_USE = r"(^|\.)(lm_head|cls|rotary_emb|inv_freq|position_ids|masked_bias|embed_out)(\.|$)|attn\.(bias|rotary)"
+
+def _head_fault(model, loaded:dict) -> str: # "" where there is none
+    "What keeps a classifier's files from giving its whole head"
+    lacking = sorted({*loaded["missing_keys"], *(key for key, *_ in loaded["mismatched_keys"])})
+    if lacking: return (f"has no head of its own ({lacking[0]} is not in its files), so it is no reward model; "
+                        "name it as base.name instead, which puts a fresh head on it")
+    if (n := model.config.num_labels) != 1:
+        return f"has {n} labels and a reward model has one; for a fresh head on its trunk, name it as base.name"
+    said, kind = (model.config.architectures or [None])[0], type(model).__name__
+    if said not in (None, kind): return f"is a {said}, which transformers would read as a {kind}; choose another"
+    strange = sorted(key for key in loaded["unexpected_keys"] if not re.search(_OF_NO_USE, key))
+    if strange: return (f"holds {strange[0]}, for which a {kind} has no place, so its rewards would be others; "
+                        "choose another")
+    return ""
 
 # %% ../nbs/api/14_trunk.ipynb #dfb8b9ce
 def check_vocabulary(
@@ -315,6 +409,14 @@ def longest_text(
             before = getattr(table, "offset", 0) if table.padding_idx is None else table.padding_idx + 1
             return table.num_embeddings - before # RoBERTa's first rows are for padding, OPT's first two for nothing
 
+# %% ../nbs/api/14_trunk.ipynb #f1717031
+def _configuration(base:Base, layers:int|None, keep_head:bool): # A `transformers` configuration
+    "How a model is built. Raises `DataError` where a head that is to be kept gives no plain reward"
+    from transformers import AutoConfig
+    config = _read_part(base, "config.json", AutoConfig, **({} if keep_head else dict(num_labels=1)))
+    if keep_head and (fault := _no_reward(config)): raise DataError(f"general.start {base.name!r}: {fault}")
+    return cut_layers(without_dropout(config), layers) if layers else without_dropout(config)
+
 # %% ../nbs/api/14_trunk.ipynb #ca8d83fb
 def tokenizer_sha256(
     folder:str|Path, # Of a base model
@@ -324,6 +426,17 @@ def tokenizer_sha256(
     files = sorted({path for pattern in patterns for path in Path(folder).glob(pattern) if path.is_file()})
     return hashlib.sha256("".join(f"{path.name} {file_sha256(path)}\n" for path in files).encode()).hexdigest()
 
+# %% ../nbs/api/14_trunk.ipynb #ca8d83fd
+def config_sha256(
+    folder:str|Path, # Of a base model
+)->str: # 64 hexadecimal digits
+    "A hash of what a base's configuration says."
+    file = Path(folder)/"config.json"
+    try: config = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError: return file_sha256(file) # whoever loads it will complain
+    told = {name: value for name, value in config.items() if name not in ("_name_or_path", "transformers_version")}
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+
 # %% ../nbs/api/14_trunk.ipynb #e0ef3f66
 def load_trunk(
     base:str|Base="smollm2-135m",      # A name that `fetch_model` knows, a folder, a hub id, or what `fetch_model` gave
@@ -332,19 +445,18 @@ def load_trunk(
     device:torch.device|str|None=None, # The best there is if None
     seed:int=0,                        # Of the head
     layers:int|None=None,              # Keep only so many of the trunk's layers, from below; all if None
-): # (a `transformers` sequence classifier with a fresh head, its tokenizer, its `Base`)
+    keep_head:bool=False,              # It is a published reward model: its own head stays, and what else is behind it
+): # (a `transformers` sequence classifier with a fresh head, or its own, its tokenizer, its `Base`)
     "Load a base model for reading rewards. Raises `DataError` where there is no such model."
-    from transformers import AutoConfig
     base = base if isinstance(base, Base) else fetch_model(base)
     device = find_device(device)
     dtype = getattr(torch, dtype) if isinstance(dtype, str) else dtype or default_dtype(device)
     if device.type == "cpu": keep_freed_memory()
-    config = without_dropout(_read_part(base, "config.json", AutoConfig, num_labels=1))
-    if layers: cut_layers(config, layers)
-    model = _classifier(base, config, _load_options(quantize, dtype, device))
+    model, loaded = _classifier(base, _configuration(base, layers, keep_head), _load_options(quantize, dtype, device))
     tokenizer = read_tokenizer(base)
     check_vocabulary(base, model, tokenizer)
-    _fit(model, tokenizer, seed)
+    if keep_head: _keep(base, _place(model, quantize, device), loaded, tokenizer)
+    else: _fit(model, loaded, tokenizer, seed)
     return _place(model, quantize, device), tokenizer, base
 
 # %% ../nbs/api/14_trunk.ipynb #c5363821
@@ -380,6 +492,44 @@ def _asked(trunk, *texts:list[int]) -> Tensor: # float32, shape (texts, tokens, 
     "A trunk's states of texts of one length, in float32"
     ids = torch.tensor(texts, device=next(trunk.parameters()).device)
     with InFloat32(): return trunk.base_model(input_ids=ids, attention_mask=torch.ones_like(ids)).last_hidden_state
+
+# %% ../nbs/api/14_trunk.ipynb #f1717017
+@dataclass
+class Published:
+    "What a published reward model said before it was taken apart"
+    texts:list[list[int]] # Tokens of each
+    rewards:Tensor        # float32, shape (texts,)
+    pad:int|None          # The token after which it reads nothing; None where its configuration names none
+
+# %% ../nbs/api/14_trunk.ipynb #f1717018
+@torch.no_grad()
+def _ask_own(model) -> Published:
+    "A classifier's own rewards, in float32"
+    pad, device = model.config.get_text_config().pad_token_id, next(model.parameters()).device
+    texts = [[i for i in made_up(model, n) if i != pad] for n in (5, 9, 12, 7)]
+    if pad is not None and 0 <= pad < model.get_input_embeddings().weight.shape[0]: texts[-1].append(pad)
+    rows = [torch.tensor([ids], device=device) for ids in texts]
+    with InFloat32(): rewards = [model(input_ids=ids, attention_mask=torch.ones_like(ids)).logits[0, 0] for ids in rows]
+    return Published(texts, torch.stack(rewards).float().cpu(), pad)
+
+# %% ../nbs/api/14_trunk.ipynb #f1717021
+def _take_pad(model, tokenizer, pad:int|None) -> None:
+    "Pad as a published classifier does, where it says how"
+    if pad is None or not 0 <= pad < len(tokenizer): choose_pad(tokenizer)
+    else: tokenizer.pad_token = tokenizer.convert_ids_to_tokens(pad)
+    model.config.pad_token_id = tokenizer.pad_token_id
+
+# %% ../nbs/api/14_trunk.ipynb #f1717023
+def _keep(base:Base, model, loaded:dict, tokenizer) -> None:
+    "Freeze a published classifier, and note what it says itself. Raises `DataError` where its head isn't whole"
+    if fault := _head_fault(model, loaded): raise DataError(f"general.start {base.name!r}: {fault}")
+    model.config.use_cache = False
+    still(model)
+    model.requires_grad_(False)
+    model.published = _ask_own(model)
+    model.config.problem_type = "regression"
+    _keep_head(model)
+    _take_pad(model, tokenizer, model.published.pad)
 
 # %% ../nbs/api/14_trunk.ipynb #c5363836
 def looks_ahead(

@@ -101,7 +101,7 @@ def test_score(home, finished, custom_rm, tmp_path):
     assert first["rewards"] == pytest.approx(row["rewards"], abs=1e-5) and len(second["rewards"]) == 1
 
 
-@pytest.mark.parametrize("name", ["quickstart", "dsp", "dsp-cpu-part", "dsp-cpu-full"])
+@pytest.mark.parametrize("name", ["quickstart", "dsp", "dsp-cpu-part", "dsp-cpu-full", "published"])
 def test_recipes_load(name):
     from custom_rm.core import recipe_path
     from custom_rm.recipes import read_recipe, to_yaml

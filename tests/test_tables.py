@@ -18,7 +18,7 @@ def from_duel(rows):
 ADDED = [
     (LOSSES, "shrinking", Loss(lambda rewards, scores, anchors: rewards.nan_to_num().square().sum(), "lists", "coefficient of the squared rewards")),
     (FORMS, "duel", Form(from_duel, has_keys("won", "lost"), "a question, and which of two answers won")),
-    (POOLINGS, "first", Pooling(lambda hidden, mask: hidden[:, 0], None, "the first token")),
+    (POOLINGS, "second", Pooling(lambda hidden, mask: hidden[:, 1], None, "the second token")),
     (METRICS, "wins", Metric(lambda pairs: float((pairs.margin > 0).sum()), "pairs won", digits=0)),
 ]
 
@@ -52,7 +52,7 @@ def run(tmp_path_factory, say):
     assert "40 records" in say("convert", home / "duels.jsonl", home / "sums.json")
     (home / "recipe.yaml").write_text(f"""
 name: added
-base: {{name: {home}/tiny, quantize: false, pooling: first, max_length: 64}}
+base: {{name: {home}/tiny, quantize: false, pooling: second, max_length: 64}}
 general: {{train: {{sums: {home}/sums.json}}, test: {{sums: {home}/general.test.json}}, shrinking: 0.01}}
 validation: 0.2
 """)
@@ -63,19 +63,19 @@ def test_in_help(say):
     assert re.search(r"--from .*\bduel\b", say("convert", "--help"))
     assert re.search(r"--metric .*\bwins\b", say("evaluate", "--help"))
     help = say("train", "--help")
-    assert "shrinking" in help and re.search(r"base\.pooling: [^;]*\bfirst\b", help)
+    assert "shrinking" in help and re.search(r"base\.pooling: [^;]*\bsecond\b", help)
 
 
 def test_in_a_recipe(run):
     written = (run[0] / "run" / "recipe.yaml").read_text()
     assert "shrinking: 0.01 # coefficient of the squared rewards" in written
-    assert re.search(r'pooling: "first" # last, mean, max or first;', written)
+    assert re.search(r'pooling: "second" # last, mean, max, first or second;', written)
 
 
 def test_refused_by_name():
     from custom_rm.core import DataError
     from custom_rm.recipes import BaseConfig, GeneralConfig
-    with pytest.raises(DataError, match="choose last, mean, max, first or null"): BaseConfig(pooling="second")
+    with pytest.raises(DataError, match="choose last, mean, max, first, second or null"): BaseConfig(pooling="third")
     with pytest.raises(DataError, match="shrinking"): GeneralConfig(losses={"shrinkign": 1.0})
 
 
@@ -85,7 +85,7 @@ def test_in_reports(run, say):
     general = metrics["rms"]["general"]["sums"]
     assert general["wins"] == pytest.approx(general["accuracy"] * general["n"], abs=general["undecided"])
     card = json.loads((home / "run" / "general" / "reward_model.json").read_text())
-    assert card["pooling"] == "first" and card["recipe"]["general"]["shrinking"] == 0.01
+    assert card["pooling"] == "second" and card["recipe"]["general"]["shrinking"] == 0.01
     assert any(line.get("shrinking_loss", 0) > 0 for line in card["history"])
     assert any("eval_sums_wins" in line for line in card["history"])
     table = say("evaluate", home / "run" / "general", home / "general.test.json", "--metric", "wins", "--device", "cpu")
