@@ -76,8 +76,7 @@ class RewardModel(nn.Module):
         trees:bool=True,        # Share prefixes where the trunk can; False feeds every text whole
         layers:int|None=None,   # Keep only so many of the trunk's layers, from below; all if None
         chat:str|dict|None=None, # The chat template's text, as an artefact keeps it, or options for the base's
-        frozen:int=0,           # So many layers, from below, get no adapter
-        start:bool=False,       # The base is a published reward model: its own head and pooling are kept
+        frozen:int=0, start:bool=False, # Layers from below without adapter; is the base a published reward model?
     ):
         super().__init__()
         self.trunk, self.tokenizer, self.base = load_trunk(base, quantize, dtype, device, seed, layers, start)
