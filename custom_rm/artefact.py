@@ -6,7 +6,7 @@
 __all__ = ['read_card', 'questions_file', 'trained_on', 'load']
 
 # %% ../nbs/api/16_artefact.ipynb #cdf57dc8
-import json
+import json, shlex
 from pathlib import Path
 import torch
 
@@ -69,6 +69,18 @@ def _check_cards_agree(folders:tuple, cards:list[dict]) -> None:
             if card.get(key) != cards[0].get(key):
                 raise DataError(f"{folder}: has another {key} than {folders[0]}; load them apart")
 
+# %% ../nbs/api/16_artefact.ipynb #7ac8f574
+def _check_names(folders:tuple) -> None:
+    "Complain of a folder that is named twice, or whose name another one has"
+    seen = {}
+    for folder in map(Path, folders):
+        name, first = folder.resolve().name, seen.setdefault(folder.resolve().name, folder)
+        if first is folder: continue
+        if first.resolve() == folder.resolve(): raise DataError(f"{folder}: is given twice; give it once")
+        other = folder.resolve().with_name(f"{name}-of-{folder.resolve().parent.name}")
+        raise DataError(f"{folder}: is called {name}, as {first} is, and reward models go by their folders' names; "
+                        f"copy it and give the copy: cp -r {shlex.quote(str(folder))} {shlex.quote(str(other))}")
+
 # %% ../nbs/api/16_artefact.ipynb #10345b73
 def _check_base(folder:str|Path, wanted:dict, found:Base) -> None:
     "Complain of a base with other weights than the card names"
@@ -116,6 +128,7 @@ def load(
 )->RewardModel: # With one adapter for each artefact, named like its folder; the first in use
     "Load artefacts onto one trunk. Raises `DataError` where they don't fit it or each other."
     cards = [read_card(folder) for folder in folders]
+    _check_names(folders)
     _check_cards_agree(folders, cards)
     rm = _trunk_of(cards[0], _find_base(folders[0], cards[0]["base"], base), quantize, dtype, device)
     for folder in folders: rm.add_adapter(Path(folder).resolve().name).load_weights(folder)

@@ -9,16 +9,17 @@ __all__ = ['app', 'DISK_FULL', 'TABLES', 'Device', 'BaseFolder', 'Json', 'Artefa
            'Winner', 'Values', 'SCORED', 'ResponseColumn', 'Score', 'LowerIsBetter', 'Group', 'PEOPLE', 'ByColumn',
            'Votes', 'REST', 'OnlyRows', 'IgnoreColumns', 'KeepColumns', 'SkipFaulty', 'MappingFile', 'Records',
            'Cleaned', 'Against', 'Report', 'Test', 'By', 'Seed', 'OutTrain', 'OutTest', 'Names', 'Dest', 'Mirror',
-           'RecipeName', 'RunFolder', 'Again', 'Show', 'SETTINGS', 'Measure', 'Files', 'TrainFiles', 'MetricName',
-           'TextFile', 'Prompt', 'Response', 'Also', 'ScoreOut', 'ScoreIgnore', 'GeneralArtefact', 'CustomArtefact',
-           'MadeArtefact', 'Alpha', 'Choose', 'Keep', 'Tolerance', 'StudyName', 'StudyFolder', 'Judge', 'Only', 'Seeds',
-           'Budget', 'Retry', 'Exported', 'Merge', 'Dtype', 'Limit', 'Force', 'Push', 'Yes', 'Folders', 'Host', 'Port',
-           'Token', 'custom_rm', 'fault_line', 'usage_line', 'any_letter', 'Stopped', 'stop_politely', 'run_verb',
-           'main', 'named', 'Explained', 'a_device', 'a_file', 'a_folder', 'column', 'several', 'mapping_of',
-           'convert_verb', 'action', 'clean_verb', 'split_verb', 'fetch_verb', 'show_matrix', 'train_verb',
-           'print_plan', 'plan_verb', 'quickstart_verb', 'named_sets', 'evaluate_verb', 'print_scores', 'what_to_score',
-           'score_verb', 'calibrate_verb', 'print_curve', 'check_blend', 'chosen_alpha', 'blend_verb', 'watching',
-           'write_summary', 'study_verb', 'export_verb', 'serve_verb']
+           'RecipeName', 'RunFolder', 'Again', 'Show', 'SETTINGS', 'Measure', 'What', 'TriedDevice', 'Files',
+           'TrainFiles', 'MetricName', 'TextFile', 'Prompt', 'Response', 'Also', 'ScoreOut', 'ScoreIgnore',
+           'GeneralArtefact', 'CustomArtefact', 'MadeArtefact', 'Alpha', 'Choose', 'Keep', 'Tolerance', 'StudyName',
+           'StudyFolder', 'Judge', 'Only', 'Seeds', 'Budget', 'Retry', 'Exported', 'Merge', 'Dtype', 'Limit', 'Force',
+           'Push', 'Yes', 'Folders', 'Host', 'Port', 'Token', 'custom_rm', 'fault_line', 'usage_line', 'any_letter',
+           'Stopped', 'stop_politely', 'run_verb', 'main', 'named', 'Explained', 'a_device', 'a_file', 'a_folder',
+           'column', 'several', 'mapping_of', 'convert_verb', 'action', 'clean_verb', 'split_verb', 'fetch_verb',
+           'show_matrix', 'train_verb', 'print_plan', 'plan_verb', 'print_report', 'check_verb', 'quickstart_verb',
+           'named_sets', 'evaluate_verb', 'print_scores', 'what_to_score', 'score_verb', 'calibrate_verb',
+           'print_curve', 'check_blend', 'chosen_alpha', 'blend_verb', 'watching', 'write_summary', 'study_verb',
+           'export_verb', 'serve_verb']
 
 # %% ../nbs/api/42_cli.ipynb #44eb814a
 import os, re, signal, sys
@@ -444,17 +445,46 @@ def plan_verb(recipe:RecipeName, measure:Measure=None, device:Device=None, json_
     print_plan(planned)
     if json_path: write_report(json_path, planned)
 
+# %% ../nbs/api/42_cli.ipynb #29c10001
+What = Annotated[Optional[str], typer.Argument(metavar="[RECIPE|ARTEFACT]",
+    help="Also try this recipe's base, or this artefact: {recipes}, a YAML file, or a folder that training made")]
+TriedDevice = Annotated[Optional[str], typer.Option("--device",
+    help="cpu, cuda, cuda:1, mps …; the best there is if not given")]
+
+# %% ../nbs/api/42_cli.ipynb #29c10003
+def print_report(
+    lines:list[str], # From `check.report_lines`
+)->None:
+    "Print the lines of a check; what doesn't work stands out on a terminal."
+    from rich.console import Console
+    console, styles = Console(highlight=False, markup=False), {"✓": "green", "✗": "red"}
+    for line in lines: console.print(line, style=styles.get(line[:1]), soft_wrap=True)
+
+# %% ../nbs/api/42_cli.ipynb #29c10005
+@app.command("check", cls=Explained)
+def check_verb(what:What=None, device:TriedDevice=None, json_path:Json=None):
+    "Try what works on this machine. Run it first, and paste it into a bug report."
+    try: from custom_rm.check import as_json, check, report_lines
+    except (ImportError, OSError) as e:
+        print(f"there is no way to train here as it is: {str(e).splitlines()[0]}; install custom_rm anew")
+        raise typer.Exit(1)
+    from custom_rm.evaluate import write_report
+    report = check(what, device)
+    print_report(report_lines(report))
+    if json_path: write_report(json_path, as_json(report))
+    if not report["trains"]: raise typer.Exit(1)
+
 # %% ../nbs/api/42_cli.ipynb #204398d9
 @app.command("quickstart", cls=Explained)
 def quickstart_verb(
     out:Annotated[Optional[Path], typer.Option(callback=a_folder,
         help="The run's folder; runs/quickstart if not given")]=None,
-    device:Device=None):
+    device:Device=None, again:Again=False):
     "See it work: three stages on the small data set that comes along."
     import time
     from custom_rm.runs import quickstart
     start, folder = time.time(), out or Path("runs/quickstart")
-    metrics, lines = quickstart(out, device)
+    metrics, lines = quickstart(out, device, again=again)
     show_matrix(metrics)
     print(*lines, sep="\n")
     print(f"\nAll of it is in {folder} ({(time.time() - start) / 60:.1f} minutes). "

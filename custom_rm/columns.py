@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['PROMPTS', 'SYSTEMS', 'PEOPLE', 'BETTER', 'SCORES', 'RANKS', 'MARGINS', 'VERDICTS', 'FLAGS', 'CODES', 'ANSWERS',
-           'MODESTLY', 'STRENGTHS', 'RESPONSES', 'INPUTS', 'HISTORIES', 'GROUPS', 'last_name', 'packed_columns',
-           'opened', 'Columns', 'resolved', 'Unclear', 'unclear', 'text_offers', 'better_and_worse', 'are_ranks',
-           'score_beside', 'scores_beside', 'guess_margin', 'coded', 'any_coded', 'sides_for', 'sides_of', 'guess_wide',
-           'guess_winner', 'guess_duel', 'guess_listed', 'guess_score', 'guess_answers', 'value_options',
+           'MODESTLY', 'STRENGTHS', 'RESPONSES', 'INPUTS', 'HISTORIES', 'GROUPS', 'ASKING', 'last_name',
+           'packed_columns', 'opened', 'Columns', 'resolved', 'Unclear', 'unclear', 'text_offers', 'better_and_worse',
+           'are_ranks', 'score_beside', 'scores_beside', 'guess_margin', 'coded', 'any_coded', 'sides_for', 'sides_of',
+           'guess_wide', 'guess_winner', 'guess_duel', 'guess_listed', 'guess_score', 'guess_answers', 'value_options',
            'check_verdicts', 'verdicts', 'guess_system', 'guess_question', 'guess_history', 'guess_person',
            'check_question', 'check_person', 'guess_group', 'watched', 'check_words', 'guess']
 
@@ -348,7 +348,8 @@ def scores_beside(
     return [] if None in found or set(found) & set(m.ignore) else found
 
 # %% ../nbs/api/06_columns.ipynb #3c8edd76
-MARGINS = ("margin", "score_margin", "score_diff", "score_difference")
+MARGINS = ("margin", "score_margin", "score_diff", "score_difference", "preference_margin", "reward_margin",
+           "rating_margin", "rating_difference")
 
 def _two_scores(value) -> bool:
     "Is a cell a list of two numbers?"
@@ -696,10 +697,19 @@ def _no_grade(m:Mapping, columns:Columns) -> Unclear:
     "The complaint about answers without grades that names know"
     taken = {*used_columns(m), *m.ignore}
     about = re.compile(r"(^|_)(id|hash|timestamp|index)$")
-    numeric = [c for c in columns.values if c not in taken and columns.given(c) and columns.is_numeric(c)
-               and not about.search(plain_name(c))]
+    several = any(map(answer_list, columns.given(m.response)))
+    def could(c): return any(map(_are_numbers, columns.given(c))) if several else columns.is_numeric(c)
+    there = [c for c in columns.values if c not in taken and columns.given(c)]
+    numeric = [c for c in there if could(c) and not about.search(plain_name(c))]
     typed = [option("score", c) for c in numeric[:6]] or ["--score COLUMN"]
-    if len(numeric) > 1: typed.append(f"{option('score', joined(numeric))} where each column is one person")
+    others = [c for c in there if not _is_aside(c) and c not in columns.named(PROMPTS) and columns.is_wordy(c)]
+    if others and not numeric: typed.append("--chosen COLUMN --rejected COLUMN")
+    if len(numeric) > 1 and not several:
+        typed.append(f"{option('score', joined(numeric))} where each column is one person")
+    if numeric: typed[-1] += ", with --lower-is-better where the lowest is best"
+    if places := [c for c in there if several and {code(v) for v in columns.given(c)} <= {"0", "1"}]:
+        two = f"{option('a', m.response + '.0')} {option('b', m.response + '.1')}"
+        typed = [f"{two} {option('winner', c)} --values {way}" for c in places for way in ("0=a,1=b", "1=a,0=b")]
     return unclear(f"answers in {m.response}, but no column known by name holds their score", columns, typed)
 
 # %% ../nbs/api/06_columns.ipynb #3938347a
@@ -1002,6 +1012,10 @@ def guess_group(
     found = [c for c in columns.named(GROUPS, _taken(m)) if _shared(columns, [c])] if alone else []
     return replace(m, group=m.group or next(iter(found), None))
 
+# %% ../nbs/api/06_columns.ipynb #fbf7a6e9
+_PARTS = (*PROMPTS, *SYSTEMS, *HISTORIES, *INPUTS, "passage", "document", "background")
+ASKING = tuple(dict.fromkeys(name for name in _PARTS if name not in ("user", "human", "post")))
+
 # %% ../nbs/api/06_columns.ipynb #e59058d9
 def watched(
     columns:Columns, # Of the file
@@ -1010,8 +1024,7 @@ def watched(
     known = {*PROMPTS, *SYSTEMS, *HISTORIES, *INPUTS, *PEOPLE, *MARGINS, *VERDICTS} - {*FLAGS, "user", "human", "post"}
     scores = {f"{score}_{side}" for score in (*SCORES, *RANKS) for side in ("chosen", "rejected", "a", "b", "1", "2")}
     speaking = {last_name(column) for column in columns.values if columns.given(column)}
-    parts = {*PROMPTS, *SYSTEMS, *HISTORIES, *INPUTS, "passage", "document", "background"} - {"user", "human", "post"}
-    always = {f"{name}=tie" for name in VERDICTS} | {f"{name}=part" for name in parts}
+    always = {f"{name}=tie" for name in VERDICTS} | {f"{name}=part" for name in ASKING}
     return frozenset((known | scores) - speaking | always)
 
 # %% ../nbs/api/06_columns.ipynb #37b29df1

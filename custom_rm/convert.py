@@ -20,15 +20,17 @@ from .columns import guess, HISTORIES, INPUTS, MARGINS, PEOPLE, RANKS, SCORES, S
 from .core import choose, DataError
 from .files import read_rows
 from .mapping import (
-    by_mapping, cell, code, Conversion, described, Faults, is_chat, is_label, is_note, kind_of, Mapping, option,
-    plain_name, VOTES, wordy)
-from .records import check_record, write_json
-from .templates import join, restored, split_text, template_of, TEMPLATES, turns_of
+    by_mapping, cell, Conversion, described, exact, Faults, flagged, is_chat, is_label, is_media, is_note, is_short,
+    kind_of, Mapping, no_text, option, plain_name, VOTES, whole_texts, wordy)
+from .records import check_record, with_prompt, write_json
+from .templates import followed, restored, split_text, template_of, turns_of
 
 # %% ../nbs/api/07_convert.ipynb #b0f1b6cb
-def _text(prompt:str, response:str) -> str:
-    "A whole interaction in the template of DSP"
-    return TEMPLATES["dsp"].format(prompt=prompt, response=response)
+def _texts(prompt:str, responses:list[str], where:str="text") -> list:
+    "Whole interactions in the template of DSP, the question once; turns where a text would not say the same"
+    if not prompt.strip(): raise DataError(f"{where}: its question is empty; fill it in or remove that row")
+    if all(map(str.strip, responses)): return whole_texts(prompt, responses, where)
+    return [followed(prompt, response, where) for response in responses]
 
 # %% ../nbs/api/07_convert.ipynb #7bb8f356
 def _shown(value) -> str:
@@ -94,9 +96,9 @@ def _best(responses:dict, domain:str, where:str) -> str:
 # %% ../nbs/api/07_convert.ipynb #6ee5983c
 def _dsp_answers(query:str, responses:dict, domain:str, where:str) -> list[tuple]:
     "(text, score) of the domain's response, then of the others"
-    others = [name for name in responses if name != domain]
-    best = _text(query, _best(responses, domain, where)), 1.
-    return [best, *((_text(query, _get(responses, name, f"{where}, responses")), 0.) for name in others)]
+    others = [_get(responses, name, f"{where}, responses") for name in responses if name != domain]
+    texts = _texts(query, [_best(responses, domain, where), *others], where)
+    return list(zip(texts, [1., *[0.] * len(others)]))
 
 # %% ../nbs/api/07_convert.ipynb #1d02e67b
 def from_dsp(
@@ -155,8 +157,11 @@ def from_webgpt(
 )->Iterator[dict]: # Records of two texts, scores 1 above the published
     "WebGPT comparisons (arXiv 2112.09332). Raises `DataError` for a row that is not one."
     for where, row in rows:
-        yield _record([(_text(_question(answer, where), _get(answer, "answer", where)),
-                        1 + _get(answer, "score", where, "a number")) for answer in _answers(row, where)], where)
+        answers = _answers(row, where)
+        asked, said = [_question(one, where) for one in answers], [_get(one, "answer", where) for one in answers]
+        if len(set(asked)) == 1: texts = _texts(asked[0], said, where)
+        else: texts = [_texts(question, [words], where)[0] for question, words in zip(asked, said)]
+        yield _record(zip(texts, [1 + _get(one, "score", where, "a number") for one in answers]), where)
 
 # %% ../nbs/api/07_convert.ipynb #8563c227
 _ALPACA = re.compile(r"### Instruction:\n(.*?)(?:\n+### Input:\n(.*?))?\n+### Response:\s*$", re.S)
@@ -181,7 +186,8 @@ def from_gpt4llm(
     "GPT-4-LLM's comparisons (arXiv 2304.03277), versions 1 and 2. Raises `DataError` for a row that is neither."
     for where, row in rows:
         prompt = _alpaca(_get(row, "user_input", where))
-        yield _record([(_text(prompt, answer), score) for answer, score in _judged(row, where)], where)
+        answers, scores = zip(*_judged(row, where))
+        yield _record(zip(_texts(prompt, answers, where), scores), where)
 
 # %% ../nbs/api/07_convert.ipynb #3f4fb67b
 def pair_records(
@@ -197,7 +203,8 @@ def pair_records(
 # %% ../nbs/api/07_convert.ipynb #f61bcfba
 def _conversational(chosen:str|list, rejected:str|list) -> dict:
     "A pair of which a text holds messages, in TRL's conversational format"
-    a, b = (turns_of(text) if isinstance(text, str) else text for text in (chosen, rejected))
+    def as_turns(text): return turns_of(restored(text)) or [dict(role="assistant", content=text)]
+    a, b = (as_turns(text) if isinstance(text, str) else text for text in (chosen, rejected))
     shared = 0
     while shared < min(len(a), len(b)) - 1 and a[shared] == b[shared]: shared += 1
     return dict(prompt=a[:shared], chosen=a[shared:], rejected=b[shared:])
@@ -223,11 +230,6 @@ def has_keys(
 
 # %% ../nbs/api/07_convert.ipynb #24c1da28
 class LeftOut(str): "Why a form left out what stands at a place, in the place of a row"
-
-# %% ../nbs/api/07_convert.ipynb #24c1da37
-def _reasons(report:Conversion) -> str:
-    "Why rows were left out, and how many"
-    return ", ".join(f"{count} {why}" for why, count in report.skipped.items())
 
 # %% ../nbs/api/07_convert.ipynb #24c1da2a
 def _kept(rows:Iterable, report:Conversion) -> Iterator[tuple]:
@@ -458,13 +460,6 @@ def looks_like_gpt4llm(
     "A question with two completions, or with answers and their scores?"
     return has_keys("user_input", "completion_a")(row) or has_keys("user_input", "responses_and_scores")(row)
 
-# %% ../nbs/api/07_convert.ipynb #24c1da25
-def _asked(text:str|list, prompt, where:str) -> str|list:
-    "A text with its record's prompt, which it may hold already"
-    whole = template_of(text) if isinstance(text, str) else any(turn.get("role") == "user" for turn in text)
-    if whole or isinstance(prompt, str) and isinstance(text, str) and prompt in text: return text
-    return join(prompt, text, where)
-
 # %% ../nbs/api/07_convert.ipynb #21ffb807
 def checked_records(
     rows:Iterable, # (place, what should be a record)
@@ -472,8 +467,7 @@ def checked_records(
     "The package's own form. Raises `DataError` for a row that is no record."
     for where, row in rows:
         record = _checked(row, where)
-        if prompt := record.get("prompt"): record["text"] = [_asked(text, prompt, where) for text in record["text"]]
-        yield record
+        yield record | dict(text=with_prompt(record, where))
 
 # %% ../nbs/api/07_convert.ipynb #09657e50
 def as_rows(
@@ -537,7 +531,7 @@ def peek(
 def _taken(row, only:Iterable[str]) -> bool:
     "Does a row hold the value of every condition, COLUMN=VALUE?"
     conditions = [condition.partition("=")[::2] for condition in only]
-    return all(code(cell(row, column.strip())) == code(value) for column, value in conditions)
+    return all(exact(cell(row, column.strip())) == exact(value) for column, value in conditions)
 
 # %% ../nbs/api/07_convert.ipynb #24c1d906
 _BEFORE = {*SYSTEMS, *HISTORIES, *INPUTS, "context"} # Names of what belongs to a question
@@ -547,8 +541,10 @@ _JUDGED = re.compile(rf"(?:{'|'.join((*VERDICTS, *SCORES, *RANKS, *MARGINS))})(?
 def _left_out(key:str, value) -> str:
     "What is wrong with leaving a key out, with the option to type; '' where nothing is"
     plain, leave_out = plain_name(key), f"else leave it out with {option('ignore', key)}"
+    if is_media(key): return no_text(key)
+    if warned := flagged(key, value): return warned
     if plain in PEOPLE: return f"{key!r} says who judged; keep it with {option('by', key)}, {leave_out}"
-    short = is_label(key) and all(len(words.split()) < 4 for words in wordy(value))
+    short = is_label(key) and all(map(is_short, wordy(value)))
     if plain in _BEFORE or not short and not is_note(key) and any(wordy(value)):
         lost = f"{key!r} holds text that no record would have ({_shown(value)})"
         return f"{lost}; if it belongs to the question join them in the file, {leave_out}"
@@ -651,7 +647,7 @@ def _by_columns(
     known, rows = {}, _kept(form.read(rows), report)
     if domain is not None: rows = _by_domain(rows, domain, known)
     first, rows = peek(rows)
-    if not first: raise DataError(f"{report.input}: holds no judgement ({_reasons(report)}); nothing was written")
+    if not first: raise DataError(f"{report.input}: holds no judgement ({report.reasons()}); nothing was written")
     mapping, codes = _mapped(first, form, given, report.input)
     report.reading, report.used = kind_of(mapping), described(mapping)
     records = by_mapping(rows, mapping, codes, report, skip_faulty)
@@ -724,9 +720,7 @@ def _some(records:Iterable, report:Conversion) -> Iterator[dict]:
     "The records. Raises `DataError` where there is none"
     n = 0
     for n, record in enumerate(records, 1): yield record
-    if n: return
-    found = ", ".join(filter(None, [f"{report.ties} ties", _reasons(report)]))
-    raise DataError(f"{report.input}: holds no comparison ({found}); nothing was written")
+    if not n: raise DataError(f"{report.input}: holds no comparison ({report.reasons()}); nothing was written")
 
 # %% ../nbs/api/07_convert.ipynb #9fbdf43b
 def convert(

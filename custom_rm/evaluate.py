@@ -58,13 +58,14 @@ def all_rewards(
 def evaluate(
     rm:RewardModel,            # With the adapters to evaluate
     sets:dict,                 # Records by name of the set
-    adapters:list[str]|None=None, # All of the model's if None
+    adapters:list[str]|None=None, # If None all of the model's, save those with several heads: nobody's reward model
     progress:Callable|None=None,  # Called with (adapter, texts done so far in tokens) while scoring
 )->dict: # reward model → set → what `measure` gives
     "The matrix of reward models and sets."
     sets = {name: list(records) for name, records in sets.items()}
     texts = [t for records in sets.values() for r in records for t in r["text"]]
-    out = dict.fromkeys(adapters or rm.adapters) # in the order they were asked for
+    alone = [name for name in rm.adapters if getattr(rm.head(name), "out_features", 1) == 1]
+    out = dict.fromkeys(adapters or alone) # in the order they were asked for
     for adapter, rewards in all_rewards(rm, texts, list(out), progress): out[adapter] = measure_sets(rewards, sets)
     return out
 

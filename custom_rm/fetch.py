@@ -253,12 +253,18 @@ def _noted(note:Path, stamp:list) -> str|None:
     except (OSError, ValueError): return None
     return kept["sha256"] if isinstance(kept, dict) and kept.get("files") == stamp else None
 
+# %% ../nbs/api/09_fetch.ipynb #0d17ddde
+def _stamp(file:Path) -> list:
+    "What is another when a file is, without reading it"
+    told = file.stat()
+    return [file.name, told.st_size, told.st_mtime_ns, told.st_ctime_ns, told.st_ino]
+
 # %% ../nbs/api/09_fetch.ipynb #0d17dddf
 def _weights_sha256(folder:Path) -> str:
     "One hash for all weights of a folder, remembered while they don't change"
     files = _weight_files(folder)
     for file in (*files, *folder.glob("*.json")): check_whole(file)
-    stamp = [[f.name, f.stat().st_size, f.stat().st_mtime_ns] for f in files]
+    stamp = [_stamp(file) for file in files]
     note = cache_dir()/"hashes"/f"{hashlib.sha1(str(folder.resolve()).encode()).hexdigest()}.json"
     if known := _noted(note, stamp): return known
     digest = _digest(files)

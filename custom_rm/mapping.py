@@ -5,12 +5,13 @@
 # %% auto #0
 __all__ = ['VOTES', 'SEVERAL', 'ONE', 'TIES', 'SIDES', 'Mapping', 'names', 'joined', 'cell', 'option', 'read_mapping', 'is_chat',
            'said', 'earlier', 'NoQuestion', 'ColumnFault', 'once_asked', 'interaction', 'code', 'usual_sides',
-           'parse_values', 'meaning_of', 'models_beside', 'side_of', 'one_hot', 'Judged', 'Skip', 'answer_list',
-           'kind_of', 'plain_name', 'is_note', 'is_label', 'wordy', 'spread', 'answer_columns', 'used_columns',
-           'described', 'Reader', 'all_words', 'Conversion', 'Faults', 'by_mapping']
+           'parse_values', 'meaning_of', 'models_beside', 'side_of', 'one_hot', 'Judged', 'Skip', 'after', 'as_lines',
+           'whole_texts', 'answer_list', 'kind_of', 'plain_name', 'is_note', 'is_label', 'is_short', 'is_media',
+           'no_text', 'wordy', 'spread', 'answer_columns', 'used_columns', 'described', 'Reader', 'flagged',
+           'all_words', 'exact', 'Conversion', 'Faults', 'by_mapping']
 
 # %% ../nbs/api/05_mapping.ipynb #22e8e419
-import json, math, os, re, shlex, sqlite3, tempfile, unicodedata
+import json, os, re, shlex, sqlite3, tempfile, unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -19,13 +20,15 @@ from functools import cache
 from hashlib import blake2b
 from itertools import combinations, groupby, product
 from pathlib import Path
+from statistics import fmean
 import yaml
 
 # %% ../nbs/api/05_mapping.ipynb #5a711d57
 from .core import DataError, patch
 from .files import number, unpacked
-from .templates import (
-    compact, left_gap, may_be_transcript, message, question_turns, template_of, transcript, without_end)
+from custom_rm.templates import (
+    as_words, check_marks, compact, left_gap, may_be_transcript, message, question_turns, template_of, transcript,
+    without_marks)
 
 # %% ../nbs/api/05_mapping.ipynb #3550b7bb
 @dataclass
@@ -56,7 +59,7 @@ class Mapping:
 
 # %% ../nbs/api/05_mapping.ipynb #0973803c
 VOTES = dict(all="a record for each person's verdict", majority="of two answers, the one that more prefer than not",
-             mean="the mean of the grades, or each answer's share of the votes")
+             mean="the mean of the grades, or each answer's share of the people")
 
 # %% ../nbs/api/05_mapping.ipynb #53e4e23a
 SEVERAL = ("prompt", "system", "history", "winner", "response", "score") # Settings that may name several columns
@@ -173,8 +176,7 @@ def said(
 )->list[dict]: # Turns; none for an empty cell
     "What one cell says. Raises `DataError` for what is neither text nor messages."
     if value is None or value == "" or value == []: return []
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        value = f"{value:.0f}" if isinstance(value, float) and value.is_integer() else str(value)
+    value = as_words(value)
     if isinstance(value, str): return transcript(value) or ([dict(role=role, content=value)] if value.strip() else [])
     if isinstance(value, (list, dict)): return _messages(value, role, where)
     raise DataError(f"{where}: holds {_shown(value)} where a text should be; mend that row")
@@ -201,17 +203,23 @@ def earlier(
         return [dict(role=role, content=text) for pair in pairs for role, text in zip(("user", "assistant"), pair)]
     if isinstance(value, str) and (turns := transcript(value)): return turns
     raise DataError(f"{where}: its history is {_shown(value, 40)}, not messages or pairs of question and answer; "
-                    "join it to the question with --prompt, the columns separated by a comma")
+                    "write it before the question in the file, or let convert join both with --prompt, "
+                    "the columns separated by a comma")
 
 # %% ../nbs/api/05_mapping.ipynb #329467c4
+def _told(turns:list, by_assistant:bool) -> str:
+    "What the assistant says in some turns, or what the others say"
+    return "\n".join(turn["content"] for turn in turns if (turn["role"] == "assistant") == by_assistant)
+
 def _covers(chat:list, before:list) -> bool:
-    "Does a chat hold all that was asked?"
-    told = "\n".join(turn["content"] for turn in chat)
-    return all(turn["role"] == "system" or turn["content"].strip() in told for turn in before)
+    "Does a chat hold all that was asked, in turns of the same side?"
+    told = {side: _told(chat, side) for side in (True, False)}
+    return all(turn["role"] == "system" or turn["content"].strip() in told[turn["role"] == "assistant"]
+               for turn in before)
 
 def _whole(before:list, chat:list, where:str) -> list[dict]:
     "A whole chat beside its own question: the question once, what a system says kept"
-    told = "\n".join(turn["content"] for turn in chat)
+    told = _told(chat, False)
     if not _covers(chat, before):
         raise DataError(f"{where}: an answer is a whole chat of another question than the one beside it; "
                         "name the right column with --prompt, or leave the other out with --ignore")
@@ -254,7 +262,7 @@ def interaction(
     "A question with one answer. Raises `DataError` where either is empty, and where they don't belong together."
     if isinstance(answer, str):
         gap = before[-1].get("gap", "") if before else "" # white space that the question's marker left to the answer
-        answer = without_end(answer.removeprefix(gap))
+        answer = without_marks(answer.removeprefix(gap))
     turns = said(answer, "assistant", where)
     if not turns: raise DataError(f"{where}: an answer is empty; fill it in or remove that row")
     if before and isinstance(answer, str) and turns[0]["role"] != "assistant" and not _covers(turns, before):
@@ -403,26 +411,38 @@ class Skip(Exception):
 # %% ../nbs/api/05_mapping.ipynb #727d5fb4
 def _question(value, where:str) -> list[dict]:
     "What a question's cell says; a text that ends with words of the assistant is somebody's question, no transcript"
-    turns = question_turns(value) if isinstance(value, str) and value.strip() else said(value, "user", where)
+    is_text = isinstance(value, str) and bool(value.strip())
+    turns = check_marks(question_turns(value), where) if is_text else said(value, "user", where)
     if not turns or turns[-1]["role"] != "assistant": return turns
     if not turns[-1]["content"].strip(): return turns[:-1] + [turns[-1] | dict(gap=left_gap(value))]
-    if isinstance(value, str): return [dict(role="user", content=value)]
+    if isinstance(value, str) and value.lstrip()[:1] not in ("<", "["): return [dict(role="user", content=value)]
     raise DataError(f"{where}: its question ends with an answer of the assistant; leave that out, "
                     "or name another column with --prompt")
 
 # %% ../nbs/api/05_mapping.ipynb #3f7280b5
-def _after(before:list, part:list, where:str) -> list[dict]:
-    "Turns after others; where they hold these already, once"
-    told = "\n".join(turn["content"] for turn in part)
-    inside = [turn["content"].strip() in told for turn in before]
+def _stands_in(turn:dict, part:list) -> bool:
+    "Is a turn among others? What a system says may also open the first of them"
+    words = turn["content"].strip()
+    if turn["role"] == "system": return part[0]["content"].strip().startswith(words)
+    return any(other["role"] == turn["role"] and other["content"].strip() == words for other in part)
+
+def after(
+    before:list, # Turns of system and history
+    part:list,   # A question, or a chat that may begin with these turns
+    where:str,   # Their place, for complaints
+)->list[dict]: # All turns
+    "Turns after others; where they hold these already, once. Raises `DataError` where they hold only a part."
+    inside = [bool(part) and _stands_in(turn, part) for turn in before]
     if len(part) < 2 or not any(inside): return before + part
     outside = [turn for turn, there in zip(before, inside) if not there]
     if all(turn["role"] == "system" for turn in outside): return outside + part
     raise DataError(f"{where}: its question holds a part of what comes before it; leave one of them out with --ignore")
 
 # %% ../nbs/api/05_mapping.ipynb #73a3c983
-def _lines(words:list[str]) -> str:
-    "Texts as lines, without one that stands in another"
+def as_lines(
+    words:list[str], # Of a question's columns, in their order
+)->str: # One line for each, without one that stands in another
+    "Several texts of one question as one."
     kept = [text for i, text in enumerate(words)
             if text not in words[:i] and not any(text in other and text != other for other in words)]
     return "\n".join(kept)
@@ -434,8 +454,11 @@ def _asked(row:dict, mapping:Mapping, where:str) -> list[dict]:
     turns += [turn for column in names(mapping.history) for turn in earlier(cell(row, column), where)]
     parts = [part for column in names(mapping.prompt) if (part := _question(cell(row, column), where))]
     if len(parts) > 1 and all([turn["role"] for turn in part] == ["user"] for part in parts):
-        parts = [[dict(role="user", content=_lines([part[0]["content"] for part in parts]))]]
-    for part in parts: turns = _after(turns, part, where)
+        parts = [[dict(role="user", content=as_lines([part[0]["content"] for part in parts]))]]
+    if any(part[-1]["role"] == "assistant" for part in parts[:-1]):
+        raise DataError(f"{where}: one column of its question ends where an answer should follow, and another column "
+                        "comes after it; leave one of them out with --ignore")
+    for part in parts: turns = after(turns, part, where)
     return turns
 
 # %% ../nbs/api/05_mapping.ipynb #ba919bd1
@@ -464,7 +487,7 @@ def _check_one_question(texts:list, before:list, where:str) -> None:
 def _is_words(value) -> bool:
     "A text that is certainly neither empty nor a transcript, as most are?"
     if not isinstance(value, str) or not value or value.isspace() or value[-1] in ">\n ": return False
-    return not may_be_transcript(value) and value[0] not in "\n "
+    return not may_be_transcript(value) and value[0] not in "\n " and not value.startswith("ASSISTANT:")
 
 def _are_words(asked, answers:list) -> bool:
     "Are question and answers words, and does no answer repeat the question?"
@@ -487,6 +510,16 @@ def _interactions(row:dict, mapping:Mapping, answers:list, where:str) -> list[li
     texts = [interaction(before, answer, where) for answer in once_asked(before, answers)]
     _check_one_question(texts, before, where)
     return texts
+
+# %% ../nbs/api/05_mapping.ipynb #f044061f
+def whole_texts(
+    prompt,       # A question's cell
+    answers:list, # The cells of its answers
+    where:str,    # Their place, for complaints
+)->list: # Of each answer the whole interaction, as a text in DSP's template where that says the same, else as turns
+    "A question with its answers. Raises `DataError` as `interaction` does."
+    asked = Mapping(prompt="prompt")
+    return [compact(turns, where) for turns in _interactions({"prompt": prompt}, asked, answers, where)]
 
 # %% ../nbs/api/05_mapping.ipynb #37ca76ae
 def _is_marked(value, where:str) -> bool:
@@ -677,7 +710,7 @@ def plain_name(
 
 # %% ../nbs/api/05_mapping.ipynb #f075220a
 _REMARKS = re.compile(
-    r"(?:^|_)(?:comments?|remarks?|reasons?|reasoning|rationale|explanation|justification|feedback|critique|"
+    r"(?:^|_)(?:comments?|remarks?|reasons?|reasoning|rationale|explanation|justification|feedback_?\d*|critique|"
     r"annotations?|custom_system_prompt|kommentar|bemerkung)$|^(?:labell?ing|judge|raw|generation)_")
 _ABOUT = re.compile(
     r"(?:^|_)(?:ids?|uuid|hash|index|idx|source|origin|dataset|data_source|models?|generator|engine|provider|language|"
@@ -701,6 +734,32 @@ def is_label(
     "Is a column of this name about the row? Only where it says a few words, or the same in all rows."
     return bool(_ABOUT.search(plain_name(column)))
 
+# %% ../nbs/api/05_mapping.ipynb #378e14de
+_UNSPACED = re.compile("[\u0e00-\u0fff\u1000-\u109f\u1780-\u17ff\u2e80-\ud7ff\uf900-\ufaff\U00020000-\U0003ffff]")
+
+def is_short(
+    words:str, # Of a cell
+    most:int=3, # Words of a label
+)->bool:
+    "Does a text say no more than a label does, in any script?"
+    return len(words.split()) + len(_UNSPACED.findall(words)) // 2 <= most
+
+# %% ../nbs/api/05_mapping.ipynb #23ffd9ec
+@cache
+def is_media(
+    column:str, # A name, or a path
+)->bool:
+    "Does a column of this name hold pictures, sounds or films?"
+    return bool(re.fullmatch(r"(?:.*_)?(?:images?|img|pictures?|photos?|videos?|audios?)(?:_(?:path|url|file)s?)?",
+                             plain_name(column.rpartition(".")[2])))
+
+# %% ../nbs/api/05_mapping.ipynb #4d2ff120
+def no_text(
+    column:str, # That `is_media`
+)->str: # What is wrong with it, and what to type
+    "A complaint about pictures beside texts."
+    return f"column {column!r} holds what no text can say; leave it out with {option('ignore', column)}"
+
 # %% ../nbs/api/05_mapping.ipynb #6d4404b4
 _NO_WORDS = re.compile(r"[\d\s:./T+Z-]+|[\w\-./:+=@%]*")
 
@@ -710,7 +769,7 @@ def wordy(
     "Words in a value, however deep it is nested."
     if isinstance(value, str):
         some = any(map(str.isalpha, value)) and not _NO_WORDS.fullmatch(value.strip())
-        if some or any(ord(letter) > 0x2e7f for letter in value): yield value.strip()
+        if some or any(ord(letter) > 0x2e7f for letter in value) or _UNSPACED.search(value): yield value.strip()
     elif isinstance(value, dict):
         for name, inner in value.items(): yield from () if is_note(name) else wordy(inner)
     elif isinstance(value, list):
@@ -796,6 +855,31 @@ def _is_constant(self:Reader, column:str, words:str) -> bool:
     "Has a label said the same in all rows so far? Some names may tell what to do, and then it matters in each row"
     return not _TELLING.search(plain_name(column)) and self.first.setdefault(column, words) == words
 
+# %% ../nbs/api/05_mapping.ipynb #88919e57
+_PLACES, _VOID = "the answers changed places", "this row doesn't count"
+_WARNS = [ # names, the marks that speak, and what they may say
+    (r"(?:(?:is|was|position|order)_)?(?:swapped|flipped|reversed|inverted|switched)(?:_order|_positions?)?", "on",
+     _PLACES),
+    (r"(?:.*_)?order", "turned", _PLACES), (r"(?:is_)?(?:tie|tied|draw)", "on", "nobody won"),
+    (r"(?:is_)?(?:invalid|discarded|excluded|spam)|discard|exclude", "on", _VOID), (r"(?:is_)?valid", "off", _VOID)]
+_MARKS = dict(on=("true", "1", "yes"), off=("false", "0", "no"), turned=("ba", "b a", "b,a", "b/a", "b-a", "21", "2,1"))
+
+@cache
+def _warning(name:str) -> tuple: # The marks that speak, and what they may say; for most names none
+    return next(((_MARKS[marks], what) for names, marks, what in _WARNS if re.fullmatch(names, name)), ((), ""))
+
+def flagged(
+    column:str, # That nobody reads
+    value,      # Of its cell
+)->str: # A complaint, with what to type; "" for most
+    "Does a mark say that a row means something else than it seems to?"
+    marks, what = _warning(plain_name(column.rpartition(".")[2]))
+    if not marks or isinstance(value, (list, dict)) or (said_so := code(value)) not in marks: return ""
+    other = dict(zip(_MARKS["on"] + _MARKS["off"], _MARKS["off"] + _MARKS["on"])) | dict(ba="AB")
+    only = option("only", f"{column}={other.get(said_so, '…')}")
+    return (f"column {column!r} is {_shown(value, 20)}, which may say that {what}; if so take the other rows "
+            f"with {only}, else leave the column out with {option('ignore', column)}")
+
 # %% ../nbs/api/05_mapping.ipynb #fb4813c4
 def all_words(
     value, # Of a cell
@@ -817,12 +901,14 @@ def _check_unread(self:Reader, row:dict, found:list, where:str) -> None:
     for column, value in spread({c: v for c, v in row.items() if c not in self.known_columns and v is not None}):
         if column in self.known_columns or value is None: continue
         note = self.unread.setdefault(column, is_note(column))
+        if is_media(column) and value not in ("", []): raise ColumnFault(f"{where}: {no_text(column)}")
+        if warned := flagged(column, value): raise ColumnFault(f"{where}: {warned}")
         if value != "": self._check_late(column, value, where)
         parts = all_words if f"{plain_name(column.rpartition('.')[2])}=part" in self.mapping.watch else wordy
         for words in () if note else parts(value):
-            if is_label(column) and (len(words.split()) < 4 or self._is_constant(column, words)): continue
+            if is_label(column) and (is_short(words) or self._is_constant(column, words)): continue
             if told is None: told = "\n".join(turn["content"] for one in found for turns in one.texts for turn in turns)
-            if words not in told: raise ColumnFault(self._lost(column, words, where))
+            if words not in told: raise ColumnFault(self._lost(column, words, where, is_chat(value)))
 
 # %% ../nbs/api/05_mapping.ipynb #1a8e4f8c
 @patch
@@ -836,19 +922,24 @@ def _check_late(self:Reader, column:str, value, where:str) -> None:
                       f"else leave it out with {option('ignore', column)}")
 
 @patch
-def _lost(self:Reader, column:str, words:str, where:str) -> str:
+def _lost(self:Reader, column:str, words:str, where:str, chat:bool=False) -> str:
     "The complaint about a column whose words would be lost"
-    question = joined([column, *names(self.mapping.prompt)])
+    typed = option("prompt", joined([column, *names(self.mapping.prompt)]))
+    if chat and self.mapping.prompt: typed = option("history", joined([*names(self.mapping.history), column]))
     return (f"{where}: column {column!r} holds text that no record would have ({words[:40]!r}); "
-            f"if it belongs to the question say {option('prompt', question)}, "
+            f"if it belongs to the question say {typed}, "
             f"else leave it out with {option('ignore', column)}")
 
 # %% ../nbs/api/05_mapping.ipynb #39ffa7f2
 def _check_turn(row:dict, found:list, where:str) -> None:
-    "A complaint where only an earlier turn of a conversation was judged"
+    "A complaint where only an earlier turn of a conversation was judged, or earlier turns are not there"
     turn = row.get("turn")
     if not isinstance(turn, int) and not (isinstance(turn, str) and turn.isdigit()): return
     last = max((sum(t["role"] == "assistant" for t in turns) for one in found for turns in one.texts), default=0)
+    if int(turn) > max(last, 1):
+        raise ColumnFault(f"{where}: column turn says that answer {turn} was judged, but the row holds "
+                          f"{last} answer{'s' * (last != 1)} of its conversation; join the earlier turns to it with "
+                          "--history, or --only turn=1 takes first answers, --ignore turn all as they are")
     if 0 < int(turn) < last:
         raise ColumnFault(f"{where}: column turn says that answer {turn} was judged, but the conversation "
                           f"goes on to answer {last}; --only turn={last} takes rows that were judged at their end, "
@@ -870,11 +961,15 @@ def _style(texts:Iterable) -> str:
     return next(filter(None, map(template_of, marked)), "dsp")
 
 # %% ../nbs/api/05_mapping.ipynb #33e17222
-def _exact(value) -> str:
-    "A value as --only compares it: 3 and 3.0 and \"3\" are the same, edges don't count"
-    if isinstance(value, bool): return str(value).lower()
-    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value).strip()
+def exact(
+    value, # Of a cell, or typed
+)->str: # Equal for 3, 3.0, "3" and "3.0", and for True and "true"; edges don't count
+    "A value as --only compares it."
+    text = str(value).strip()
+    if text.lower() in ("true", "false"): return text.lower()
+    return re.sub(r"\.?0*$", "", text) if re.fullmatch(r"-?\d+\.\d*", text) else text
 
+# %% ../nbs/api/05_mapping.ipynb #1552c4c7
 @patch
 def judged(
     self:Reader,
@@ -884,7 +979,7 @@ def judged(
     "What one row says. Raises `Skip` where it says nothing, and `DataError` for a fault."
     row = self._prepared(row, where)
     for column, _, wanted in self.only:
-        if _exact(cell(row, column.strip())) != _exact(wanted): raise Skip(f"not {column}={wanted}")
+        if exact(cell(row, column.strip())) != exact(wanted): raise Skip(f"not {column}={wanted}")
     found = list(self.read(row, self.mapping, self.known, where))
     if not found: raise Skip("no verdict")
     if "turn" not in self.known_columns or "turn" in used_columns(self.mapping): _check_turn(row, found, where)
@@ -906,10 +1001,11 @@ def _signed(self:Reader, row:dict, found:list, where:str) -> list[Judged]:
 # %% ../nbs/api/05_mapping.ipynb #d3e9b56d
 _SCHEMA = """pragma journal_mode = off; pragma synchronous = off;
 create table questions (id integer primary key, hash blob unique, turns text);
-create table answers (n integer primary key, id integer, person text, place text, turn text, score real, rest text);
-create index of_question on answers (id, person, n);
-create table pairs (id integer primary key, hash blob unique, place text, a text, b text, template text,
-                    won real, votes integer);"""
+create table answers (n integer primary key, id integer, person text, within text, place text, turn text, score real,
+                      rest text);
+create index of_question on answers (id, person, within, n);
+create table pairs (id integer primary key, hash blob unique, place text, a text, b text, template text);
+create table ballots (n integer primary key, pair integer, person text, won real);"""
 
 # %% ../nbs/api/05_mapping.ipynb #0dddb3c1
 @contextmanager
@@ -940,32 +1036,34 @@ def _put(base, one:Judged, where:str, last:dict) -> None:
     "Keep one answer until its question's others are there"
     *asked, answer = one.texts[0]
     rest = json.dumps([one.kept, one.template])
-    base.execute("insert into answers (id, person, place, turn, score, rest) values (?, ?, ?, ?, ?, ?)",
-                 (_question_id(base, json.dumps(asked), last), json.dumps([one.person, one.group]), where,
+    base.execute("insert into answers (id, person, within, place, turn, score, rest) values (?, ?, ?, ?, ?, ?, ?)",
+                 (_question_id(base, json.dumps(asked), last), json.dumps(one.person), json.dumps(one.group), where,
                   json.dumps(answer), one.scores[0], rest))
 
 # %% ../nbs/api/05_mapping.ipynb #95b65752
-def _gathered(base) -> Iterator[tuple[str, Judged]]:
-    "(place, the answers of a question by one person), questions in order of first appearance"
-    rows = base.execute("select id, person, questions.turns, place, turn, score, rest from answers "
-                        "join questions using (id) order by id, person, n")
-    for (_, person, asked), group in groupby(rows, key=lambda row: row[:3]):
-        *_, places, turns, scores, rests = zip(*group)
+def _gathered(base, apart:bool=True) -> Iterator[tuple[str, Judged]]:
+    "(place, the answers of a question by one person, or if not apart by all, their person a list), in order"
+    rows = base.execute("select id, within, questions.turns, person, place, turn, score, rest from answers join "
+                        f"questions using (id) order by id, {'person, within' if apart else 'within'}, n")
+    for (_, _, asked, *_), group in groupby(rows, key=lambda row: row[:4 if apart else 3]):
+        *_, people, places, turns, scores, rests = zip(*group)
         (kept, template), asked = json.loads(rests[0]), json.loads(asked)
-        turns = [json.loads(turn) for turn in turns]
+        turns, people = [json.loads(turn) for turn in turns], [json.loads(person) for person in people]
         words = once_asked(asked, [turn["content"] for turn in turns])
         texts = [[*asked, turn | dict(content=said)] for turn, said in zip(turns, words)]
-        yield places[0], Judged(texts, list(scores), json.loads(person)[0], kept, True, template=template)
+        yield places[0], Judged(texts, list(scores), people[0] if apart else people, kept, True, template=template)
 
 # %% ../nbs/api/05_mapping.ipynb #a31e80b5
 def _averaged(one:Judged, where:str) -> Judged:
-    "Each answer once, with the mean of its grades; a complaint where answers have not the same number of them"
-    grades = {}
-    for turns, score in zip(one.texts, one.scores): grades.setdefault(json.dumps(turns), []).append(score)
-    if len({len(given) for given in grades.values()}) > 1:
+    "Each answer once, with the mean of its people's grades; a complaint where answers have not equally many people"
+    grades = {} # answer → person → grades; who is not named is another person each time
+    for n, (turns, score, who) in enumerate(zip(one.texts, one.scores, one.person or [None] * len(one.texts))):
+        by_person = grades.setdefault(json.dumps(turns), {})
+        by_person.setdefault(("nobody", n) if who is None else who, []).append(score)
+    if len({len(by_person) for by_person in grades.values()}) > 1:
         raise DataError(f"{where}: its answers were graded by different numbers of people, so that means would compare "
                         "people; leave the grades of those who did not grade all away, or say --votes all")
-    means = [math.fsum(given) / len(given) for given in grades.values()]
+    means = [fmean(map(fmean, by_person.values())) for by_person in grades.values()]
     return replace(one, texts=[json.loads(turns) for turns in grades], scores=means, person=None)
 
 # %% ../nbs/api/05_mapping.ipynb #dda136de
@@ -975,30 +1073,38 @@ def _mean_grades(found:Iterable, faults) -> Iterator[tuple[str, Judged]]:
         last = {}
         for where, one in found:
             for turns, score in zip(one.texts, one.scores):
-                _put(base, replace(one, texts=[turns], scores=[score], person=None), where, last)
-        for where, one in _gathered(base):
+                _put(base, replace(one, texts=[turns], scores=[score]), where, last)
+        for where, one in _gathered(base, apart=False):
             try: yield where, _averaged(one, where)
             except DataError as fault: faults.add(fault)
 
 # %% ../nbs/api/05_mapping.ipynb #c4c91534
 def _vote(base, where:str, one:Judged, i:int, j:int) -> None:
-    "Count one person's verdict on two answers"
+    "Keep one person's verdict on two answers"
     won = .5 + .5 * ((one.scores[i] > one.scores[j]) - (one.scores[i] < one.scores[j]))
     a, b = json.dumps(one.texts[i]), json.dumps(one.texts[j])
     if a > b: a, b, won = b, a, 1 - won
-    base.execute("insert into pairs (hash, place, a, b, template, won, votes) values (?, ?, ?, ?, ?, ?, 1) "
-                 "on conflict (hash) do update set won = won + excluded.won, votes = votes + 1",
-                 (blake2b((a + b).encode(), digest_size=16).digest(), where, a, b, one.template, won))
+    pair = blake2b((a + b).encode(), digest_size=16).digest()
+    base.execute("insert or ignore into pairs (hash, place, a, b, template) values (?, ?, ?, ?, ?)",
+                 (pair, where, a, b, one.template))
+    base.execute("insert into ballots (pair, person, won) select id, ?, ? from pairs where hash = ?",
+                 (None if one.person is None else json.dumps(one.person), won, pair))
 
 # %% ../nbs/api/05_mapping.ipynb #86677482
+def _counted(base, how:str) -> Iterator[tuple]:
+    "(place, two answers, template, the first one's share of the votes) of each pair"
+    vote = "avg(won)" if how == "mean" else ".5 + .5 * ((avg(won) > .5) - (avg(won) < .5))"
+    one_each = f"select pair, {vote} as vote from ballots group by pair, ifnull(person, n)"
+    yield from base.execute(f"select place, a, b, template, avg(vote) from ({one_each}) join pairs on pair = id "
+                            "group by id order by id")
+
 def _voted(found:Iterable, how:str) -> Iterator[tuple[str, Judged]]:
     "One record of each two answers, by all who judged them"
     with _database() as base:
         for where, one in found:
             for i, j in combinations(range(len(one.texts)), 2): _vote(base, where, one, i, j)
-        counts = base.execute("select place, a, b, template, won, votes from pairs order by id")
-        for where, a, b, template, won, votes in counts:
-            share = won / votes
+        for where, a, b, template, share in _counted(base, how):
+            share = round(share, 12) # a third and two thirds are one
             if how == "majority": share = .5 + .5 * ((share > .5) - (share < .5))
             texts, scores = [json.loads(a), json.loads(b)], [share, 1 - share]
             yield where, Judged(*((texts, scores) if share >= .5 else (texts[::-1], scores[::-1])), template=template)
@@ -1074,6 +1180,13 @@ def skip(
 )->None:
     "Count what was left out."
     if n: self.skipped[reason] = self.skipped.get(reason, 0) + n
+
+# %% ../nbs/api/05_mapping.ipynb #3d79b0ff
+@patch
+def reasons(self:Conversion) -> str:
+    "Why rows are no comparisons, for a complaint."
+    counts = ({"a tie": self.ties} if self.ties else {}) | self.skipped
+    return ", ".join(f"{n} × {why}" for why, n in counts.items()) or "there are no rows"
 
 # %% ../nbs/api/05_mapping.ipynb #4ef26d48
 def _many(n:int, one:str, many:str="") -> str:
@@ -1173,9 +1286,4 @@ def by_mapping(
             yield record
     faults.stop()
     report.unused = [column for column in reader.unread if column not in report.unused]
-    if not made: raise DataError(f"{report.input}: no row holds a comparison ({_reasons(report)}); nothing was written")
-
-# %% ../nbs/api/05_mapping.ipynb #3d79b0ff
-def _reasons(report:Conversion) -> str:
-    "Why rows were left out, for a complaint"
-    return ", ".join(f"{n} × {why}" for why, n in report.skipped.items()) or "there are no rows"
+    if not made: raise DataError(f"{report.input}: no row holds a comparison ({report.reasons()}); nothing was written")

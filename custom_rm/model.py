@@ -16,7 +16,7 @@ from torch import nn, Tensor
 from torch.utils.checkpoint import checkpoint
 
 # %% ../nbs/api/15_model.ipynb #0fe9a932
-from .attention import register
+from .attention import by_stretches, known_fault, no_flex, register
 from .core import atomic_write, choose, DataError, file_sha256, patch, quietly, versions
 from .fetch import Base, check_whole
 from .losses import imitation_loss
@@ -84,7 +84,8 @@ class RewardModel(nn.Module):
         self.quantize, self.layers, self.lora, self.template = quantize, layers, lora or LoRA(), template
         self.max_length, self.seed, self.dtype, self.adapters = max_length, seed, self.trunk.dtype, []
         self.start, self.frozen = start, _checked_frozen(self.trunk, frozen)
-        self._know_trunk(pooling)
+        self._know_trunk()
+        self._choose_pooling(pooling)
         self.chat = self._read_chats(chat) if template == CHAT else None
         if trees: self._try_trees()
 
@@ -110,8 +111,8 @@ def _lost_line(labels:int) -> str:
 
 # %% ../nbs/api/15_model.ipynb #707880d9
 @patch
-def _know_trunk(self:RewardModel, pooling:str|None) -> None:
-    "Look at what kind of trunk it is, and where it is read"
+def _know_trunk(self:RewardModel) -> None:
+    "Look at what kind of trunk it is. Raises `DataError` where its table of positions ends before `max_length`"
     _check_length(self.trunk, self.max_length)
     self.trees, self._lm_head, self._parts, self._unequal = False, None, _parts_of(self.trunk), set()
     self.is_decoder = not looks_ahead(self.trunk)
@@ -119,10 +120,11 @@ def _know_trunk(self:RewardModel, pooling:str|None) -> None:
     if n := getattr(self.trunk, "lost_labels", 0): self.notes.append(_lost_line(n))
     published = getattr(self.trunk, "published", None)
     self.end = published.pad if published and self.is_decoder else None # a token after which nothing is read
+    self.way, self.why_way = "rectangles", "" # how texts go through the attention, and why by no faster way
+    self.shapes = set() # of its layers' heads, as a trial with trees has seen them
     arguments = inspect.signature(self.trunk.base_model.forward).parameters
     self.takes_positions = self.is_decoder and "position_ids" in arguments
     self.below = self.pooled = None # what remembers the states of frozen layers, and those of whole texts, if anything
-    self._choose_pooling(pooling)
 
 # %% ../nbs/api/15_model.ipynb #96387d15
 @patch
@@ -226,7 +228,9 @@ def weights(self:RewardModel,
 )->dict[str,Tensor]: # Its matrices and its head, by PEFT's names
     "What an adapter consists of."
     from peft import get_peft_model_state_dict
-    return quietly(get_peft_model_state_dict, self.trunk, adapter_name=self.key(name), save_embedding_layers=False)
+    found = quietly(get_peft_model_state_dict, self.trunk, adapter_name=self.key(name), save_embedding_layers=False)
+    others = [f".{self.key(other)}." for other in self.adapters if other != name] # before 0.20 PEFT took law for lawyer
+    return {key: weight for key, weight in found.items() if not any(other in key for other in others)}
 
 # %% ../nbs/api/15_model.ipynb #4d608c92
 @patch
@@ -473,7 +477,9 @@ def _tree_error(self:RewardModel, record:dict, attention:str) -> float:
     self.trees = False
     apart = torch.cat([self(**self.batch([dict(input_ids=[ids])]))["rewards"] for ids in record["input_ids"]])
     self.trunk.config._attn_implementation, self.trees = attention, True
-    together = self(**self.batch([record]))["rewards"]
+    row = self.batch([record])
+    self.shapes = row["layout"].kept["seen"] = set()
+    together = self(**row)["rewards"]
     return float((together - apart).abs().max() / apart.std())
 
 # %% ../nbs/api/15_model.ipynb #f69ce8d0
@@ -488,6 +494,28 @@ def _fault_of(self:RewardModel, record:dict, attention:str, most:float) -> str:
     if fault: self.trunk.config._attn_implementation, self.trees = before, False
     return fault
 
+# %% ../nbs/api/15_model.ipynb #f69ce8dc
+@patch
+def _stretch_fault(self:RewardModel, heads:set) -> str:
+    "What is wrong with SDPA for some shapes of heads, in the precision that the model computes in"
+    if self.device.type == "cpu" and self.dtype == torch.float32: return ""
+    faults = (known_fault(by_stretches, shape, self.dtype, self.device) for shape in heads)
+    return next(filter(None, faults), "")
+
+# %% ../nbs/api/15_model.ipynb #f69ce8de
+@patch
+def _choose_kernel(self:RewardModel, before:str) -> None: # before: the attention that the trunk came with
+    "Decide how trees go through the attention: `way` says how, and `why_way` why it is not a faster one"
+    self.why_way, failed = no_flex(self.shapes, self.dtype, self.device)
+    if not self.why_way: self.trunk.config._attn_implementation = register(flex=True)
+    by_hand = {heads for heads in self.shapes if heads.softcap or heads.sinks or heads.window or self.why_way}
+    if fault := self._stretch_fault(by_hand):
+        self.trunk.config._attn_implementation, self.trees = before, False
+        self.why = self.why_way = f"SDPA fails here in {str(self.dtype)[6:]}, {fault}"
+        return
+    self.way = "stretch by stretch" if self.why_way else "FlexAttention"
+    if failed and self.why_way: self.notes.append(f"FlexAttention is not used ({self.why_way}); trees go {self.way}")
+
 # %% ../nbs/api/15_model.ipynb #f69ce8db
 @patch
 @torch.no_grad()
@@ -495,18 +523,11 @@ def _try_trees(self:RewardModel) -> None:
     "Switch to tree attention if the trunk's rewards stay the same with it"
     self.why = self._against_trees()
     if self.why: return
-    window = _window(self.trunk.config.get_text_config())
+    window, before = _window(self.trunk.config.get_text_config()), self.trunk.config._attn_implementation
     record = _trial_record(self.trunk, window + 16 if window and window < self.max_length else 9)
     self.trunk.eval()
     with InFloat32(): self.why = self._fault_of(record, register(), 1e-3)
-    if self.trees and self.device.type == "cuda": self._try_flex(record)
-
-@patch
-def _try_flex(self:RewardModel, record:dict) -> None:
-    "Go over to FlexAttention if it works here"
-    if not (fault := self._fault_of(record, register(flex=True), .2)): return
-    self.trees = True
-    self.notes.append(f"FlexAttention is not used ({fault}); trees go stretch by stretch")
+    if self.trees: self._choose_kernel(before)
 
 # %% ../nbs/api/15_model.ipynb #f1718010
 def _last_layer(head:nn.Module) -> tuple[str, nn.Linear]: # Its name within the head, "" where it is the head
@@ -567,7 +588,8 @@ def is_plain(self:RewardModel,
     "Does an adapter leave the trunk as it is?"
     key = self.key(name or self.active)
     found = (getattr(layer, "lora_B", None) for layer in self.trunk.modules())
-    return not any(matrices[key].weight.any() for matrices in found if matrices and key in matrices)
+    bends = [matrices[key].weight.any() for matrices in found if matrices and key in matrices]
+    return not bends or not bool(torch.stack(bends).any()) # one answer from the device
 
 # %% ../nbs/api/15_model.ipynb #a8e6b4a1
 @patch

@@ -15,13 +15,14 @@ from pathlib import Path
 # %% ../nbs/api/31_runs.ipynb #a1a20ded
 from .artefact import load, read_card, trained_on
 from .core import DataError, file_sha256, recipe_path
-from .evaluate import caveats, evaluate, floors, remarks, report, write_report
+from .evaluate import caveats, evaluate, floors, report, write_report
 from .plots import save_figures
 from .recipes import find, read_recipe, Recipe
 from .records import read_json, read_records
 from .scorer import score_texts
-from .stages import Run
+from .stages import claim, Run
 from .templates import TEMPLATES
+from .trunk import remarks
 
 # %% ../nbs/api/31_runs.ipynb #057edd0f
 def _check_domains(path:str, domains:list[str]) -> None:
@@ -61,17 +62,22 @@ def check_files(
         for domain in custom.domains: _check_preferences(find(custom.train.replace("{domain}", domain)), custom.rows)
 
 # %% ../nbs/api/31_runs.ipynb #97db0b2d
-def _test_paths(recipe:Recipe) -> list[str]:
-    "The test files that a recipe names, each once"
-    general, custom = recipe.general.test.values(), recipe.custom
-    by_domain = [custom.test.replace("{domain}", domain) for domain in custom.domains] if custom.test else []
-    return sorted({*general, *by_domain})
+def _measured_on(recipe:Recipe) -> dict:
+    "The sets that a recipe measures on, by name: file, rows, and the general training file of the same name"
+    general, custom = recipe.general, recipe.custom
+    sets = {name: dict(file=path, rows=general.test_rows, learned=general.train.get(name))
+            for name, path in general.test.items()}
+    for domain in custom.domains if custom.test else ():
+        sets[domain] = dict(file=custom.test.replace("{domain}", domain), rows=custom.test_rows)
+    return sets
 
 # %% ../nbs/api/31_runs.ipynb #84234ac3
 def _fingerprint(run:Run) -> dict:
-    "What the figures of a run depend on: weights and test files"
+    "What the figures of a run depend on: weights, sets and test files"
     weights = {stage: read_card(run.folder/stage)["weights_sha256"] for stage in run.stages()[1:]}
-    return dict(weights=weights, tests={path: file_sha256(find(path)) for path in _test_paths(run.recipe)})
+    sets = _measured_on(run.recipe)
+    files = sorted({measured["file"] for measured in sets.values()})
+    return dict(weights=weights, sets=sets, tests={path: file_sha256(find(path)) for path in files})
 
 # %% ../nbs/api/31_runs.ipynb #31f374e5
 def _note_metrics(artefact:Path, cells:dict) -> None:
@@ -112,11 +118,11 @@ def _caveats(run:Run, sets:dict) -> dict:
 # %% ../nbs/api/31_runs.ipynb #a5e9d370
 def _measure(run:Run) -> dict:
     "All figures of one trained run"
-    start, sets = time.time(), run.test_sets()
+    start, made_from, sets = time.time(), _fingerprint(run), run.test_sets() # files may change while we measure
     rms, lowest = _evaluate(run, sets), floors(sets, _training_records(run, sets))
     base = {name: value for name, value in vars(run.rm.base).items() if name != "path"}
     seconds = round(time.time() - start, 1)
-    figures = report(rms, lowest, run.rm.device, seconds=seconds, **_fingerprint(run), base=base, **_caveats(run, sets))
+    figures = report(rms, lowest, run.rm.device, seconds=seconds, **made_from, base=base, **_caveats(run, sets))
     for line in remarks(figures): run.report(line)
     run.note(overlap=figures["overlap"], cut=figures["cut"])
     return figures
@@ -126,14 +132,20 @@ def _metrics(folder:Path) -> dict:
     "The figures in a run's folder"
     return json.loads((folder/"metrics.json").read_text(encoding="utf-8"))
 
+# %% ../nbs/api/31_runs.ipynb #5fd81cc7
+def _still_hold(run:Run, figures:dict) -> bool:
+    "Are a run's figures those that it would measure now?"
+    now, same_names = _fingerprint(run), list(figures["rms"]["base"]) == list(_measured_on(run.recipe))
+    if "sets" not in figures and same_names and not run.again: del now["sets"]
+    return "seeds" not in figures and all(figures.get(name) == value for name, value in now.items())
+
 # %% ../nbs/api/31_runs.ipynb #5fd81cc8
 def _is_done(run:Run) -> bool:
     "Is all of a run there, and do its figures still hold? Raises `DataError` where a stage was made otherwise"
     artefacts = [run.folder/stage/"reward_model.json" for stage in run.stages()[1:]]
     if not (run.folder/"metrics.json").exists() or not all(path.exists() for path in artefacts): return False
     if not all([run.still_holds(stage, read_card(run.folder/stage)) for stage in run.stages()[1:]]): return False
-    figures = _metrics(run.folder)
-    return all(figures.get(name) == value for name, value in _fingerprint(run).items())
+    return _still_hold(run, _metrics(run.folder))
 
 # %% ../nbs/api/31_runs.ipynb #4021af2c
 def _run_seed(run:Run) -> None:
@@ -146,6 +158,7 @@ def _run_seed(run:Run) -> None:
 def _runs_of(recipe:Recipe, folder:Path, device:str|None, report:Callable, again:bool=False) -> list[Run]:
     "One run per seed of a recipe"
     if len(recipe.seeds) == 1: return [Run(recipe, folder, device, report, recipe.seeds[0], again)]
+    claim(folder, recipe, again)
     return [Run(recipe, folder/f"seed-{seed}", device, report, seed, again) for seed in recipe.seeds]
 
 # %% ../nbs/api/31_runs.ipynb #b532ca2a
@@ -159,6 +172,8 @@ def _of_all_seeds(figures:list[dict], seeds:list[int]) -> dict:
 # %% ../nbs/api/31_runs.ipynb #72a19d33
 def _draw(run:Run, metrics:dict, folder:Path) -> list[Path]:
     "Draw what was measured and how training went; nothing where no test set is named"
+    for name in ("matrix", "learning_curves", "custom_against_general", "reliability"):
+        (folder/f"{name}.png").unlink(missing_ok=True)
     if not any(metrics["rms"].values()): return []
     histories = {stage: read_card(run.folder/stage)["history"] for stage in run.stages()[1:]}
     return save_figures(metrics, histories, list(run.recipe.general.test), folder)
@@ -216,8 +231,9 @@ def quickstart(
     folder:str|Path|None=None, # runs/quickstart if None
     device:str|None=None,      # The best there is if None
     report:Callable=print,     # Gets a line of text at every step worth telling
+    again:bool=False,          # Make anew what an earlier version made from another recipe, or other data
 )->tuple[dict,list[str]]: # (metrics, examples in plain words)
     "Three stages on the small data set: base, general, two domains."
     folder = Path(folder or "runs/quickstart")
-    metrics = run_recipe(read_recipe(recipe_path("quickstart")), folder, device, report)
+    metrics = run_recipe(read_recipe(recipe_path("quickstart")), folder, device, report, again)
     return metrics, examples(folder, metrics)

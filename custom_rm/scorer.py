@@ -150,7 +150,7 @@ def text_states(
     progress:Callable|None=None, # Called with the number of tokens done after each batch
 )->torch.Tensor: # float32, on the CPU, shape (texts, width)
     "The state that each text is read at; out of the model's store where it has one and the adapter bends nothing."
-    store = rm.pooled if rm.is_plain() else None
+    store = rm.pooled if rm.pooled is not None and rm.is_plain() else None
     if store is None: return _computed_states(rm, tokens, budget, progress)
     keys = [text_key(ids) for ids in tokens]
     found = {key: store.find(key) for key in keys}
@@ -165,7 +165,7 @@ def text_states(
 def _read_kept(rm:RewardModel, names:list[str], tokens:list, budget:int, progress:Callable|None) -> Iterator:
     "`_read`, by way of `text_states`"
     states = text_states(rm.use(names[0]), tokens, budget, progress).to(rm.device)
-    for name in names: yield name, slice(None), rm.read(states, name).double().cpu().numpy()
+    for name in names: yield name, slice(None), rm.read(states, name).cpu().double().numpy()
 
 # %% ../nbs/api/21_scorer.ipynb #186b7de1
 def _check_rewards(name:str, rewards:np.ndarray) -> None:

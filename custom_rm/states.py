@@ -14,11 +14,11 @@ import torch
 from torch import Tensor
 
 # %% ../nbs/api/17_states.ipynb #5a7e0005
-from .core import DataError, patch
+from .core import DataError, patch, versions
 from .fetch import cache_dir
 from .model import RewardModel
 from .packing import Layout
-from .trunk import layer_names, made_up
+from .trunk import config_sha256, layer_names, made_up
 
 # %% ../nbs/api/17_states.ipynb #5a7e000a
 def text_key(
@@ -305,8 +305,8 @@ def states_of(
     rm:RewardModel,
 )->dict: # As `Store` takes it
     "What the states of a model's frozen layers depend on."
-    return dict(format=1, base=rm.base.sha256, quantize=rm.quantize, dtype=str(rm.dtype), device=rm.device.type,
-                frozen=rm.frozen)
+    return dict(format=1, base=rm.base.sha256, config=config_sha256(rm.base.path), quantize=rm.quantize,
+                transformers=versions()["transformers"], dtype=str(rm.dtype), device=rm.device.type, frozen=rm.frozen)
 
 # %% ../nbs/api/17_states.ipynb #5a7e0032
 @patch

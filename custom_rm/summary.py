@@ -21,7 +21,7 @@ from .core import DataError, patch
 from .metrics import accuracy_interval, bootstrap_interval, to_pairs
 from .records import prompt_of
 from .stages import Run
-from .study import cell_file, right_of, Study, study_floors, study_sets
+from .study import right_of, Study, study_floors, study_sets, what_changed
 
 # %% ../nbs/api/34_summary.ipynb #34b00002
 def pair_questions(
@@ -41,7 +41,8 @@ def study_questions(
     study:Study, folder:Path, # The study and its folder
 )->dict: # part → set → the question's number of every pair
     "Which pairs belong together; numbers count over all sets."
-    run = Run(study.recipe_of(next(iter(study.strategies))), folder/"runs"/".sets"/"questions")
+    place = folder/"runs"/".sets"/"questions"
+    run = Run(study.recipe_of(next(iter(study.strategies))), place, again=True)
     number, questions = {}, {"validation": {}, "test": {}}
     for (part, name), data in study_sets(run).items(): questions[part][name] = pair_questions(data, number)
     return questions
@@ -290,10 +291,11 @@ def cross_domain(
 def read_cells(
     study:Study, folder:Path, # The study and its folder
 )->list[dict]: # Finished and failed, in the order of the study's strategies
-    "The cells that lie in a study's folder."
-    order = list(study.strategies)
+    "The cells that lie in a study's folder and still hold."
+    order, found = list(study.strategies), {} # about bases and files
     cells = [json.loads(path.read_text(encoding="utf-8")) for path in sorted((folder/"cells").glob("*.json"))]
-    known = [cell for cell in cells if cell["strategy"] in order]
+    def holds(cell): return not what_changed(study, (cell["strategy"], cell["domain"], cell["seed"]), cell, found)
+    known = [cell for cell in cells if cell["strategy"] in order and holds(cell)]
     return sorted(known, key=lambda cell: order.index(cell["strategy"]))
 
 # %% ../nbs/api/34_summary.ipynb #34b00073
@@ -323,7 +325,7 @@ def find_out(
 )->Findings:
     "Read a study's cells, measure its floors, and choose."
     cells, questions = read_cells(study, folder), study_questions(study, folder)
-    floors, best = study_floors(study, folder), recommend(cells, questions, tolerance)
+    floors, best = study_floors(study, folder, report=lambda line: None), recommend(cells, questions, tolerance)
     part = "test" if study.recipe_of(best).custom.test else "validation"
     return Findings(study, cells, questions, floors, best, plain, part)
 
@@ -380,9 +382,10 @@ def cell_title(
 @patch
 def gaps(self:Findings,
     folder:Path, # Of the study
-)->dict: # missing: cells not run yet; failed: cell → why
+)->dict: # missing: cells not run yet, or no longer valid; failed: cell → why
     "What a summary can't know."
-    missing = [list(cell) for cell in self.study.cells() if not cell_file(folder, cell).exists()]
+    there = [(cell["strategy"], cell["domain"], cell["seed"]) for cell in read_cells(self.study, folder)]
+    missing = [list(cell) for cell in self.study.cells() if cell not in there]
     return dict(missing=missing, failed={cell_title(cell): cell["failed"] for cell in self.cells if "failed" in cell})
 
 # %% ../nbs/api/34_summary.ipynb #c59c4a65

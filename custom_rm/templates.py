@@ -4,12 +4,12 @@
 
 # %% auto #0
 __all__ = ['TEMPLATES', 'CHAT', 'ROLES', 'TRANSCRIPTS', 'Template', 'chat_json', 'template_of', 'split_text', 'to_template',
-           'message', 'turns_of', 'merged', 'chat_text', 'compact', 'plain_text', 'without_end', 'may_be_transcript',
-           'transcript', 'same_question', 'restored', 'question_turns', 'prompt_turns', 'opened', 'left_gap',
-           'followed', 'join']
+           'message', 'turns_of', 'merged', 'chat_text', 'compact', 'plain_text', 'without_marks', 'may_be_transcript',
+           'transcript', 'same_question', 'restored', 'question_turns', 'check_marks', 'as_words', 'prompt_turns',
+           'opened', 'left_gap', 'followed', 'join']
 
 # %% ../nbs/api/01_templates.ipynb #2c7e1985
-import json, re
+import json, math, re
 from functools import cached_property
 from collections.abc import Iterator
 
@@ -241,22 +241,31 @@ def plain_text(
 TRANSCRIPTS = dict(
     chatml=r"<\|im_start\|>\s*(?P<role>\w+)\n", llama3=r"<\|start_header_id\|>(?P<role>\w+)<\|end_header_id\|>\n+",
     zephyr=r"<\|(?P<role>user|assistant|system)\|>\n?", gemma=r"<start_of_turn>(?P<role>user|model)\n",
+    deepseek=r"<｜(?P<role>User|Assistant)｜>",
+    command=r"<\|START_OF_TURN_TOKEN\|><\|(?P<role>USER|CHATBOT|SYSTEM)_TOKEN\|>",
+    harmony=r"<\|start\|>(?P<role>user|assistant|system|developer)(?:<\|channel\|>\w+)?<\|message\|>",
     hashes=r"(?:^|\n+)### ?(?P<role>Human|User|Assistant|System|Instruction|Response): ?\n?",
     lines=r"(?:^|\n+)(?P<role>Human|User|Assistant|Bot|System|AI): ?", vicuna=r"(?:^|\s)(?P<role>USER|ASSISTANT): ?")
-_PREFACE = re.compile(r"\s*A chat between ") # what Vicuna's system says
-_SPEAKERS = dict(human="user", user="user", instruction="user", system="system") | dict.fromkeys(
-    ("assistant", "response", "bot", "ai", "model"), "assistant")
+_PREFACE = re.compile(r"\s*(?:A chat between |Below is an instruction )") # what Vicuna's and Alpaca's system says
+_SPEAKERS = dict(human="user", user="user", instruction="user", system="system", developer="system") | dict.fromkeys(
+    ("assistant", "response", "bot", "ai", "model", "chatbot"), "assistant")
 
 # %% ../nbs/api/01_templates.ipynb #3a85b991
-_END = r"\s*(?:<\|im_end\|>|<\|eot_id\|>|<end_of_turn>|</s>|<\|end\|>|<\|endoftext\|>|<\|(?:begin|end)_of_text\|>)\s*"
+_END = (r"\s*(?:<\|im_end\|>|<\|eot_id\|>|<end_of_turn>|</s>|<\|end\|>|<\|endoftext\|>|<\|(?:begin|end)_of_text\|>|"
+        r"<｜(?:begin|end)▁of▁sentence｜>|<\|return\|>|<\|END_OF_TURN_TOKEN\|>|<BOS_TOKEN>)\s*")
 _ENDS, _LAST = re.compile(_END), re.compile(rf"(?:{_END})+$")
 
 # %% ../nbs/api/01_templates.ipynb #18f64e36
-def without_end(
+_LEAD = re.compile(r"\s*(?:## )?(?:Assistant|ASSISTANT):[ \n]?(?=\s*\S)")
+_SPEAKER = re.compile(r"(?:^|\n)\s*(?:## )?(?:Human|HUMAN|User|USER|Assistant|ASSISTANT):")
+
+def without_marks(
     text:str, # An answer
-)->str: # The same without the marks of an end that a language model or a rendering left behind it
-    "The words of an answer."
-    return _LAST.sub("", text) if text.rstrip().endswith(">") else text
+)->str: # The same without the mark of its speaker before it, and those of an end behind it
+    "The words of an answer, where a rendering or the splitting of one left marks around them; a dialogue stays."
+    text = _LAST.sub("", text) if text.rstrip().endswith(">") else text
+    lead = _LEAD.match(text)
+    return text if lead is None or _SPEAKER.search(text, lead.end()) else text[lead.end():]
 
 # %% ../nbs/api/01_templates.ipynb #38e839b4
 def _by_markers(text:str, marker:str, preface:bool, both:bool=True) -> list[dict]:
@@ -284,7 +293,7 @@ def _llama2(text:str) -> list[dict]:
 
 # %% ../nbs/api/01_templates.ipynb #ffcfbb8e
 _MAY_BE = re.compile( # how transcripts begin
-    r"\s*(?:<|##|\[INST|A chat between |(?:Human|User|USER|System|Assistant|Bot|AI):)")
+    r"\s*(?:<|##|\[INST|A chat between |Below is an instruction |(?:Human|User|USER|System|Assistant|Bot|AI):)")
 
 def may_be_transcript(
     text:str,
@@ -303,7 +312,7 @@ def transcript(
         return turns if any(turn["role"] == "assistant" for turn in turns) else []
     if not may_be_transcript(text): return []
     if "[INST]" in text[:50]: return _llama2(text)
-    preface = _PREFACE.match(text) or "<|start_header_id|>" in text
+    preface = _PREFACE.match(text) or "<|start_header_id|>" in text or "<｜User｜>" in text
     found = (_by_markers(text, marker, bool(preface), both or "<" not in marker) for marker in TRANSCRIPTS.values())
     return next(filter(None, found), [])
 
@@ -330,12 +339,38 @@ def restored(
     return re.sub(rf"(?<=.)\n+(?={re.escape(human)}|{re.escape(assistant)})", "\n\n", text)
 
 # %% ../nbs/api/01_templates.ipynb #1214c1c2
+_NO_THOUGHT = re.compile(r"\s*<think>\s*</think>\s*") # what a template writes where nobody is to think aloud
+
 def question_turns(
     text:str, # A question, bare or in any template that is known, with or without the assistant's marker
 )->list[dict]: # Its turns; an empty one of the assistant stands for the marker
     "The turns of a question's text."
     turns = turns_of(restored(text)) or transcript(text, both=False)
+    if turns and turns[-1]["role"] == "assistant" and _NO_THOUGHT.fullmatch(turns[-1]["content"]):
+        return turns[:-1] + [turns[-1] | dict(content="")]
     return turns or [dict(role="user", content=text)]
+
+# %% ../nbs/api/01_templates.ipynb #e041d461
+_MARK_AHEAD = re.compile(r"\s*(<[|｜][^<>\n]{1,40}[|｜]>|<s>|\[(?:INST|BOS|START)[\w ]*\])")
+
+def check_marks(
+    turns:list[dict], # From `question_turns`
+    where:str,        # Their place, for complaints
+)->list[dict]: # The same
+    "Raises `DataError` for words that begin with a mark of a template that was not understood."
+    for turn in turns:
+        if turn["role"] == "user" and (mark := _MARK_AHEAD.match(turn["content"])):
+            raise DataError(f"{where}: the question begins with {mark[1]!r}, a mark of a chat template that is not "
+                            'known here; write its turns as messages, [{"role": "user", "content": …}]')
+    return turns
+
+# %% ../nbs/api/01_templates.ipynb #54c86ea6
+def as_words(
+    value, # Of a cell or of a request
+): # A number as text; anything else as it is
+    "The number that somebody wrote where words are expected."
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value): return value
+    return f"{value:.0f}" if isinstance(value, float) and value.is_integer() else str(value)
 
 # %% ../nbs/api/01_templates.ipynb #26478e3a
 def prompt_turns(
@@ -343,11 +378,12 @@ def prompt_turns(
     where:str,       # Its place, for complaints
 )->list[dict]: # Its turns from `message`, without the marker that closes it
     "The turns of a question. Raises `DataError` for a prompt that has its answer already, or is none."
+    prompt = as_words(prompt)
     if not isinstance(prompt, (str, list)) or prompt == []:
         raise DataError(f"{where}: the prompt is {json.dumps(prompt, default=str):.40}; "
                         "give a text or a list of messages")
     if isinstance(prompt, list): turns = [message(m, where) for m in prompt]
-    else: turns = question_turns(prompt)
+    else: turns = check_marks(question_turns(prompt), where)
     if turns[-1]["role"] != "assistant": return turns
     if _said(turns[-1]).strip():
         raise DataError(f"{where}: the prompt ends with an answer of the assistant; "
@@ -385,7 +421,7 @@ def followed(
     template:str="dsp", # A name of `TEMPLATES`, or "chat"
 )->str: # The whole interaction
     "A question and the words that follow it, taken literally: what a language model has just written."
-    answer = without_end(answer.removeprefix(left_gap(prompt)))
+    answer = without_marks(answer.removeprefix(left_gap(prompt)))
     if template == CHAT: return chat_json([*prompt_turns(prompt, where), dict(role="assistant", content=answer)])
     return opened(prompt, where, template) + answer
 
@@ -423,11 +459,12 @@ def _went_on(prompt:str|list, turns:list, where:str, template:str) -> str:
 # %% ../nbs/api/01_templates.ipynb #3f59fe54
 def join(
     prompt:str|list,      # As for `prompt_turns`
-    answer:str|dict|list, # Its answer: words, a message, messages, or the whole chat as a text or messages
+    answer:str|dict|list, # Its answer: words, a number, a message, messages, or the whole chat as a text or messages
     where:str,            # Their place, for complaints
     template:str="dsp",   # A name of `TEMPLATES`, or "chat"
 )->str: # The whole interaction, its question once
     "Put a question and its answer together. Raises `DataError` for a chat about something else, or without an answer."
+    answer = as_words(answer)
     turns = _whole(answer, where)
     if turns is None: return followed(prompt, answer, where, template)
     if turns[0]["role"] == "assistant": return _went_on(prompt, turns, where, template)

@@ -75,15 +75,14 @@ def training_arguments(
         per_device_train_batch_size=_share(batch_size), seed=seed, data_seed=seed)
     return TrainingArguments(**(options | kwargs))
 
-# %% ../nbs/api/22_trainer.ipynb #5e52c458
+# %% ../nbs/api/22_trainer.ipynb #ec18223b
 def _one_device(args:TrainingArguments, device:torch.device) -> TrainingArguments: # The same, changed in place
     "One process, one device: the model's. Raises `DataError` where a launcher's process has another"
     if args.parallel_mode == ParallelMode.DISTRIBUTED:
         if device.type != args.device.type or device.type == "cuda" and device != args.device:
             raise DataError(f"the model is on {device}, but this process was given {args.device}; leave --device out, "
                             "so that each process takes its own")
-        return args
-    if device.type == "cuda": torch.cuda.set_device(device) # what is said of "cuda" alone is said of this one
+    elif device.type == "cuda": torch.cuda.set_device(device) # what is said of "cuda" alone is said of this one
     args.__dict__["_setup_devices"], args._n_gpu = device, min(1, args.n_gpu)
     return args
 
@@ -101,12 +100,13 @@ class _Finite(TrainerCallback):
         self.trainer.check_finite("weight", learnt, state.global_step)
         self.trainer.count_skipped(self.trainer.accelerator.optimizer_step_was_skipped, state.max_steps)
 
-# %% ../nbs/api/22_trainer.ipynb #42d7e00e
+# %% ../nbs/api/22_trainer.ipynb #bd076ef7
 _FIRST_SCALE = 1024. # keeps gradients down to 6e-11, and leaves those up to 64 a place below float16's 65,504
 
 def _scale_gently(scaler) -> None: # of `torch.amp`; None where gradients are not scaled
     "Let a scaler begin low"
-    if scaler is not None and scaler.is_enabled(): scaler.load_state_dict(scaler.state_dict() | dict(scale=_FIRST_SCALE))
+    if scaler is None or not scaler.is_enabled(): return
+    scaler.load_state_dict(scaler.state_dict() | dict(scale=_FIRST_SCALE))
 
 # %% ../nbs/api/22_trainer.ipynb #e31e698c
 class RewardTrainer(Trainer):

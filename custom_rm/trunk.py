@@ -5,11 +5,11 @@
 # %% auto #0
 __all__ = ['default_device', 'find_device', 'device_name', 'free_memory', 'default_dtype', 'keep_freed_memory', 'new_head',
            'head_name', 'choose_pad', 'without_dropout', 'still', 'cut_layers', 'read_tokenizer', 'OwnHead',
-           'check_vocabulary', 'layer_names', 'longest_text', 'tokenizer_sha256', 'load_trunk', 'InFloat32', 'made_up',
-           'Published', 'looks_ahead', 'restlessness', 'remarks']
+           'check_vocabulary', 'layer_names', 'longest_text', 'tokenizer_sha256', 'config_sha256', 'load_trunk',
+           'InFloat32', 'made_up', 'Published', 'looks_ahead', 'restlessness', 'remarks']
 
 # %% ../nbs/api/14_trunk.ipynb #d848c314
-import ctypes, gc, hashlib, os, re
+import ctypes, gc, hashlib, json, os, re
 from copy import copy
 from dataclasses import dataclass
 from functools import cache
@@ -425,6 +425,17 @@ def tokenizer_sha256(
     patterns = ("*token*.json", "*vocab*", "merges.txt", "*.model", "*.jinja")
     files = sorted({path for pattern in patterns for path in Path(folder).glob(pattern) if path.is_file()})
     return hashlib.sha256("".join(f"{path.name} {file_sha256(path)}\n" for path in files).encode()).hexdigest()
+
+# %% ../nbs/api/14_trunk.ipynb #ca8d83fd
+def config_sha256(
+    folder:str|Path, # Of a base model
+)->str: # 64 hexadecimal digits
+    "A hash of what a base's configuration says."
+    file = Path(folder)/"config.json"
+    try: config = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError: return file_sha256(file) # whoever loads it will complain
+    told = {name: value for name, value in config.items() if name not in ("_name_or_path", "transformers_version")}
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
 # %% ../nbs/api/14_trunk.ipynb #e0ef3f66
 def load_trunk(

@@ -223,21 +223,6 @@ def test_what_differs_in_training_is_said(dice, tmp_path):
     assert torch.equal(before, torch.get_rng_state()) and not rm.trunk.training
 
 
-def test_flex_attention_that_fails_leaves_trees(tmp_path):
-    "Where FlexAttention fails, trees go stretch by stretch, and a line says so"
-    import custom_rm.attention as attention
-    from custom_rm.model import RewardModel
-    rm = RewardModel(base_of("llama", tmp_path), quantize=False, max_length=LENGTH, device="cpu", dtype="float32")
-    def broken(*_): raise RuntimeError("no kernel")
-    from custom_rm.model import _trial_record
-    with pytest.MonkeyPatch.context() as patch, torch.no_grad():
-        patch.setattr(attention, "by_flex", broken)
-        rm._try_flex(_trial_record(rm.trunk))
-    assert rm.trees and rm.trunk.config._attn_implementation == attention.NAME and "FlexAttention" in rm.notes[-1]
-    with torch.no_grad(): rm._try_flex(_trial_record(rm.trunk))
-    assert rm.trunk.config._attn_implementation == attention.FLEX and alone(rm) < 1e-4
-
-
 if __name__ == "__main__":
     import tempfile
     import time

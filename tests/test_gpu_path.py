@@ -87,7 +87,7 @@ def test_a_model_on_another_gpu_than_its_process(tmp_path):
     from transformers.training_args import ParallelMode
     from custom_rm.core import DataError
     from custom_rm.trainer import _one_device
-    args = SimpleNamespace(parallel_mode=ParallelMode.DISTRIBUTED, device=torch.device("cuda:1"))
+    args = SimpleNamespace(parallel_mode=ParallelMode.DISTRIBUTED, device=torch.device("cuda:1"), n_gpu=1)
     assert _one_device(args, torch.device("cuda:1")) is args
     with pytest.raises(DataError, match="is on cuda:0.*was given cuda:1"): _one_device(args, torch.device("cuda:0"))
 

@@ -151,7 +151,7 @@ def test_a_system_message_is_kept_whoever_has_it():
 @pytest.mark.parametrize("prompt,answer,why", [
     (QUESTION, [says("user", "Other?"), says("assistant", "No.")], "asks something else"), ("Other?", DSP, "asks something else"), ("Other?", HH.strip(), "asks something else"),
     ([says("system", "A"), ASKED], [says("system", "B"), *CHAT], "asks something else"), (DSP, ANSWER, "ends with an answer"), (CHAT, ANSWER, "ends with an answer"),
-    (QUESTION, None, "an answer is null"), (QUESTION, 3, "an answer is 3"), (QUESTION, [], "an answer is"), (QUESTION, [ASKED], "don't end with an answer"), (None, ANSWER, "the prompt is null"), ([], ANSWER, "the prompt is"),
+    (QUESTION, None, "an answer is null"), (QUESTION, True, "an answer is true"), (QUESTION, [], "an answer is"), (QUESTION, [ASKED], "don't end with an answer"), (None, ANSWER, "the prompt is null"), ([], ANSWER, "the prompt is"),
     (QUESTION, says("narrator", "It."), "narrator"), ([says("user", [{"type": "image_url", "image_url": "x"}])], ANSWER, "only text can be read"),
 ])
 def test_what_is_not_one_conversation_is_refused(prompt, answer, why):

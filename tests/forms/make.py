@@ -136,6 +136,18 @@ def transcripts():
     either("gemma_strings.jsonl", "Gemma's template", both(
         lambda q, a: f"<start_of_turn>user\n{q}<end_of_turn>\n<start_of_turn>model\n{a}<end_of_turn>\n"),
         without=["_turn>"])
+    for name, before, after, end in (
+            ("deepseek", "<｜begin▁of▁sentence｜><｜User｜>", "<｜Assistant｜>", "<｜end▁of▁sentence｜>"),
+            ("harmony", "<|start|>user<|message|>", "<|end|><|start|>assistant<|channel|>final<|message|>", "<|return|>"),
+            ("command", "<BOS_TOKEN><|START_OF_TURN_TOKEN|><|USER_TOKEN|>",
+             "<|END_OF_TURN_TOKEN|><|START_OF_TURN_TOKEN|><|CHATBOT_TOKEN|>", "<|END_OF_TURN_TOKEN|>"),
+            ("thoughtless", "<|im_start|>user\n", "<|im_end|>\n<|im_start|>assistant\n<think>\n\n</think>\n\n", "")):
+        add(f"{name}_prompt.jsonl", f"a prompt as the template of {name} writes it", [dict(
+            prompt=f"{before}{q}{after}", chosen=f"{b}{end}", rejected=f"{w}{end}") for q, b, w in P[:N]],
+            without=["<|", "<｜", "_TOKEN", "think>"])
+    refused("unknown_marks.jsonl", "a prompt in a template that nobody knows", [dict(
+        prompt=f"<|prompter|>{q}<|endoftext|><|assistant|>", chosen=b, rejected=w) for q, b, w in P[:N]],
+        says=["as messages"])
     add("instruction_template.jsonl", "a prompt in Alpaca's headings", [dict(
         prompt=f"### Instruction:\n{q}\n\n### Response:\n", chosen=b, rejected=w) for q, b, w in P[:N]])
     add("hh_prompt.jsonl", "an HH prompt beside bare answers", [dict(
@@ -888,6 +900,66 @@ def reviewed():
 
 # Files that are no text
 
+def marks_and_flags():
+    "What stands beside an answer, or turns a row's meaning round"
+    def rows(make): return [make(i, *P[i]) for i in range(N)]
+    plain = rows(lambda i, q, b, w: dict(prompt=q, chosen=b, rejected=w))
+    add("hh_split.jsonl", "HH cut before the assistant's marker, which the answers keep", rows(lambda i, q, b, w: dict(
+        prompt=f"\n\nHuman: {q}", chosen=f"\n\nAssistant: {b}", rejected=f"\n\nAssistant: {w}")), once=["Assistant:"])
+    add("marked_answers.jsonl", "answers that begin with their speaker", rows(lambda i, q, b, w: dict(
+        question=q, chosen=f"Assistant: {b}", rejected=f"Assistant: {w}")), once=["Assistant:"])
+    add("helpsteer3_feedback.jsonl", "HelpSteer3: each person's feedback in words", rows(lambda i, q, b, w: dict(
+        domain="general", language="english", context=[user(q)], response1=b, response2=w, overall_preference=-2,
+        individual_preference=[dict(score=-2, reasoning="The first is exact.", feedback1="It is exact and short.",
+                                    feedback2="It is no answer at all.")])), without=["exact", "no answer at all"])
+    add("preference_margin.jsonl", "a margin under another name; 0 is a tie", [
+        row | dict(preference_margin=2 * (i != 1)) for i, row in enumerate(plain)],
+        comparisons=triples([0, 2, 3]), ties=triples([1]))
+    some = dict(comparisons=triples([0, 2, 3]), skipped=1)
+    for name, shape, mark, other in (
+            ("tie_flag.jsonl", "a mark says that nobody won", dict(is_tie=True), dict(is_tie=False)),
+            ("valid_flag.csv", "a mark says that a row doesn't count", dict(valid="no"), dict(valid="yes")),
+            ("flipped_flag.jsonl", "a mark says that the answers changed places", dict(flipped=1), dict(flipped=0)),
+            ("order_flag.csv", "the order in which answers were shown", dict(order="BA"), dict(order="AB"))):
+        (column, value), = other.items()
+        only = f"--only {column}={str(value).lower() if isinstance(value, bool) else value}"
+        refused(name, shape, [row | (mark if i == 1 else other) for i, row in enumerate(plain)], options=only, **some,
+                says=[only, f"--ignore {column}"])
+    refused("image_column.jsonl", "a picture beside the question", [row | dict(image=f"{i}.png")
+            for i, row in enumerate(plain)], options="--ignore image", comparisons=triples(range(N)),
+            says=["--ignore image"])
+    refused("later_turn.jsonl", "the second answer was judged, the first turns are in other rows", [
+        row | dict(turn=1 + i % 2) for i, row in enumerate(plain)], options="--only turn=1",
+        comparisons=triples([0, 2]), skipped=2, says=["--only turn=1"])
+    past = [user("Good day."), said("What is it?")]
+    add("context_of_turns.jsonl", "earlier turns in a column context", [row | dict(context=past) for row in plain],
+        auto=False, options="--history context", says=["--history context"], also=["Good day.", "What is it?"])
+    hint = "请用一句话回答这个问题"
+    for column in ("task", "提示"):
+        add(f"hint_in_{'label' if column == 'task' else 'chinese'}.jsonl", "a Chinese hint in a column of its own", [
+            row | {column: hint} for row in plain], auto=False, options=f"--prompt '{column},prompt'", also=[hint])
+    add("index_of_two.jsonl", "two answers in a list and the place of the better one", rows(lambda i, q, b, w: dict(
+        prompt=q, responses=[b, w] if i % 2 else [w, b], preference=1 - i % 2)), auto=False, says=["--a responses.0"],
+        options="--a responses.0 --b responses.1 --winner preference --values 0=a,1=b")
+    q, b, w = P[0]
+    thrice = [dict(prompt=q, A=b, B=w, winner=v, judge=who) for v, who in (*3 * [("B", "ann")], ("A", "ben"), ("A", "eva"))]
+    add("one_person_thrice.csv", "one person voted three times, and two others once", thrice, options="--votes majority",
+        comparisons=triples([0]), unasked=dict(comparisons=[*3 * [[q, w, b]], *triples([0, 0])], voters=[
+            *3 * [("ann", q, w, b)], ("ben", *P[0]), ("eva", *P[0])]))
+    add("rounds.csv", "rounds as a spreadsheet writes them, one wanted", [
+        row | dict(round=["3.0", "3", "2.0", "3.0"][i]) for i, row in enumerate(plain)], options="--only round=3",
+        comparisons=triples([0, 1, 3]), skipped=1, unasked=dict(comparisons=triples(range(N)), skipped=None))
+    refused("question_beside_texts.jsonl", "records of bare answers with a question beside them", rows(
+        lambda i, q, b, w: dict(text=[b, w], score=[1, 0], question=q)), says=["rename question to prompt"])
+    add("prompt_beside_texts.jsonl", "records of bare answers with their prompt", rows(
+        lambda i, q, b, w: dict(text=[b, w], score=[1, 0], prompt=q)))
+    add("dsp_in_hh.json", "DSP's form, its queries in a template", rows(lambda i, q, b, w: dict(
+        query=f"\n\nHuman: {q}\n\nAssistant:", responses=dict(good=b, plain=w))), auto=False, options="--domain good",
+        without=["\n\nHuman:"])
+    add("gpt4llm_whole.json", "GPT-4-LLM's form, its completions whole chats", rows(lambda i, q, b, w: dict(
+        user_input=q, completion_a=f"Human: {q}\n\nAssistant: {b}", completion_b=f"Human: {q}\n\nAssistant: {w}")))
+
+
 def zipped(path, content):
     with gzip.open(path, "wb") as file: file.write(content.encode())
 
@@ -966,7 +1038,7 @@ def containers():
         b"\xef\xbb\xbf" + rendered("x.jsonl", plain).encode()))
 
 
-for part in (transcripts, pairs_in_columns, verdicts, tools, grades, spreadsheets, reviewed, containers): part()
+for part in (transcripts, pairs_in_columns, verdicts, tools, grades, spreadsheets, reviewed, marks_and_flags, containers): part()
 
 
 def binary(folder: Path) -> None:
