@@ -83,8 +83,7 @@ class RewardModel(nn.Module):
         self.quantize, self.layers, self.lora, self.template = quantize, layers, lora or LoRA(), template
         self.max_length, self.seed, self.dtype, self.adapters = max_length, seed, self.trunk.dtype, []
         self.start, self.frozen = start, _checked_frozen(self.trunk, frozen)
-        self._know_trunk()
-        self._choose_pooling(pooling)
+        self._know_trunk(pooling)
         self.chat = self._read_chats(chat) if template == CHAT else None
         if trees: self._try_trees()
 
@@ -110,7 +109,7 @@ def _lost_line(labels:int) -> str:
 
 # %% ../nbs/api/15_model.ipynb #707880d9
 @patch
-def _know_trunk(self:RewardModel) -> None:
+def _know_trunk(self:RewardModel, pooling:str|None) -> None:
     "Look at what kind of trunk it is. Raises `DataError` where its table of positions ends before `max_length`"
     _check_length(self.trunk, self.max_length)
     self.trees, self._lm_head, self._parts, self._unequal = False, None, _parts_of(self.trunk), set()
@@ -124,6 +123,7 @@ def _know_trunk(self:RewardModel) -> None:
     arguments = inspect.signature(self.trunk.base_model.forward).parameters
     self.takes_positions = self.is_decoder and "position_ids" in arguments
     self.below = self.pooled = None # what remembers the states of frozen layers, and those of whole texts, if anything
+    self._choose_pooling(pooling)
 
 # %% ../nbs/api/15_model.ipynb #96387d15
 @patch
