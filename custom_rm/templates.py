@@ -257,7 +257,7 @@ _ENDS, _LAST = re.compile(_END), re.compile(rf"(?:{_END})+$")
 
 # %% ../nbs/api/01_templates.ipynb #18f64e36
 _LEAD = re.compile(r"\s*(?:## )?(?:Assistant|ASSISTANT):[ \n]?(?=\s*\S)")
-_SPEAKER = re.compile(r"(?:^|\n)\s*(?:## )?(?:Human|HUMAN|User|USER|Assistant|ASSISTANT):")
+_SPEAKER = re.compile(r"^[ \t]*(?:## )?(?:Human|HUMAN|User|USER|Assistant|ASSISTANT):", re.M)
 
 def without_marks(
     text:str, # An answer
