@@ -79,7 +79,7 @@ def lively(rm) -> None:
         for i, p in enumerate(p for p in rm.parameters() if p.requires_grad): p.copy_(torch.randn(p.shape, generator=torch.Generator().manual_seed(i)) * (.05 if p.shape[0] > 1 else .3 / p.shape[1] ** .5))
 
 
-def way(rm) -> dict: return dict(trees=rm.trees, attention=rm.trunk.config._attn_implementation if rm.trees else "rectangles", dtype=str(rm.dtype).removeprefix("torch."), notes=[*rm.notes, *[rm.why] * bool(rm.why)])
+def way(rm) -> dict: return dict(trees=rm.trees, attention=rm.way, why=rm.why_way or rm.why, dtype=str(rm.dtype).removeprefix("torch."), notes=rm.notes)
 
 
 def peak(a) -> float:
@@ -112,14 +112,10 @@ def three_steps(a, folder: str, **options) -> dict:
 
 def check(a) -> dict:
     "The user's own look: what `custom-rm check` says of this machine and base"
-    words = [*python, "-m", "custom_rm.cli", "check"]
-    shown = subprocess.run([*words, "--help"], capture_output=True, text=True).stdout
-    needs(bool(shown), "this version has no custom-rm check")
-    path, said = base_of(a)
-    given = ["--base", path] if "--base" in shown else [path] if "BASE" in shown else []
-    done = subprocess.run([*words, *given, *(["--device", a.device] if "--device" in shown else [])], capture_output=True, text=True)
-    if done.returncode: raise RuntimeError((done.stderr or done.stdout).strip().splitlines()[-1])
-    return dict(base=said, lines=done.stdout.replace(a.home, "…").strip().splitlines(), says="see lines")
+    done = subprocess.run([*python, "-m", "custom_rm.cli", "check", "--device", a.device], capture_output=True, text=True)
+    if done.returncode: raise RuntimeError((done.stdout or done.stderr).strip().splitlines()[-1])
+    lines = done.stdout.strip().splitlines()
+    return dict(lines=lines, says=next(line for line in lines if line.startswith("chosen")))
 
 
 def steps(a) -> dict:
@@ -162,12 +158,13 @@ def shape7b(method: str, cap: float = 8):
     def row(a) -> dict:
         import llama7b
         b = SimpleNamespace(device=a.device, small=int(a.small), cap_gib=cap, max_length=64 if a.small else 512, repetitions=1 if a.small else 3)
-        try: rows = llama7b.main(b, method)["rows"]
+        try: found = llama7b.main(b, method)
         except Exception as e:
             if "memory" not in str(e).lower(): raise
             return dict(does_not_fit=str(e).splitlines()[0][:200], cap_gib=cap, says=f"does not fit under {cap:g} GiB")
+        rows = found["rows"]
         seconds = sum(r["seconds"] for r in rows) / len(rows)
-        return dict(rows=rows, cap_gib=cap, says=f"{seconds:.2f} s a step of 8 comparisons, {max(r['peak_gib'] for r in rows):.2f} GiB")
+        return dict(found, cap_gib=cap, says=f"{found['way']}: {seconds:.2f} s per step of 8 comparisons, {max(r['peak_gib'] for r in rows):.2f} GiB")
     row.__doc__ = f"A 7B LLaMA shape in NF4, lists of five at length 512, {'trees' if method == 'trees' else 'padded pairs'}, under a cap of {cap:g} GiB"
     return row
 
@@ -188,13 +185,11 @@ def trl(a) -> dict:
 
 def published(a) -> dict:
     "A published reward model as the start: a classifier with a head of its own, loaded in four bits, scores as its own class does"
-    import inspect
     import torch
     from transformers import AutoModelForSequenceClassification as Classifier, AutoTokenizer, BitsAndBytesConfig
     from custom_rm.model import RewardModel
     from custom_rm.scorer import score_tokens
     from custom_rm.trunk import default_dtype
-    needs("start" in inspect.signature(RewardModel.__init__).parameters, "this version starts from no published reward model")
     (path, said), folder = base_of(a), Path(a.home) / "published"
     torch.manual_seed(0)
     Classifier.from_pretrained(path, num_labels=1, dtype=torch.float32).save_pretrained(folder)

@@ -49,7 +49,7 @@ def four_bit(a, config):
 def main(a, method: str) -> dict:
     import torch
     from peft import LoraConfig, get_peft_model
-    from custom_rm.attention import register
+    from custom_rm.attention import Heads, no_flex, register
     from custom_rm.packing import pack
     from custom_rm.losses import ranking_loss
     if a.device != "cpu": torch.cuda.set_per_process_memory_fraction(a.cap_gib * 2**30 / torch.cuda.get_device_properties(0).total_memory)
@@ -65,12 +65,14 @@ def main(a, method: str) -> dict:
     def texts(): q = torch.randint(5, config.vocab_size, (query,), generator=draw).tolist(); return [q + torch.randint(5, config.vocab_size, (answer,), generator=draw).tolist() for _ in range(5)]
     sync(a)
     if a.device != "cpu": torch.cuda.reset_peak_memory_stats()
+    heads = Heads(config.num_attention_heads, config.num_key_value_heads, config.hidden_size // config.num_attention_heads)
+    why = no_flex({heads}, next(p.dtype for p in inner.base_model.embed_tokens.parameters()), torch.device(a.device))[0]  # why not by FlexAttention, if so
     steps = []
     for i in range(a.repetitions + 1):
         lists = [texts() for _ in range(2)]  # eight comparisons
         sync(a); start = time.perf_counter(); tokens = 0
         if method == "trees":
-            model.config._attn_implementation = inner.config._attn_implementation = register(flex=a.device != "cpu")
+            model.config._attn_implementation = inner.config._attn_implementation = register(flex=not why)
             for t in lists:
                 tree = {k: v.to(a.device) if torch.is_tensor(v) else v for k, v in pack([dict(input_ids=t)]).items()}
                 hidden = inner.base_model(input_ids=tree["input_ids"], position_ids=tree["position_ids"], layout=tree["layout"], attention_mask=torch.ones(1, 1, 1, 1, dtype=torch.bool, device=a.device)).last_hidden_state
@@ -85,7 +87,7 @@ def main(a, method: str) -> dict:
             (-torch.nn.functional.logsigmoid(r[:8] - r[8:]).mean()).backward(); tokens = ids.numel()
         opt.step(); opt.zero_grad(); sync(a)
         if i: steps.append(dict(seconds=time.perf_counter() - start, tokens=tokens, comparisons=8, peak_gib=peak(a)))
-    return dict(rows=steps)
+    return dict(rows=steps, way=(f"stretch by stretch ({why})" if why else "FlexAttention") if method == "trees" else "SDPA")
 
 
 if __name__ == "__main__":

@@ -74,9 +74,8 @@ class RewardModel(nn.Module):
         dtype:torch.dtype|str|None=None, device:torch.device|str|None=None, # See `load_trunk`
         seed:int=0,             # Of heads and adapters
         trees:bool=True,        # Share prefixes where the trunk can; False feeds every text whole
-        layers:int|None=None,   # Keep only so many of the trunk's layers, from below; all if None
+        layers:int|None=None, frozen:int=0, # Keep only so many layers, from below; give so many of them no adapter
         chat:str|dict|None=None, # The chat template's text, as an artefact keeps it, or options for the base's
-        frozen:int=0,           # So many layers, from below, get no adapter
         start:bool=False,       # The base is a published reward model: its own head and pooling are kept
     ):
         super().__init__()

@@ -15,14 +15,13 @@ from pathlib import Path
 # %% ../nbs/api/31_runs.ipynb #a1a20ded
 from .artefact import load, read_card, trained_on
 from .core import DataError, file_sha256, recipe_path
-from .evaluate import caveats, evaluate, floors, report, write_report
+from .evaluate import caveats, evaluate, floors, remarks, report, write_report
 from .plots import save_figures
 from .recipes import find, read_recipe, Recipe
 from .records import read_json, read_records
 from .scorer import score_texts
 from .stages import claim, Run
 from .templates import TEMPLATES
-from .trunk import remarks
 
 # %% ../nbs/api/31_runs.ipynb #057edd0f
 def _check_domains(path:str, domains:list[str]) -> None:
