@@ -233,6 +233,14 @@ def test_joint_heads_of_several_layers(tmp_path, sums, run):
     assert "the dsp template (base.template); see that" in said and [p.shape[0] for p in rm.head().parameters()] == [32, 32, 1, 1]
 
 
+def test_a_fitted_head_stays_near_the_published_one(tmp_path, sums, run):
+    method = ", method: head"
+    metrics, _ = run(recipe(tmp_path, sums, publish(tmp_path, "qwen3"), custom=method), tmp_path)
+    assert metrics["rms"]["loud"]["loud"]["accuracy"] > metrics["rms"]["general"]["loud"]["accuracy"]
+    with pytest.raises(DataError, match="its published head has several layers.*set the stage's method to lora"):
+        run(recipe(tmp_path, sums, publish(tmp_path, "roberta"), custom=method), tmp_path / "several")
+
+
 def change(folder, **said):
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps(config | said))
