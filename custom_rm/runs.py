@@ -134,7 +134,8 @@ def _metrics(folder:Path) -> dict:
 # %% ../nbs/api/31_runs.ipynb #5fd81cc7
 def _still_hold(run:Run, figures:dict) -> bool:
     "Are a run's figures those that it would measure now?"
-    now, same_names = _fingerprint(run), list(figures["rms"]["base"]) == list(_measured_on(run.recipe))
+    names = list(next(iter(figures["rms"].values()))) # every row has all sets; not every run has a row base
+    now, same_names = _fingerprint(run), names == list(_measured_on(run.recipe))
     if "sets" not in figures and same_names and not run.again: del now["sets"]
     return "seeds" not in figures and all(figures.get(name) == value for name, value in now.items())
 
