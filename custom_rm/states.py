@@ -281,7 +281,7 @@ def states(self:Below,
 # %% ../nbs/api/17_states.ipynb #5a7e002d
 @patch
 def __call__(self:Below, run:Callable, ids:Tensor, attention_mask:Tensor|None, layout:Layout|None) -> Tensor:
-    "What `RewardModel.hidden` calls: the trunk's last states, the frozen layers passed over."
+    "What a reward model's `hidden` calls: the trunk's last states, the frozen layers passed over."
     self.known = self.states(run, ids, attention_mask, layout)
     try: return run()
     finally: self.known = None

@@ -19,9 +19,9 @@ _forks.set_forkserver_preload(LIBRARIES)
 
 
 def same_environment() -> bool:
-    "Is the environment what it was when the libraries were imported?"
-    ours = {"PYTEST_CURRENT_TEST", "TORCHINDUCTOR_CACHE_DIR"}  # pytest and torch set them as they go
-    return all(os.environ.get(k) == BEGAN.get(k) for k in (os.environ.keys() | BEGAN.keys()) - ours)
+    "Do the variables that a command reads say what they said when the libraries were imported?"
+    read = ("CUSTOM_RM", "HF_", "CUDA", "RANK", "LOCAL_RANK", "WORLD_SIZE", "OMP_", "PYTHON", "HOME", "PATH", "LANG", "LC_", "TMP", "XDG")
+    return all(os.environ.get(k) == BEGAN.get(k) for k in os.environ.keys() | BEGAN.keys() if k.startswith(read))
 
 
 def _act(words, files, folder):
