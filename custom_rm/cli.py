@@ -9,8 +9,8 @@ __all__ = ['app', 'DISK_FULL', 'TABLES', 'Device', 'BaseFolder', 'Json', 'Artefa
            'Winner', 'Values', 'SCORED', 'ResponseColumn', 'Score', 'LowerIsBetter', 'Group', 'PEOPLE', 'ByColumn',
            'Votes', 'REST', 'OnlyRows', 'IgnoreColumns', 'KeepColumns', 'SkipFaulty', 'MappingFile', 'Records',
            'Cleaned', 'Against', 'Report', 'Test', 'By', 'Seed', 'OutTrain', 'OutTest', 'Names', 'Dest', 'Mirror',
-           'RecipeName', 'RunFolder', 'Again', 'Show', 'SETTINGS', 'Measure', 'What', 'TriedDevice', 'Files',
-           'TrainFiles', 'MetricName', 'TextFile', 'Prompt', 'Response', 'Also', 'ScoreOut', 'ScoreIgnore',
+           'RecipeName', 'RunFolder', 'Again', 'CacheGib', 'Show', 'SETTINGS', 'Measure', 'What', 'TriedDevice',
+           'Files', 'TrainFiles', 'MetricName', 'TextFile', 'Prompt', 'Response', 'Also', 'ScoreOut', 'ScoreIgnore',
            'GeneralArtefact', 'CustomArtefact', 'MadeArtefact', 'Alpha', 'Choose', 'Keep', 'Tolerance', 'StudyName',
            'StudyFolder', 'Judge', 'Only', 'Seeds', 'Budget', 'Retry', 'Exported', 'Merge', 'Dtype', 'Limit', 'Force',
            'Push', 'Yes', 'Folders', 'Host', 'Port', 'Token', 'custom_rm', 'fault_line', 'usage_line', 'any_letter',
@@ -388,6 +388,8 @@ RunFolder = Annotated[Optional[Path], typer.Option(callback=a_folder,
     help="The run's folder; runs/<name> if not given")]
 Again = Annotated[bool, typer.Option("--again", help="Make stages anew whose base, data or settings have changed, and "
     "what grows from them")]
+CacheGib = Annotated[float, typer.Option(min=0, help="GiB of disk for states that are computed once; the least "
+    "recently used go first, and 0 keeps none")]
 Show = Annotated[bool, typer.Option("--show", help="Print the recipe, to be saved and edited, and do nothing else")]
 
 # %% ../nbs/api/42_cli.ipynb #0476872c
@@ -408,12 +410,13 @@ SETTINGS = ("Each setting of a recipe explains itself: --show prints them. base.
 
 # %% ../nbs/api/42_cli.ipynb #21e26c02
 @app.command("train", cls=Explained, epilog=SETTINGS)
-def train_verb(recipe:RecipeName, out:RunFolder=None, device:Device=None, show:Show=False, again:Again=False):
+def train_verb(recipe:RecipeName, out:RunFolder=None, device:Device=None, show:Show=False, again:Again=False,
+    cache_gib:CacheGib=8.0):
     "Train, measure and draw what a recipe says; go on where an earlier run stopped."
     if show: return print(recipe_path(recipe).read_text(encoding="utf-8"), end="")
     from custom_rm.recipes import read_recipe
     from custom_rm.runs import run_recipe
-    show_matrix(run_recipe(read_recipe(recipe_path(recipe)), out, device, again=again))
+    show_matrix(run_recipe(read_recipe(recipe_path(recipe)), out, device, again=again, gib=cache_gib))
 
 # %% ../nbs/api/42_cli.ipynb #93136338
 Measure = Annotated[Optional[bool], typer.Option("--measure/--no-measure",
@@ -610,8 +613,9 @@ def score_verb(artefact:Artefact, file:TextFile=None, prompt:Prompt=None, respon
     given, ignore = what_to_score(file, prompt, response), ignore or []
     scorer = Scorer.load([artefact, *(also or [])], device, base=base)
     if out: return print(f"{score_file(scorer, file, out, ignore=ignore)} rows written to {out}")
-    texts = [texts_of(where, value, scorer.rm.template, ignore) for where, value in given]
-    rows = [dict(record=i, **row) for i, row in enumerate(scorer.rows(texts), 1)]
+    held = [(where, texts_of(where, value, scorer.rm.template, ignore)) for where, value in given]
+    places, texts = [where for where, _ in held], [group for _, group in held]
+    rows = [dict(record=i, **row) for i, row in enumerate(scorer.rows(texts, places), 1)]
     print_scores(rows, scorer.names)
     if json_path: write_json(json_path, rows)
 

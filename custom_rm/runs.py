@@ -155,11 +155,11 @@ def _run_seed(run:Run) -> None:
     if run.rm is not None: write_report(run.folder/"metrics.json", _measure(run))
 
 # %% ../nbs/api/31_runs.ipynb #bcfc8a4a
-def _runs_of(recipe:Recipe, folder:Path, device:str|None, report:Callable, again:bool=False) -> list[Run]:
+def _runs_of(recipe:Recipe, folder:Path, device:str|None, report:Callable, **options) -> list[Run]:
     "One run per seed of a recipe"
-    if len(recipe.seeds) == 1: return [Run(recipe, folder, device, report, recipe.seeds[0], again)]
-    claim(folder, recipe, again)
-    return [Run(recipe, folder/f"seed-{seed}", device, report, seed, again) for seed in recipe.seeds]
+    if len(recipe.seeds) == 1: return [Run(recipe, folder, device, report, recipe.seeds[0], **options)]
+    claim(folder, recipe, options.get("again", False))
+    return [Run(recipe, folder/f"seed-{seed}", device, report, seed, **options) for seed in recipe.seeds]
 
 # %% ../nbs/api/31_runs.ipynb #b532ca2a
 def _of_all_seeds(figures:list[dict], seeds:list[int]) -> dict:
@@ -185,11 +185,12 @@ def run_recipe(
     device:str|None=None,      # The best there is if None
     report:Callable=print,     # Gets a line of text at every step worth telling
     again:bool=False,          # Make stages anew that were made from something else, instead of complaining
+    gib:float=8.0,             # Of disk for states that are computed once; 0 keeps none
 )->dict: # What metrics.json holds
     "Train every stage of a recipe, measure every reward model on every set, draw the figures."
     folder = Path(folder or f"runs/{recipe.name}")
     check_files(recipe)
-    runs = _runs_of(recipe, folder, device, report, again)
+    runs = _runs_of(recipe, folder, device, report, again=again, gib=gib)
     for run in runs:
         _run_seed(run)
         run.release() # the next seed has a trunk of its own
