@@ -29,6 +29,13 @@ def _tokenized(rm:RewardModel, records:list[dict]) -> list[dict]:
         at = end
     return made
 
+# %% ../nbs/api/29_instant.ipynb #29a00020
+def _check_grown(rm:RewardModel, name:str, prior:str|None) -> None:
+    "Raises `DataError` where an adapter that is to get another head reads other states than its prior does"
+    alike = len(rm.same_trunk([prior, name])) == 1 if prior else rm.is_plain(name)
+    if not alike: raise DataError(f"{name!r} is there and did not grow from {prior or 'the bare base'}; "
+                                  "choose another name, or the prior that it grew from")
+
 # %% ../nbs/api/29_instant.ipynb #29a0000d
 def learn(
     rm:RewardModel,      # With `remember` called on it each text is computed once, however often one learns
@@ -38,7 +45,8 @@ def learn(
 )->Head: # What was found; the adapter is in use
     "Fit a reward model to votes. Raises `DataError` where there are none, or none that prefers something."
     made = _tokenized(rm, records)
-    if name not in rm.adapters: rm.add_adapter(name, like=prior)
+    if name in rm.adapters: _check_grown(rm, name, prior)
+    else: rm.add_adapter(name, like=prior)
     states = text_states(rm.use(name), [ids for record in made for ids in record["input_ids"]])
     known = None if prior is None else rm.linear_head(prior).weight[0].detach().cpu().double().numpy()
     found = fit_head(*taught(made, states), known)
