@@ -24,7 +24,8 @@ from .packing import own_template, pack, pad_texts, to_imitate
 from .pooling import pool, POOLINGS
 from .templates import CHAT
 from .trunk import (
-    device_name, head_name, InFloat32, layer_names, load_trunk, longest_text, looks_ahead, made_up, remarks)
+    config_sha256, device_name, head_name, InFloat32, layer_names, load_trunk, longest_text, looks_ahead, made_up,
+    remarks, tokenizer_sha256)
 
 # %% ../nbs/api/15_model.ipynb #720f0572
 @dataclass
@@ -708,9 +709,10 @@ def _base_card(rm:RewardModel) -> dict:
 def _card(rm:RewardModel, name:str, weights:Path, info:dict) -> dict:
     "What an artefact says of itself"
     chat = dict(chat_template=rm.chat) if rm.chat else {}
-    return dict(format=1, name=name, base=_base_card(rm), template=rm.template, **chat, pooling=rm.pooling,
-                max_length=rm.max_length, lora=asdict(rm.lora), **info, weights_sha256=file_sha256(weights),
-                device=device_name(rm.device), versions=versions(), date=str(date.today()))
+    hashes = dict(tokenizer_sha256=tokenizer_sha256(rm.base.path), config_sha256=config_sha256(rm.base.path))
+    return hashes | dict(format=1, name=name, base=_base_card(rm), template=rm.template, **chat, pooling=rm.pooling,
+                         max_length=rm.max_length, lora=asdict(rm.lora), **info, weights_sha256=file_sha256(weights),
+                         device=device_name(rm.device), versions=versions(), date=str(date.today()))
 
 # %% ../nbs/api/15_model.ipynb #1fdb97b9
 def _write(rm:RewardModel, partial:Path, name:str, info:dict, files:dict) -> None:

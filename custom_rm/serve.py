@@ -18,7 +18,7 @@ import numpy as np
 
 # %% ../nbs/api/41_serve.ipynb #0e4331e0
 import custom_rm
-from .artefact import read_card
+from .artefact import check_same_base, read_card
 from .core import check_unicode, DataError, patch
 from .scorer import score_texts
 from .scoring import Scorer
@@ -210,6 +210,7 @@ def _load_beside(scorer:Scorer, first:dict, name:str, path:Path) -> None:
     "Put an artefact beside the first one. Raises `DataError`, or what its file raises, where that can't be"
     card, rm = read_card(path), scorer.rm
     _check_fit(card, first)
+    check_same_base(path, rm)
     if name == head_name(rm.bare_trunk()): # PEFT would leave the trunk half changed
         raise DataError(f"{name!r} is what the base calls its head; rename the folder")
     rm.add_adapter(name)

@@ -476,3 +476,23 @@ def test_a_score_of_400_digits(tmp_path):
         with pytest.raises(DataError) as e: load_records(tmp_path / "a.jsonl")
         one_line(e, "a.jsonl")
         (tmp_path / "b.jsonl").write_text('{"query": "q", "responses": {"a": "x", "b": "y"}, "score": 1%s}\n' % ("0" * digits))
+
+
+def test_an_artefact_wants_its_base_whole(tmp_path):
+    "The same weights under another config.json, or with a tokenizer that cuts otherwise, give other scores: they are refused. A file that is only written otherwise isn't."
+    from custom_rm.artefact import load
+    base = tiny_base(tmp_path / "tiny", ["## Human:\nHi\n\n## Assistant:\nHello."] * 9)
+    want = score_texts(RewardModel(base, quantize=False, device="cpu").add_adapter("a"), ["## Human:\nHi\n\n## Assistant:\nHello."])
+    RewardModel(base, quantize=False, device="cpu").add_adapter("a").save(tmp_path / "a")
+    tokenizer, config = (json.loads((base / name).read_text()) for name in ("tokenizer.json", "config.json"))
+    def written(name, told, **options): (base / name).write_text(json.dumps(told, **options))
+
+    written("tokenizer.json", tokenizer, indent=3)
+    written("config.json", config | dict(transformers_version="5.0"), indent=3)
+    assert score_texts(load(tmp_path / "a", device="cpu"), ["## Human:\nHi\n\n## Assistant:\nHello."]) == pytest.approx(want)
+    written("tokenizer.json", tokenizer | dict(normalizer=dict(type="Lowercase")))
+    with pytest.raises(DataError, match="a: the tokenizer of its base .* cuts texts otherwise .* --base"): load(tmp_path / "a", device="cpu")
+    written("tokenizer.json", tokenizer)
+    for change in (dict(rms_norm_eps=.1), dict(rope_parameters=dict(rope_type="default", rope_theta=7.))):
+        written("config.json", config | change)
+        with pytest.raises(DataError, match="a: its base .* has another config.json .* --base"): load(tmp_path / "a", device="cpu")
