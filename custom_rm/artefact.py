@@ -101,7 +101,8 @@ def _find_base(folder:str|Path, wanted:dict, base:str|Path|Base|None) -> Base:
 
 # %% ../nbs/api/16_artefact.ipynb #16a00002
 _PROBES = ("Hello, World!", "## Human:\nWhat's 12,345 × 6?\n\n## Assistant:\n", "  two  spaces,\ta tab\n\n\nand lines ",
-           "<|im_start|>user\n<s>", "naïve “façade” … ﬁ ①", "数学と言語", "Привет, мир", "مرحبا", "🙂👩‍🚀", "f(x) := x**2 # 0x1F")
+           "<|im_start|>user\n<s>", "naïve “façade” … ﬁ ①", "数学と言語", "Привет, мир", "مرحبا", "🙂👩‍🚀",
+           "f(x) := x**2 # 0x1F")
 
 def _cut_alike(one, other) -> bool:
     "Do two tokenizers have the same words, and cut texts alike?"
