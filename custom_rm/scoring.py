@@ -4,11 +4,12 @@
 
 # %% auto #0
 __all__ = ['CHATS', 'ANSWERS', 'BEFORE', 'PARTS', 'LISTS', 'Scorer', 'texts_of', 'rows_of', 'check_target', 'score_file',
-           'reward_function']
+           'score_together', 'BatchScorer', 'reward_function']
 
 # %% ../nbs/api/28_scoring.ipynb #5903e0f7
-import re
+import json, re, shutil
 from collections.abc import Callable, Iterable, Iterator
+from hashlib import sha256
 from itertools import chain, islice
 from pathlib import Path
 import numpy as np
@@ -16,7 +17,7 @@ import numpy as np
 # %% ../nbs/api/28_scoring.ipynb #d177ebf5
 from .artefact import load, read_card
 from .columns import ASKING, HISTORIES, INPUTS, PEOPLE, SYSTEMS
-from .core import check_unicode, choices, DataError, patch
+from .core import alone, check_unicode, choices, DataError, patch, versions
 from .files import KINDS, read_rows, unpacked
 from .mapping import (
     after, all_words, as_lines, earlier, is_label, is_media, is_short, no_text, once_asked, said, wordy)
@@ -27,6 +28,7 @@ from .scorer import score_texts
 from custom_rm.templates import (
     as_words, chat_text, followed, join, left_gap, message, prompt_turns, question_turns, restored, template_of,
     to_template)
+from .trunk import config_sha256, tokenizer_sha256
 
 # %% ../nbs/api/28_scoring.ipynb #e5fb3752
 def _scales(folders:list, names:list[str]) -> dict:
@@ -362,9 +364,8 @@ def _write_columns(target:Path, items:Iterable[dict], block:int=512) -> int:
     return n
 
 # %% ../nbs/api/28_scoring.ipynb #b519c0ac
-def _scored(scorer:Scorer, rows:Iterable, block:int, ignore:Iterable=()) -> Iterator[dict]:
-    "Rows with their numbers and rewards, so many scored together"
-    n = 0
+def _scored(scorer:Scorer, rows:Iterable, block:int, ignore:Iterable=(), n:int=0) -> Iterator[dict]:
+    "Rows with their numbers, from n + 1 on, and rewards, so many scored together"
     for held in _blocks(rows, block):
         groups = [texts_of(where, value, scorer.rm.template, ignore) for where, value in held]
         for n, row in enumerate(scorer.rows(groups, [where for where, _ in held]), n + 1): yield {"record": n, **row}
@@ -379,6 +380,12 @@ def check_target(
     raise DataError(f"{target}: rewards are not written to {Path(target).suffix or 'a file without an ending'}; "
                     f"name a {choices(endings)} file")
 
+# %% ../nbs/api/28_scoring.ipynb #0348daa8
+def _write_rows(target:Path, rows:Iterable[dict]) -> int:
+    "Write rows as the target's ending says; how many they were"
+    write = _write_columns if target.suffix.lower() in (".arrow", ".parquet") else write_json
+    return write(target, rows)
+
 # %% ../nbs/api/28_scoring.ipynb #6d35d4ca
 def score_file(
     scorer:Scorer,   # All its reward models are asked
@@ -388,9 +395,136 @@ def score_file(
     ignore:Iterable[str]=(), # Columns that are no part of what is judged, as for `texts_of`
 )->int: # Rows written
     "Score a file into a file. Raises `DataError` for a row that is not something to score, and leaves nothing then."
+    return _write_rows(check_target(target), _scored(scorer, rows_of(source), block, ignore))
+
+# %% ../nbs/api/28_scoring.ipynb #a66a3559
+def _what_scores(scorer:Scorer, ignore:Iterable) -> str: # 64 hexadecimal digits
+    "A hash of all that a row's rewards depend on, but for the row"
+    rm = scorer.rm
+    base = rm.base.sha256, config_sha256(rm.base.path), tokenizer_sha256(rm.base.path)
+    reads = rm.template, rm.chat, rm.pooling, rm.max_length, rm.layers, rm.quantize, str(rm.dtype), rm.device.type
+    digest = sha256(json.dumps([versions(), base, reads, sorted(ignore)]).encode())
+    for name in scorer.names:
+        for part, weight in sorted(rm.weights(name).items()):
+            digest.update(f"{name} {part}".encode() + weight.detach().float().cpu().numpy().tobytes())
+    return digest.hexdigest()
+
+# %% ../nbs/api/28_scoring.ipynb #28bae8d1
+def _part_file(folder:Path, number:int, held:list, scores:str) -> Path:
+    "Where the rewards of a block of rows are kept, from the block's number and what scores it"
+    said = json.dumps([value for _, value in held], default=repr)
+    return folder/f"{number:06}-{sha256(f'{scores} {said}'.encode()).hexdigest()[:16]}.jsonl"
+
+# %% ../nbs/api/28_scoring.ipynb #2da5cabd
+def _is_whole(part:Path, rows:int) -> bool:
+    "Does a part hold so many rows, each of them whole?"
+    try:
+        with open(part, encoding="utf-8") as lines: return sum(1 for _ in map(json.loads, lines)) == rows
+    except (OSError, ValueError): return False
+
+# %% ../nbs/api/28_scoring.ipynb #96488e28
+def _is_new(file:Path) -> bool:
+    "Was a file written since this process began?"
+    import psutil # accelerate brings it along
+    return file.exists() and file.stat().st_mtime >= psutil.Process().create_time()
+
+# %% ../nbs/api/28_scoring.ipynb #3d3903dd
+def _score_part(scorer:Scorer, part:Path, held:list, before:int, ignore:Iterable, wait:bool, over:Callable) -> None:
+    "Score a block with so many rows before it, unless it is there, at work and not waited for, or all is over"
+    def is_needed(): return not _is_whole(part, len(held)) and not over()
+    if not is_needed(): return
+    with alone(part.with_suffix(".lock"), wait) as ours:
+        if ours and is_needed(): write_json(part, _scored(scorer, held, len(held), ignore, before))
+
+# %% ../nbs/api/28_scoring.ipynb #236374fc
+def _parts(scorer:Scorer, source, folder:Path, block:int, ignore:Iterable, wait:bool, over:Callable) -> list:
+    "All parts of a file's rewards; they are there, or others are at them where they are not waited for"
+    parts, before, scores = [], 0, _what_scores(scorer, ignore)
+    for number, held in enumerate(_blocks(rows_of(source), block)):
+        parts.append(_part_file(folder, number, held, scores))
+        _score_part(scorer, parts[-1], held, before, ignore, wait, over)
+        before += len(held)
+    return parts
+
+# %% ../nbs/api/28_scoring.ipynb #a80c673a
+def _rows_in(parts:Iterable[Path]) -> Iterator[dict]:
+    "The rows of parts, one after the other"
+    for part in parts:
+        with open(part, encoding="utf-8") as lines: yield from map(json.loads, lines)
+
+# %% ../nbs/api/28_scoring.ipynb #72e09944
+def score_together(
+    scorer:Scorer,   # All its reward models are asked
+    source:str|Path, # As for `score_file`
+    target:str|Path, # As for `score_file`; beside it lie the parts, in a folder whose name begins with a dot
+    block:int=512,   # Rows held at once, and of a part
+    ignore:Iterable[str]=(), # As for `score_file`
+    rank:int=0,      # Of this process; the one of rank 0 writes the target
+)->tuple[int,int]|None: # (rows written, how many of them were scored by earlier processes); None for another rank
+    """Score a file into a file with other processes, and go on from what earlier ones left.
+    Raises `DataError` for a row that is not something to score; the parts before it stay."""
     target = check_target(target)
-    write = _write_columns if target.suffix.lower() in (".arrow", ".parquet") else write_json
-    return write(target, _scored(scorer, rows_of(source), block, ignore))
+    folder = target.with_name(f".{target.name}.parts")
+    def over(): return rank > 0 and _is_new(target)
+    parts = _parts(scorer, source, folder, block, ignore, False, over)
+    if rank: return None
+    if not all(map(Path.exists, parts)): parts = _parts(scorer, source, folder, block, ignore, True, over)
+    old = sum(1 for _ in _rows_in([part for part in parts if not _is_new(part)]))
+    n = _write_rows(target, _rows_in(parts))
+    shutil.rmtree(folder, ignore_errors=True)
+    return n, old
+
+# %% ../nbs/api/28_scoring.ipynb #9a3cc300
+def _plain(value):
+    "A value of a batch without numpy: lists, dicts, strings and numbers"
+    if isinstance(value, np.ndarray | np.generic): return _plain(value.tolist())
+    if isinstance(value, dict): return {key: _plain(one) for key, one in value.items()}
+    return [_plain(one) for one in value] if isinstance(value, list | tuple) else value
+
+# %% ../nbs/api/28_scoring.ipynb #91dfec1f
+def _has_many(row:dict) -> bool:
+    "Does a row have room for several texts?"
+    if isinstance(text := row.get("text"), str | list):
+        return isinstance(text, list) and not (text and all(isinstance(part, dict) for part in text))
+    answers, names = _answers(row)
+    return bool(names) and answers != [row[names[0]]]
+
+# %% ../nbs/api/28_scoring.ipynb #95c7bda5
+def _reward_columns(rows:list[dict], names:list[str], many:bool) -> dict[str,np.ndarray]:
+    "Columns of rewards from what `Scorer.rows` gives: `reward` or, of several texts, `rewards`; one for each model"
+    title, columns = "rewards" if many else "reward", {}
+    for name in names:
+        found = [row.get("by_model", {name: row["rewards"]})[name] for row in rows]
+        column = np.empty(len(rows), object if many else float)
+        for i, rewards in enumerate(found): column[i] = rewards if many else rewards[0]
+        columns[title if len(names) == 1 else f"{title}_{name}"] = column
+    return columns
+
+# %% ../nbs/api/28_scoring.ipynb #e52105b7
+class BatchScorer:
+    "Gives batches of columns their rewards; made once in each worker of Ray Data's `map_batches`"
+    def __init__(self,
+        folders:str|Path|list, # As for `Scorer.load`
+        device:str|None=None,  # The best that the worker has if None
+        base:str|Path|None=None, # As for `Scorer.load`
+        ignore:Iterable[str]=(), # Columns that are no part of what is judged, as for `texts_of`
+    ):
+        self.scorer, self.ignore = Scorer.load(folders, device, base=base), tuple(ignore)
+
+# %% ../nbs/api/28_scoring.ipynb #1a7b60d7
+@patch
+def __call__(self:BatchScorer,
+    batch:dict[str,np.ndarray], # Columns, such as text, or prompt and response; what `texts_of` takes in a row
+)->dict[str,np.ndarray]: # The same, and reward; rewards where rows hold lists; one column for each of several models
+    "Score a batch. Raises `DataError` for a row that is not something to score, and for a column that is there."
+    places = [f"row {i} of the batch" for i in range(1, len(next(iter(batch.values()), ())) + 1)]
+    rows = [dict(zip(batch, cells)) for cells in zip(*map(_plain, batch.values()))]
+    groups = [texts_of(where, row, self.scorer.rm.template, self.ignore) for where, row in zip(places, rows)]
+    many = any(_has_many(_columns(row, self.ignore, where)) for where, row in zip(places, rows))
+    columns = _reward_columns(self.scorer.rows(groups, places) if rows else [], self.scorer.names, many)
+    if there := [name for name in columns if name in batch]:
+        raise DataError(f"the batch has a column {there[0]!r} already; rename it")
+    return {**batch, **columns}
 
 # %% ../nbs/api/28_scoring.ipynb #661677b7
 def _rollout(prompt:str|list, completion:str|list, where:str, template:str) -> str|None:
