@@ -12,14 +12,14 @@ __all__ = ['app', 'DISK_FULL', 'TABLES', 'Device', 'BaseFolder', 'Json', 'Artefa
            'RecipeName', 'RunFolder', 'Again', 'CacheGib', 'Show', 'SETTINGS', 'Measure', 'What', 'TriedDevice',
            'Files', 'TrainFiles', 'MetricName', 'TextFile', 'Prompt', 'Response', 'Also', 'ScoreOut', 'ScoreIgnore',
            'GeneralArtefact', 'CustomArtefact', 'MadeArtefact', 'Alpha', 'Choose', 'Keep', 'Tolerance', 'StudyName',
-           'StudyFolder', 'Judge', 'Only', 'Seeds', 'Budget', 'Retry', 'Exported', 'Merge', 'Dtype', 'Limit', 'Force',
-           'Push', 'Yes', 'Folders', 'Host', 'Port', 'Token', 'custom_rm', 'fault_line', 'usage_line', 'any_letter',
-           'Stopped', 'stop_politely', 'run_verb', 'main', 'named', 'Explained', 'a_device', 'a_file', 'a_folder',
-           'column', 'several', 'mapping_of', 'convert_verb', 'action', 'clean_verb', 'split_verb', 'fetch_verb',
-           'show_matrix', 'train_verb', 'print_plan', 'plan_verb', 'print_report', 'check_verb', 'quickstart_verb',
-           'named_sets', 'evaluate_verb', 'print_scores', 'what_to_score', 'score_verb', 'calibrate_verb',
-           'print_curve', 'check_blend', 'chosen_alpha', 'blend_verb', 'watching', 'write_summary', 'study_verb',
-           'export_verb', 'serve_verb']
+           'StudyFolder', 'Judge', 'Only', 'Seeds', 'Budget', 'Retry', 'Part', 'Exported', 'Merge', 'Dtype', 'Limit',
+           'Force', 'Push', 'Yes', 'Folders', 'Host', 'Port', 'Token', 'custom_rm', 'fault_line', 'usage_line',
+           'any_letter', 'Stopped', 'stop_politely', 'run_verb', 'main', 'named', 'Explained', 'a_device', 'a_file',
+           'a_folder', 'column', 'several', 'mapping_of', 'convert_verb', 'action', 'clean_verb', 'split_verb',
+           'fetch_verb', 'show_matrix', 'train_verb', 'print_plan', 'plan_verb', 'print_report', 'check_verb',
+           'quickstart_verb', 'named_sets', 'evaluate_verb', 'print_scores', 'what_to_score', 'score_into',
+           'score_verb', 'calibrate_verb', 'print_curve', 'check_blend', 'chosen_alpha', 'blend_verb', 'watching',
+           'a_part', 'write_summary', 'check_cells', 'study_verb', 'export_verb', 'serve_verb']
 
 # %% ../nbs/api/42_cli.ipynb #44eb814a
 import os, re, signal, sys
@@ -597,10 +597,24 @@ def what_to_score(
 def _check_score_files(file:Path|None, out:Path|None, json_path:Path|None) -> None:
     "Raises `DataError` for files that can't be written"
     from custom_rm.scoring import check_target
+    if not out and int(os.environ.get("WORLD_SIZE", 1)) > 1:
+        raise DataError("several processes share a FILE only with --out; add it, or start one process")
     if out and not file: raise DataError("--out needs a FILE to read")
     if out and json_path: raise DataError("--out writes the rewards already; leave --json away")
     if out: check_target(out)
     if json_path: check_target(json_path, (".json", ".jsonl", ".json.gz", ".jsonl.gz"))
+
+# %% ../nbs/api/42_cli.ipynb #a80cbed3
+def score_into(
+    scorer, # A `Scorer`
+    file:Path, out:Path, ignore:list[str], # As for `score`
+)->None:
+    "Score a file into a file, with the other processes that a launcher started, and say how many rows there are."
+    from custom_rm.scoring import score_together
+    done = score_together(scorer, file, out, ignore=ignore, rank=int(os.environ.get("RANK", 0)))
+    if done is None: return # the first process reports
+    earlier = f", {done[1]} of them scored before" if done[1] else ""
+    print(f"{done[0]} rows written to {out}{earlier}")
 
 # %% ../nbs/api/42_cli.ipynb #e20d39f7
 @app.command("score", cls=Explained)
@@ -608,11 +622,11 @@ def score_verb(artefact:Artefact, file:TextFile=None, prompt:Prompt=None, respon
     out:ScoreOut=None, ignore:ScoreIgnore=None, json_path:Json=None, device:Device=None, base:BaseFolder=None):
     "Give texts their rewards, best first within a question."
     from custom_rm.records import write_json
-    from custom_rm.scoring import score_file, Scorer, texts_of
+    from custom_rm.scoring import Scorer, texts_of
     _check_score_files(file, out, json_path)
     given, ignore = what_to_score(file, prompt, response), ignore or []
     scorer = Scorer.load([artefact, *(also or [])], device, base=base)
-    if out: return print(f"{score_file(scorer, file, out, ignore=ignore)} rows written to {out}")
+    if out: return score_into(scorer, file, out, ignore)
     held = [(where, texts_of(where, value, scorer.rm.template, ignore)) for where, value in given]
     places, texts = [where for where, _ in held], [group for _, group in held]
     rows = [dict(record=i, **row) for i, row in enumerate(scorer.rows(texts, places), 1)]
@@ -725,6 +739,21 @@ Seeds = Annotated[Optional[list[int]], typer.Option("--seed",
 Budget = Annotated[Optional[float], typer.Option(help="Begin no further cell after so many minutes")]
 Retry = Annotated[bool, typer.Option("--retry", help="Also cells that failed before")]
 
+# %% ../nbs/api/42_cli.ipynb #7a17c8a5
+def a_part(
+    value:Optional[str], # Such as "3/16"
+)->Optional[tuple[int,int]]: # (which, of how many), from 1 on
+    "A part of a study. Raises `DataError` for one that can't be."
+    if value is None or isinstance(value, tuple): return value
+    if found := re.fullmatch(r"(\d{1,6})/(\d{1,6})", value.strip()):
+        which, of = map(int, found.groups())
+        if 1 <= which <= of: return which, of
+    raise DataError(f"--part is {value!r}; give K/N with K from 1 to N, such as 3/16 for the third of sixteen parts")
+
+# %% ../nbs/api/42_cli.ipynb #723928f8
+Part = Annotated[Optional[str], typer.Option(metavar="K/N", help="Run the K-th of N parts of the cells, and no more; "
+    "the same command without it joins them and runs what lacks")]
+
 # %% ../nbs/api/42_cli.ipynb #f54848e0
 def write_summary(
     study, folder:Path, # The study and its folder
@@ -741,20 +770,32 @@ def write_summary(
     with atomic_write(folder/"recommended.yaml") as f: f.write(to_yaml(study.recipe_of(summary["recommended"])))
     print(f"\nthe recommended recipe: {folder/'recommended.yaml'}")
 
+# %% ../nbs/api/42_cli.ipynb #a046b615
+def check_cells(
+    study, only:list[str]|None, part:tuple|None, # The study; as for `run_study`
+    judge:str|None, json_path:Path|None, # As for `study`
+)->None:
+    "Raises `DataError` where no cell is meant, a judge can't be had, or an option has no meaning for a part."
+    from custom_rm.fetch import fetch_model
+    from custom_rm.study import chosen_cells
+    if not chosen_cells(study, only):
+        raise DataError(f"--only {' '.join(only)}: no cell has that; strategies are {', '.join(study.strategies)}")
+    for option, given in (("--judge", judge), ("--json", json_path)):
+        if part and given: raise DataError(f"{option} is for the command that joins the parts; leave it or --part away")
+    if judge: fetch_model(judge) # one that can't be had is no news for the end
+
 # %% ../nbs/api/42_cli.ipynb #b5e2bb22
 @app.command("study", cls=Explained)
 def study_verb(file:StudyName, out:StudyFolder=None, only:Only=None, seeds:Seeds=None, budget_minutes:Budget=None,
-    retry:Retry=False, judge:Judge=None, device:Device=None, json_path:Json=None):
+    retry:Retry=False, part:Part=None, judge:Judge=None, device:Device=None, json_path:Json=None):
     "Compare ways of customizing: strategies × domains × seeds, each cell once."
-    from custom_rm.fetch import fetch_model
-    from custom_rm.study import chosen_cells, read_study, run_study, study_floors
-    study = read_study(recipe_path(file, "study"))
+    from custom_rm.study import part_line, read_study, run_study, study_floors
+    part, study = a_part(part), read_study(recipe_path(file, "study"))
     if seeds: study = replace(study, seeds=seeds)
     folder = out or Path("runs")/study.name
-    if not chosen_cells(study, only):
-        raise DataError(f"--only {' '.join(only)}: no cell has that; strategies are {', '.join(study.strategies)}")
-    if judge: fetch_model(judge) # one that can't be had is no news for the end
-    with watching() as watch: run_study(study, folder, only, budget_minutes, retry, device, watch=watch)
+    check_cells(study, only, part, judge, json_path)
+    with watching() as watch: done = run_study(study, folder, only, budget_minutes, retry, device, print, watch, part)
+    if part: return print(part_line(study, only, part, done))
     study_floors(study, folder, judge, device=device)
     write_summary(study, folder, json_path)
 

@@ -380,7 +380,7 @@ def check_target(
     raise DataError(f"{target}: rewards are not written to {Path(target).suffix or 'a file without an ending'}; "
                     f"name a {choices(endings)} file")
 
-# %% ../nbs/api/28_scoring.ipynb #0348daa8
+# %% ../nbs/api/28_scoring.ipynb #24dfcc38
 def _write_rows(target:Path, rows:Iterable[dict]) -> int:
     "Write rows as the target's ending says; how many they were"
     write = _write_columns if target.suffix.lower() in (".arrow", ".parquet") else write_json
@@ -397,7 +397,7 @@ def score_file(
     "Score a file into a file. Raises `DataError` for a row that is not something to score, and leaves nothing then."
     return _write_rows(check_target(target), _scored(scorer, rows_of(source), block, ignore))
 
-# %% ../nbs/api/28_scoring.ipynb #a66a3559
+# %% ../nbs/api/28_scoring.ipynb #a5f77d01
 def _what_scores(scorer:Scorer, ignore:Iterable) -> str: # 64 hexadecimal digits
     "A hash of all that a row's rewards depend on, but for the row"
     rm = scorer.rm
@@ -409,26 +409,26 @@ def _what_scores(scorer:Scorer, ignore:Iterable) -> str: # 64 hexadecimal digits
             digest.update(f"{name} {part}".encode() + weight.detach().float().cpu().numpy().tobytes())
     return digest.hexdigest()
 
-# %% ../nbs/api/28_scoring.ipynb #28bae8d1
+# %% ../nbs/api/28_scoring.ipynb #7fb74504
 def _part_file(folder:Path, number:int, held:list, scores:str) -> Path:
     "Where the rewards of a block of rows are kept, from the block's number and what scores it"
     said = json.dumps([value for _, value in held], default=repr)
     return folder/f"{number:06}-{sha256(f'{scores} {said}'.encode()).hexdigest()[:16]}.jsonl"
 
-# %% ../nbs/api/28_scoring.ipynb #2da5cabd
+# %% ../nbs/api/28_scoring.ipynb #126f676f
 def _is_whole(part:Path, rows:int) -> bool:
     "Does a part hold so many rows, each of them whole?"
     try:
         with open(part, encoding="utf-8") as lines: return sum(1 for _ in map(json.loads, lines)) == rows
     except (OSError, ValueError): return False
 
-# %% ../nbs/api/28_scoring.ipynb #96488e28
+# %% ../nbs/api/28_scoring.ipynb #4c984559
 def _is_new(file:Path) -> bool:
     "Was a file written since this process began?"
     import psutil # accelerate brings it along
     return file.exists() and file.stat().st_mtime >= psutil.Process().create_time()
 
-# %% ../nbs/api/28_scoring.ipynb #3d3903dd
+# %% ../nbs/api/28_scoring.ipynb #9ad7511d
 def _score_part(scorer:Scorer, part:Path, held:list, before:int, ignore:Iterable, wait:bool, over:Callable) -> None:
     "Score a block with so many rows before it, unless it is there, at work and not waited for, or all is over"
     def is_needed(): return not _is_whole(part, len(held)) and not over()
@@ -436,7 +436,7 @@ def _score_part(scorer:Scorer, part:Path, held:list, before:int, ignore:Iterable
     with alone(part.with_suffix(".lock"), wait) as ours:
         if ours and is_needed(): write_json(part, _scored(scorer, held, len(held), ignore, before))
 
-# %% ../nbs/api/28_scoring.ipynb #236374fc
+# %% ../nbs/api/28_scoring.ipynb #b4f6ec7a
 def _parts(scorer:Scorer, source, folder:Path, block:int, ignore:Iterable, wait:bool, over:Callable) -> list:
     "All parts of a file's rewards; they are there, or others are at them where they are not waited for"
     parts, before, scores = [], 0, _what_scores(scorer, ignore)
@@ -446,13 +446,13 @@ def _parts(scorer:Scorer, source, folder:Path, block:int, ignore:Iterable, wait:
         before += len(held)
     return parts
 
-# %% ../nbs/api/28_scoring.ipynb #a80c673a
+# %% ../nbs/api/28_scoring.ipynb #a6af508c
 def _rows_in(parts:Iterable[Path]) -> Iterator[dict]:
     "The rows of parts, one after the other"
     for part in parts:
         with open(part, encoding="utf-8") as lines: yield from map(json.loads, lines)
 
-# %% ../nbs/api/28_scoring.ipynb #72e09944
+# %% ../nbs/api/28_scoring.ipynb #67f49f6e
 def score_together(
     scorer:Scorer,   # All its reward models are asked
     source:str|Path, # As for `score_file`
@@ -474,14 +474,14 @@ def score_together(
     shutil.rmtree(folder, ignore_errors=True)
     return n, old
 
-# %% ../nbs/api/28_scoring.ipynb #9a3cc300
+# %% ../nbs/api/28_scoring.ipynb #a509cacf
 def _plain(value):
     "A value of a batch without numpy: lists, dicts, strings and numbers"
     if isinstance(value, np.ndarray | np.generic): return _plain(value.tolist())
     if isinstance(value, dict): return {key: _plain(one) for key, one in value.items()}
     return [_plain(one) for one in value] if isinstance(value, list | tuple) else value
 
-# %% ../nbs/api/28_scoring.ipynb #91dfec1f
+# %% ../nbs/api/28_scoring.ipynb #28bdedf1
 def _has_many(row:dict) -> bool:
     "Does a row have room for several texts?"
     if isinstance(text := row.get("text"), str | list):
@@ -489,7 +489,7 @@ def _has_many(row:dict) -> bool:
     answers, names = _answers(row)
     return bool(names) and answers != [row[names[0]]]
 
-# %% ../nbs/api/28_scoring.ipynb #95c7bda5
+# %% ../nbs/api/28_scoring.ipynb #a7539465
 def _reward_columns(rows:list[dict], names:list[str], many:bool) -> dict[str,np.ndarray]:
     "Columns of rewards from what `Scorer.rows` gives: `reward` or, of several texts, `rewards`; one for each model"
     title, columns = "rewards" if many else "reward", {}
@@ -500,7 +500,7 @@ def _reward_columns(rows:list[dict], names:list[str], many:bool) -> dict[str,np.
         columns[title if len(names) == 1 else f"{title}_{name}"] = column
     return columns
 
-# %% ../nbs/api/28_scoring.ipynb #e52105b7
+# %% ../nbs/api/28_scoring.ipynb #af3245c1
 class BatchScorer:
     "Gives batches of columns their rewards; made once in each worker of Ray Data's `map_batches`"
     def __init__(self,
@@ -511,7 +511,7 @@ class BatchScorer:
     ):
         self.scorer, self.ignore = Scorer.load(folders, device, base=base), tuple(ignore)
 
-# %% ../nbs/api/28_scoring.ipynb #1a7b60d7
+# %% ../nbs/api/28_scoring.ipynb #0cb3a181
 @patch
 def __call__(self:BatchScorer,
     batch:dict[str,np.ndarray], # Columns, such as text, or prompt and response; what `texts_of` takes in a row

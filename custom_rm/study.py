@@ -6,12 +6,13 @@
 __all__ = ['dotted', 'sweep', 'strategies', 'Study', 'with_changes', 'check_study', 'cell_file', 'check_names', 'make_study',
            'read_study', 'validation_part', 'general_study_sets', 'domain_study_sets', 'study_sets', 'to_signs',
            'right_of', 'quarters', 'same_length', 'check_finite', 'scaled_error', 'study_figures', 'general_part',
-           'training_part', 'cell_run', 'Trained', 'general_artefact', 'copy_whole', 'share_general', 'part_way',
-           'share_custom', 'train_cell', 'model_hash', 'rewards_file', 'keep_rewards', 'kept_rewards', 'cell_rewards',
-           'cell_temperature', 'cell_figures', 'commit', 'lineage', 'cell_head', 'data_files', 'made_from',
-           'made_from_if_there', 'measure_cell', 'fault', 'cell_or_fault', 'count_try', 'try_cell', 'what_changed',
-           'stored_cell', 'general_accuracy', 'cell_line', 'log_to', 'chosen_cells', 'time_is_over', 'next_cell',
-           'run_study', 'own_accuracy', 'domain_field', 'strategy_row', 'cells_table', 'domain_sets', 'measure_floor',
+           'training_part', 'trained_recipe', 'cell_run', 'Trained', 'lock_file', 'general_artefact', 'copy_whole',
+           'share_general', 'part_way', 'what_is_trained', 'share_custom', 'train_cell', 'model_hash', 'rewards_file',
+           'keep_rewards', 'kept_rewards', 'cell_rewards', 'cell_temperature', 'cell_figures', 'commit', 'lineage',
+           'cell_head', 'data_files', 'made_from', 'made_from_if_there', 'measure_cell', 'fault', 'cell_or_fault',
+           'count_try', 'try_cell', 'what_changed', 'stored_cell', 'general_accuracy', 'cell_line', 'log_to',
+           'chosen_cells', 'training_of', 'part_cells', 'time_is_over', 'cell_by_one', 'next_cell', 'run_study',
+           'part_line', 'own_accuracy', 'domain_field', 'strategy_row', 'cells_table', 'domain_sets', 'measure_floor',
            'words_floor', 'person_of', 'judged_figures', 'judge_floor', 'records_hash', 'kept_or_new', 'plain_floors',
            'judge_asked', 'still_judged', 'kept_judge', 'study_floors']
 
@@ -27,7 +28,7 @@ import numpy as np
 import custom_rm
 from .artefact import read_card
 from .blend import set_blend
-from .core import DataError, file_sha256, patch, quietly, versions
+from .core import alone, atomic_write, DataError, file_sha256, patch, quietly, versions
 from .evaluate import write_report
 from .fetch import fetch_model
 from .judge import judge, PERSONS
@@ -293,6 +294,16 @@ def training_part(
     custom = replace(recipe.custom, test="", test_rows=None, blend=1.0)
     return replace(recipe, name="cell", general=general, custom=custom, seeds=[0])
 
+# %% ../nbs/api/33_study.ipynb #42e1016f
+def trained_recipe(
+    study:Study,
+    cell:tuple,  # (strategy, domain, seed)
+)->Recipe:
+    "What a cell's training depends on."
+    recipe, customized = study.recipe_of(cell[0]), study.measured(cell[0]) == "custom"
+    has_general = recipe.general.train or recipe.general.start
+    return training_part(recipe) if customized or not has_general else general_part(recipe)
+
 # %% ../nbs/api/33_study.ipynb #31a00033
 def cell_run(
     study:Study,
@@ -301,10 +312,7 @@ def cell_run(
     device:str|None=None, report:Callable=print, # As for `Run`
 )->Run:
     "The run of a cell; cells that need the same training get the same."
-    strategy, _, seed = cell
-    recipe, customized = study.recipe_of(strategy), study.measured(strategy) == "custom"
-    has_general = recipe.general.train or recipe.general.start
-    part = training_part(recipe) if customized or not has_general else general_part(recipe)
+    part, seed = trained_recipe(study, cell), cell[2]
     return Run(part, folder/"runs"/recipe_key(part, seed), device, report, seed, again=True)
 
 # %% ../nbs/api/33_study.ipynb #2733a568
@@ -316,6 +324,14 @@ class Trained:
     together:list[str]   # Adapters that are scored in the same pass, that one among them
     artefacts:list[Path] # What it stands on
 
+# %% ../nbs/api/33_study.ipynb #1f6e3ae2
+def lock_file(
+    folder:Path, # Of the study
+    *words:str,  # What is locked: a cell, or a run and its training
+)->Path:
+    "The file that a process holds while it works at something that others may want too."
+    return folder/".locks"/(re.sub(r"[^\w.-]+", "-", "--".join(words)) + ".lock")
+
 # %% ../nbs/api/33_study.ipynb #31a00038
 def general_artefact(
     recipe:Recipe,
@@ -325,7 +341,7 @@ def general_artefact(
     "The general stage in the run that all cells share; trained there if nobody has."
     part = general_part(recipe)
     shared = Run(part, folder/"runs"/recipe_key(part, run.seed), run.device, run.report, run.seed, again=True)
-    made = shared.train_stage("general")
+    with alone(lock_file(folder, shared.folder.name, "general")): made = shared.train_stage("general")
     shared.release()
     return made
 
@@ -348,10 +364,11 @@ def share_general(
 )->None:
     "Take the general stage from the run that all cells share."
     own = run.folder/"general"
-    if not (own/"reward_model.json").exists() or not run.still_holds("general", read_card(own)):
-        made = general_artefact(recipe, run, folder)
-        if made.resolve() != own.resolve(): copy_whole(made, own)
-    run.train_stage("general")
+    with alone(lock_file(folder, run.folder.name, "general")):
+        if not (own/"reward_model.json").exists() or not run.still_holds("general", read_card(own)):
+            made = general_artefact(recipe, run, folder)
+            if made.resolve() != own.resolve(): copy_whole(made, own)
+        run.train_stage("general")
 
 # %% ../nbs/api/33_study.ipynb #31a00041
 def part_way(
@@ -365,6 +382,14 @@ def part_way(
     for domain, name in zip(domains, names): set_blend(run.rm, recipe.custom.start, domain, alpha, name)
     return names
 
+# %% ../nbs/api/33_study.ipynb #3550e5cf
+def what_is_trained(
+    recipe:Recipe,
+    domain:str, # Of a cell
+)->str: # The domain, or "together"
+    "The training that a domain's reward model comes out of; others wait for this one alone."
+    return domain if recipe.custom.sharing == "apart" else "together"
+
 # %% ../nbs/api/33_study.ipynb #2341c1c3
 def share_custom(
     recipe:Recipe,
@@ -372,9 +397,10 @@ def share_custom(
     domain:str, # That is measured
 )->Trained:
     "Train a domain's reward model, with those that share its training, and go as far as the recipe says."
-    custom = recipe.custom
+    custom, folder = recipe.custom, run.folder.parent.parent # of the study
     together = custom.domains if custom.sharing == "joint" else [domain]
-    made = {d: run.train_stage(d) for d in together}
+    with alone(lock_file(folder, run.folder.name, what_is_trained(recipe, domain))):
+        made = {d: run.train_stage(d) for d in together}
     names = together if custom.blend == 1 else part_way(recipe, run, together)
     return Trained(run, names[together.index(domain)], names, [made[domain]])
 
@@ -425,12 +451,9 @@ def keep_rewards(
     folder:Path, # Of the study
 )->None:
     "Score texts by all models of one pass, and keep the rewards of each."
-    (folder/"rewards").mkdir(parents=True, exist_ok=True)
     for adapter, rewards in zip(trained.together, quietly(score_texts, trained.run.rm, texts, trained.together)):
         file = rewards_file(folder, trained.run.folder.name, adapter, texts, model_hash(trained.run.rm, adapter))
-        partial = file.with_suffix(".part.npy")
-        np.save(partial, rewards)
-        partial.replace(file)
+        with atomic_write(file, "wb") as partial: np.save(partial, rewards)
 
 # %% ../nbs/api/33_study.ipynb #5c2c8021
 def kept_rewards(
@@ -677,6 +700,27 @@ def chosen_cells(
     "The cells whose strategy, domain or seed contains one of the words."
     return [c for c in study.cells() if not only or any(word in f"{c[0]} {c[1]} {c[2]}" for word in only)]
 
+# %% ../nbs/api/33_study.ipynb #9250ac9e
+def training_of(
+    study:Study,
+    cell:tuple, # (strategy, domain, seed)
+)->tuple[str,str]: # (the run's name, what is trained in it)
+    "What cells must have in common to come out of one training."
+    recipe, customized = trained_recipe(study, cell), study.measured(cell[0]) == "custom"
+    return recipe_key(recipe, cell[2]), what_is_trained(recipe, cell[1]) if customized else "general"
+
+# %% ../nbs/api/33_study.ipynb #9b29db2b
+def part_cells(
+    study:Study,
+    cells:list[tuple],   # From `chosen_cells`
+    part:tuple|None=None, # (which, of how many), from 1 on; all cells if None
+)->list[tuple]: # In the same order
+    "The cells of one part."
+    if part is None: return cells
+    trainings = {cell: training_of(study, cell) for cell in cells}
+    dealt = {training: i % part[1] + 1 for i, training in enumerate(dict.fromkeys(trainings.values()))}
+    return [cell for cell in cells if dealt[trainings[cell]] == part[0]]
+
 # %% ../nbs/api/33_study.ipynb #31a00070
 def time_is_over(
     start:float,        # `time.time()` when the study began
@@ -689,17 +733,29 @@ def time_is_over(
     report(f"{left} cells left when {minutes:g} minutes were over; the same command goes on")
     return True
 
+# %% ../nbs/api/33_study.ipynb #615fc2a4
+def cell_by_one(
+    study:Study, cell:tuple, folder:Path, device:str|None, report:Callable, # As for `measure_cell`
+    stored:dict|None=None, # What the cell's file held when it was decided to run it
+)->dict: # What the cell's file holds
+    "Run a cell, or take what another process has made of it meanwhile."
+    with alone(lock_file(folder, "cell", cell_file(folder, cell).stem)):
+        now, same = stored_cell(study, cell, folder)
+        if same and json.dumps(now) != json.dumps(stored): return now
+        return try_cell(study, cell, folder, device, report)
+
 # %% ../nbs/api/33_study.ipynb #fed9ec98
 def next_cell(
     study:Study, cell:tuple, folder:Path, device:str|None, report:Callable, watch:Callable|None, # As for `run_study`
     done:list,  # Finished cells
     label:str,  # Such as "cell 3/28"
     total:int,  # How many cells there will be
+    stored:dict|None=None, # As for `cell_by_one`
 )->dict: # What the cell's file holds
     "Run one cell and tell of it."
     report(f"{label}: {cell[0]} · {cell[1]} · seed {cell[2]}")
     if watch: watch(done, cell, total)
-    measured = try_cell(study, cell, folder, device, log_to(folder))
+    measured = cell_by_one(study, cell, folder, device, log_to(folder), stored)
     report(cell_line(measured))
     return measured
 
@@ -712,10 +768,12 @@ def run_study(
     retry:bool=False,          # Also cells that failed before
     device:str|None=None, report:Callable=print, # As for `Run`
     watch:Callable|None=None,  # Called with all finished cells, the one at work (or None) and how many there will be
+    part:tuple|None=None,      # As for `part_cells`
 )->list[dict]: # All finished cells
     "Run what is not there yet, the most telling first. Raises `DataError` where the device is missing."
     find_device(device) # before hundreds of cells fail for the want of it
-    folder, start, done, cells = Path(folder or f"runs/{study.name}"), time.time(), [], chosen_cells(study, only)
+    folder, start, done = Path(folder or f"runs/{study.name}"), time.time(), []
+    cells = part_cells(study, chosen_cells(study, only), part)
     found = {} # about bases and files
     held = [stored_cell(study, cell, folder, found) for cell in cells]
     for i, (cell, (stored, same)) in enumerate(zip(cells, held), 1):
@@ -725,9 +783,22 @@ def run_study(
             continue
         if stored and not same: report(f"{label} was measured with {what_changed(study, cell, stored)}; again")
         if time_is_over(start, budget_minutes, len(cells) - i + 1, report): break
-        done.append(next_cell(study, cell, folder, device, report, watch, done, label, len(cells)))
+        done.append(next_cell(study, cell, folder, device, report, watch, done, label, len(cells), stored))
     if watch: watch(done, None, len(cells))
     return done
+
+# %% ../nbs/api/33_study.ipynb #cfbaaa1f
+def part_line(
+    study:Study,
+    only:list[str]|None, # As for `run_study`
+    part:tuple,          # As for `part_cells`
+    done:list[dict],     # What `run_study` gave
+)->str: # For people
+    "What a part came to."
+    cells = chosen_cells(study, only)
+    mine, failed = part_cells(study, cells, part), sum("failed" in cell for cell in done)
+    line = f"part {part[0]}/{part[1]}: {len(done)} of its {len(mine)} cells are there, of {len(cells)} in the study"
+    return line + (f"; {failed} failed" if failed else "") + "; the same command without --part joins the parts"
 
 # %% ../nbs/api/33_study.ipynb #73fe81c0
 def own_accuracy(
