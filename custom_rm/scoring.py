@@ -9,6 +9,7 @@ __all__ = ['CHATS', 'ANSWERS', 'BEFORE', 'PARTS', 'LISTS', 'Scorer', 'texts_of',
 # %% ../nbs/api/28_scoring.ipynb #5903e0f7
 import json, re, shutil
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from hashlib import sha256
 from itertools import chain, islice
 from pathlib import Path
@@ -380,7 +381,7 @@ def check_target(
     raise DataError(f"{target}: rewards are not written to {Path(target).suffix or 'a file without an ending'}; "
                     f"name a {choices(endings)} file")
 
-# %% ../nbs/api/28_scoring.ipynb #24dfcc38
+# %% ../nbs/api/28_scoring.ipynb #0348daa8
 def _write_rows(target:Path, rows:Iterable[dict]) -> int:
     "Write rows as the target's ending says; how many they were"
     write = _write_columns if target.suffix.lower() in (".arrow", ".parquet") else write_json
@@ -397,7 +398,7 @@ def score_file(
     "Score a file into a file. Raises `DataError` for a row that is not something to score, and leaves nothing then."
     return _write_rows(check_target(target), _scored(scorer, rows_of(source), block, ignore))
 
-# %% ../nbs/api/28_scoring.ipynb #a5f77d01
+# %% ../nbs/api/28_scoring.ipynb #a66a3559
 def _what_scores(scorer:Scorer, ignore:Iterable) -> str: # 64 hexadecimal digits
     "A hash of all that a row's rewards depend on, but for the row"
     rm = scorer.rm
@@ -409,50 +410,57 @@ def _what_scores(scorer:Scorer, ignore:Iterable) -> str: # 64 hexadecimal digits
             digest.update(f"{name} {part}".encode() + weight.detach().float().cpu().numpy().tobytes())
     return digest.hexdigest()
 
-# %% ../nbs/api/28_scoring.ipynb #7fb74504
+# %% ../nbs/api/28_scoring.ipynb #28bae8d1
 def _part_file(folder:Path, number:int, held:list, scores:str) -> Path:
     "Where the rewards of a block of rows are kept, from the block's number and what scores it"
     said = json.dumps([value for _, value in held], default=repr)
     return folder/f"{number:06}-{sha256(f'{scores} {said}'.encode()).hexdigest()[:16]}.jsonl"
 
-# %% ../nbs/api/28_scoring.ipynb #126f676f
+# %% ../nbs/api/28_scoring.ipynb #2da5cabd
 def _is_whole(part:Path, rows:int) -> bool:
     "Does a part hold so many rows, each of them whole?"
     try:
         with open(part, encoding="utf-8") as lines: return sum(1 for _ in map(json.loads, lines)) == rows
     except (OSError, ValueError): return False
 
-# %% ../nbs/api/28_scoring.ipynb #4c984559
+# %% ../nbs/api/28_scoring.ipynb #96488e28
 def _is_new(file:Path) -> bool:
     "Was a file written since this process began?"
     import psutil # accelerate brings it along
     return file.exists() and file.stat().st_mtime >= psutil.Process().create_time()
 
-# %% ../nbs/api/28_scoring.ipynb #9ad7511d
+# %% ../nbs/api/28_scoring.ipynb #6239cb0f
 def _score_part(scorer:Scorer, part:Path, held:list, before:int, ignore:Iterable, wait:bool, over:Callable) -> None:
     "Score a block with so many rows before it, unless it is there, at work and not waited for, or all is over"
     def is_needed(): return not _is_whole(part, len(held)) and not over()
     if not is_needed(): return
-    with alone(part.with_suffix(".lock"), wait) as ours:
-        if ours and is_needed(): write_json(part, _scored(scorer, held, len(held), ignore, before))
+    with alone(lock := part.with_suffix(".lock"), wait) as ours:
+        if not ours: return
+        try:
+            if is_needed(): write_json(part, _scored(scorer, held, len(held), ignore, before))
+        finally:
+            with suppress(OSError): lock.unlink()
 
-# %% ../nbs/api/28_scoring.ipynb #b4f6ec7a
+# %% ../nbs/api/28_scoring.ipynb #8874fd42
 def _parts(scorer:Scorer, source, folder:Path, block:int, ignore:Iterable, wait:bool, over:Callable) -> list:
     "All parts of a file's rewards; they are there, or others are at them where they are not waited for"
     parts, before, scores = [], 0, _what_scores(scorer, ignore)
-    for number, held in enumerate(_blocks(rows_of(source), block)):
-        parts.append(_part_file(folder, number, held, scores))
-        _score_part(scorer, parts[-1], held, before, ignore, wait, over)
-        before += len(held)
+    try:
+        for number, held in enumerate(_blocks(rows_of(source), block)):
+            parts.append(_part_file(folder, number, held, scores))
+            _score_part(scorer, parts[-1], held, before, ignore, wait, over)
+            before += len(held)
+    finally:
+        with suppress(OSError): folder.rmdir() # which takes an empty one alone
     return parts
 
-# %% ../nbs/api/28_scoring.ipynb #a6af508c
+# %% ../nbs/api/28_scoring.ipynb #a80c673a
 def _rows_in(parts:Iterable[Path]) -> Iterator[dict]:
     "The rows of parts, one after the other"
     for part in parts:
         with open(part, encoding="utf-8") as lines: yield from map(json.loads, lines)
 
-# %% ../nbs/api/28_scoring.ipynb #67f49f6e
+# %% ../nbs/api/28_scoring.ipynb #72e09944
 def score_together(
     scorer:Scorer,   # All its reward models are asked
     source:str|Path, # As for `score_file`
@@ -474,14 +482,21 @@ def score_together(
     shutil.rmtree(folder, ignore_errors=True)
     return n, old
 
-# %% ../nbs/api/28_scoring.ipynb #a509cacf
+# %% ../nbs/api/28_scoring.ipynb #9a3cc300
 def _plain(value):
     "A value of a batch without numpy: lists, dicts, strings and numbers"
     if isinstance(value, np.ndarray | np.generic): return _plain(value.tolist())
     if isinstance(value, dict): return {key: _plain(one) for key, one in value.items()}
     return [_plain(one) for one in value] if isinstance(value, list | tuple) else value
 
-# %% ../nbs/api/28_scoring.ipynb #28bdedf1
+# %% ../nbs/api/28_scoring.ipynb #68273fb8
+def _column(values:list) -> np.ndarray: # Shape (n,), of objects
+    "Values of any kind, lists among them, as a column"
+    column = np.empty(len(values), object)
+    for i, value in enumerate(values): column[i] = value
+    return column
+
+# %% ../nbs/api/28_scoring.ipynb #91dfec1f
 def _has_many(row:dict) -> bool:
     "Does a row have room for several texts?"
     if isinstance(text := row.get("text"), str | list):
@@ -489,18 +504,17 @@ def _has_many(row:dict) -> bool:
     answers, names = _answers(row)
     return bool(names) and answers != [row[names[0]]]
 
-# %% ../nbs/api/28_scoring.ipynb #a7539465
+# %% ../nbs/api/28_scoring.ipynb #69bd469b
 def _reward_columns(rows:list[dict], names:list[str], many:bool) -> dict[str,np.ndarray]:
     "Columns of rewards from what `Scorer.rows` gives: `reward` or, of several texts, `rewards`; one for each model"
     title, columns = "rewards" if many else "reward", {}
     for name in names:
         found = [row.get("by_model", {name: row["rewards"]})[name] for row in rows]
-        column = np.empty(len(rows), object if many else float)
-        for i, rewards in enumerate(found): column[i] = rewards if many else rewards[0]
+        column = _column(found) if many else np.array([rewards[0] for rewards in found], float)
         columns[title if len(names) == 1 else f"{title}_{name}"] = column
     return columns
 
-# %% ../nbs/api/28_scoring.ipynb #af3245c1
+# %% ../nbs/api/28_scoring.ipynb #e52105b7
 class BatchScorer:
     "Gives batches of columns their rewards; made once in each worker of Ray Data's `map_batches`"
     def __init__(self,
@@ -511,20 +525,21 @@ class BatchScorer:
     ):
         self.scorer, self.ignore = Scorer.load(folders, device, base=base), tuple(ignore)
 
-# %% ../nbs/api/28_scoring.ipynb #0cb3a181
+# %% ../nbs/api/28_scoring.ipynb #af867e0c
 @patch
 def __call__(self:BatchScorer,
     batch:dict[str,np.ndarray], # Columns, such as text, or prompt and response; what `texts_of` takes in a row
 )->dict[str,np.ndarray]: # The same, and reward; rewards where rows hold lists; one column for each of several models
     "Score a batch. Raises `DataError` for a row that is not something to score, and for a column that is there."
-    places = [f"row {i} of the batch" for i in range(1, len(next(iter(batch.values()), ())) + 1)]
     rows = [dict(zip(batch, cells)) for cells in zip(*map(_plain, batch.values()))]
+    places = [f"row {i} of the batch" for i in range(1, len(rows) + 1)]
     groups = [texts_of(where, row, self.scorer.rm.template, self.ignore) for where, row in zip(places, rows)]
     many = any(_has_many(_columns(row, self.ignore, where)) for where, row in zip(places, rows))
     columns = _reward_columns(self.scorer.rows(groups, places) if rows else [], self.scorer.names, many)
     if there := [name for name in columns if name in batch]:
         raise DataError(f"the batch has a column {there[0]!r} already; rename it")
-    return {**batch, **columns}
+    lists = {name: _column(_plain(cells)) for name, cells in batch.items() if np.asarray(cells).dtype == object}
+    return {**batch, **lists, **columns}
 
 # %% ../nbs/api/28_scoring.ipynb #661677b7
 def _rollout(prompt:str|list, completion:str|list, where:str, template:str) -> str|None:
