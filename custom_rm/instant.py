@@ -5,16 +5,12 @@
 # %% auto #0
 __all__ = ['learn']
 
-# %% ../nbs/api/29_instant.ipynb #29a00004
-import torch
-
 # %% ../nbs/api/29_instant.ipynb #29a00005
 from .core import DataError
-from .heads import Head, fit_head
+from .heads import Head
 from .model import RewardModel
 from .packing import encode
-from .scorer import text_states
-from .stages import taught
+from .stages import give_head
 
 # %% ../nbs/api/29_instant.ipynb #29a0000a
 def _tokenized(rm:RewardModel, records:list[dict]) -> list[dict]:
@@ -47,8 +43,4 @@ def learn(
     made = _tokenized(rm, records)
     if name in rm.adapters: _check_grown(rm, name, prior)
     else: rm.add_adapter(name, like=prior)
-    states = text_states(rm.use(name), [ids for record in made for ids in record["input_ids"]])
-    known = None if prior is None else rm.linear_head(prior).weight[0].detach().cpu().double().numpy()
-    found = fit_head(*taught(made, states), known)
-    rm.linear_head(name).weight.data.copy_(torch.tensor(found.weights)[None])
-    return found
+    return give_head(rm, name, made, prior)
