@@ -26,7 +26,7 @@ from .fetch import fetch_model
 from .model import LoRA, RewardModel
 from .packing import pack
 from .plan import GIB, largest_budget, measured, memory, shape_of
-from .recipes import BaseConfig, read_recipe, Recipe
+from .recipes import BaseConfig, head_lost, read_recipe, Recipe
 from .trunk import default_device, default_dtype, device_name, find_device
 
 # %% ../nbs/api/39_check.ipynb #29c00011
@@ -341,17 +341,19 @@ class Asked:
     load:Callable         # A device → the model with an adapter
 
 # %% ../nbs/api/39_check.ipynb #29c00092
-def _new(base:BaseConfig, lora:LoRA, device:torch.device) -> RewardModel:
+def _new(base:BaseConfig, lora:LoRA, start:bool, device:torch.device) -> RewardModel:
     "A recipe's model, as its first stage would load it"
     rm = RewardModel(base.name, base.quantize, lora, base.pooling, base.template, base.max_length, base.dtype, device,
-                     layers=base.layers, chat=base.template_options).add_adapter("check")
+                     layers=base.layers, chat=base.template_options, frozen=base.frozen, start=start)
+    if getattr(rm.bare_trunk(), "lost_labels", 0) == 1: raise DataError(head_lost(base.name))
+    rm.add_adapter("check")
     if base.recompute: rm.checkpoint_activations()
     return rm
 
 def _of_recipe(recipe:Recipe) -> Asked:
     stages, base = (recipe.general, recipe.custom), recipe.base
     return Asked(base, recipe.lora, max(stage.token_budget for stage in stages),
-                 any(stage.losses["imitation"] for stage in stages), partial(_new, base, recipe.lora))
+                 any(stage.losses["imitation"] for stage in stages), partial(_new, base, recipe.lora, bool(recipe.general.start)))
 
 # %% ../nbs/api/39_check.ipynb #29c00094
 def asked_of(

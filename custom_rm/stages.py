@@ -20,7 +20,7 @@ from .artefact import questions_file, read_card, trained_on
 from .blend import set_blend
 from .convert import from_dsp
 from .core import atomic_write, DataError, file_sha256, patch
-from .evaluate import write_report
+from .evaluate import nan_to_none, write_report
 from .fetch import Base, fetch_model
 from .heads import fit_head, Head
 from .metrics import unequal_pairs
@@ -681,7 +681,7 @@ def taught(
     differences, groups, numbers, at = [np.zeros((0, states.shape[1]))], [], {}, 0
     for record in records:
         better, worse = unequal_pairs(record["score"])
-        question = tuple(record["input_ids"][0][:record["response_start"][0]])
+        question = tuple(record["input_ids"][0][:record["response_start"][0]]) or at # cut away: one of its own
         differences.append((states[at + better] - states[at + worse]).cpu().double().numpy())
         groups += [numbers.setdefault(question, len(numbers))] * len(better)
         at += len(record["score"])
@@ -700,8 +700,9 @@ def _fit_head(self:Run, stage:str, parent:str) -> tuple[Head,dict]:
     states = text_states(self.rm.use(stage), [ids for record in records for ids in record["input_ids"]])
     found = fit_head(*taught(records, states), prior)
     head.weight.data.copy_(torch.tensor(found.weights)[None])
-    self.report(f"{stage:9} head of {len(found.weights)} numbers from {found.comparisons:,} comparisons; "
-                f"{found.accuracy:.2f} right on questions left out of five")
+    right = "of one question, so none could be left out to ask about" if found.questions < 2 else (
+        f"{found.accuracy:.2f} right on questions left out of five")
+    self.report(f"{stage:9} head of {len(found.weights)} numbers from {found.comparisons:,} comparisons; {right}")
     return found, counts
 
 # %% ../nbs/api/26_stages.ipynb #4ead1003
@@ -710,7 +711,7 @@ def _keep_head(self:Run, stage:str, found:Head, made_from:dict, asked:set|None, 
     "Write the artefact of a stage whose head was fitted"
     if int(os.environ.get("RANK", 0)): return
     lineage = {name: value for name, value in made_from.items() if name != "base"} # the card has one with more in it
-    fitted = {name: value for name, value in vars(found).items() if name != "weights"}
+    fitted = nan_to_none({name: value for name, value in vars(found).items() if name != "weights"})
     self.rm.use(stage).save(self.folder/stage, questions_file(asked), **lineage, **info, history=[], head=fitted)
 
 # %% ../nbs/api/26_stages.ipynb #4ead1004
