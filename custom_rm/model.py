@@ -25,7 +25,7 @@ from .pooling import pool, POOLINGS
 from .templates import CHAT
 from .trunk import (
     config_sha256, device_name, head_name, InFloat32, layer_names, load_trunk, longest_text, looks_ahead, made_up,
-    remarks, tokenizer_sha256)
+    passed_before, remarks, tokenizer_sha256)
 
 # %% ../nbs/api/15_model.ipynb #720f0572
 @dataclass
@@ -123,6 +123,7 @@ def _know_trunk(self:RewardModel, pooling:str|None) -> None:
     self.shapes = set() # of its layers' heads, as a trial with trees has seen them
     arguments = inspect.signature(self.trunk.base_model.forward).parameters
     self.takes_positions = self.is_decoder and "position_ids" in arguments
+    self.beneath = passed_before(self.trunk, layer_names(self.trunk)[self.frozen]) if self.frozen else []
     self.below = self.pooled = None # what remembers the states of frozen layers, and those of whole texts, if anything
     self._choose_pooling(pooling)
 
@@ -188,12 +189,25 @@ def _peft_config(self:RewardModel):
     "What PEFT puts beside every linear layer, and which part it copies for each adapter: the head"
     from peft import LoraConfig
     size = dict(r=self.lora.rank, lora_alpha=self.lora.alpha, lora_dropout=self.lora.dropout)
-    head, frozen = head_name(self.bare_trunk()), layer_names(self.bare_trunk())[:self.frozen] if self.frozen else []
-    out = [rf".*\b({'|'.join(map(re.escape, frozen))})\..*"] if frozen else []
+    head = head_name(self.bare_trunk())
+    out = [rf"({'|'.join(map(re.escape, self.beneath))})(\..*)?"] if self.beneath else []
     if isinstance(getattr(self.bare_trunk(), head), nn.Linear): size["task_type"] = "SEQ_CLS"
     else: out.append(rf"(.*\.)?{head}(\..*)?") # told the task, PEFT would copy layers within such a head
     size["exclude_modules"] = "|".join(out) or None
     return LoraConfig(**size, target_modules="all-linear", modules_to_save=[head])
+
+# %% ../nbs/api/15_model.ipynb #fd94359a
+@patch
+def _lay_bare(self:RewardModel) -> None:
+    "Take adapters off what has to stay as it is"
+    whole = self.trunk.base_model.model
+    inside = tuple(f"{name}." for name in self.beneath)
+    bent = [name for name, layer in whole.named_modules() if hasattr(layer, "lora_A") and f"{name}.".startswith(inside)]
+    for name in bent:
+        if ".base_layer" in name: continue # goes with the one around it
+        layer = whole.get_submodule(name)
+        while hasattr(layer, "base_layer"): layer = layer.base_layer
+        whole.set_submodule(name, layer)
 
 # %% ../nbs/api/15_model.ipynb #96452cbf
 _MEANT = ("multiple adapters|is_gradient_checkpointing|should not be contained in the prefix|fan_in_fan_out is set|"
@@ -208,6 +222,7 @@ def _attach(self:RewardModel, name:str) -> None:
         torch.manual_seed(self.seed)
         if self.adapters: self.trunk.add_adapter(self.key(name), self._peft_config())
         else: self.trunk = get_peft_model(self.trunk, self._peft_config(), adapter_name=self.key(name))
+    self._lay_bare()
 
 # %% ../nbs/api/15_model.ipynb #b8b33382
 @patch

@@ -20,7 +20,7 @@ from .artefact import questions_file, read_card, trained_on
 from .blend import set_blend
 from .convert import from_dsp
 from .core import atomic_write, DataError, file_sha256, patch
-from .evaluate import write_report
+from .evaluate import nan_to_none, write_report
 from .fetch import Base, fetch_model
 from .heads import fit_head, Head
 from .metrics import unequal_pairs
@@ -676,7 +676,7 @@ def taught(
     differences, groups, numbers, at = [np.zeros((0, states.shape[1]))], [], {}, 0
     for record in records:
         better, worse = unequal_pairs(record["score"])
-        question = tuple(record["input_ids"][0][:record["response_start"][0]])
+        question = tuple(record["input_ids"][0][:record["response_start"][0]]) or at # cut away: one of its own
         differences.append((states[at + better] - states[at + worse]).cpu().double().numpy())
         groups += [numbers.setdefault(question, len(numbers))] * len(better)
         at += len(record["score"])
@@ -706,8 +706,9 @@ def _fit_head(self:Run, stage:str, parent:str) -> tuple[Head,dict]:
     self.report(f"{stage:9} {_counts_line(counts, self.rm.trees, 0)}")
     self._tell_lost(stage, counts)
     found = give_head(self.rm, stage, list(learned), parent if parent != "base" or self.rm.start else None)
-    self.report(f"{stage:9} head of {len(found.weights)} numbers from {found.comparisons:,} comparisons; "
-                f"{found.accuracy:.2f} right on questions left out of five")
+    right = "of one question, so none could be left out to ask about" if found.questions < 2 else (
+        f"{found.accuracy:.2f} right on questions left out of five")
+    self.report(f"{stage:9} head of {len(found.weights)} numbers from {found.comparisons:,} comparisons; {right}")
     return found, counts
 
 # %% ../nbs/api/26_stages.ipynb #4ead1004
@@ -717,7 +718,7 @@ def _train_head(self:Run, stage:str) -> Path: # The artefact
     start, parent, (made_from, asked) = time.time(), self._parent(stage), self._start(stage)
     found, counts = self._fit_head(stage, parent)
     self._settle(stage, parent)
-    fitted = {name: value for name, value in vars(found).items() if name != "weights"}
+    fitted = nan_to_none({name: value for name, value in vars(found).items() if name != "weights"})
     info = dict(counts=counts, seconds=round(time.time() - start, 1), history=[], head=fitted)
     return self._write(stage, made_from, asked, **info)
 
