@@ -25,9 +25,8 @@ from .core import DataError, quietly, recipe_path, versions
 from .fetch import fetch_model
 from .model import LoRA, RewardModel
 from .packing import pack
-from .plan import largest_budget, measured, memory, shape_of
+from .plan import GIB, largest_budget, measured, memory, shape_of
 from .recipes import BaseConfig, new_model, read_recipe, Recipe
-from .states import GIB
 from .trunk import default_dtype, device_name, find_device
 
 # %% ../nbs/api/39_check.ipynb #29c00011

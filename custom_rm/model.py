@@ -366,20 +366,21 @@ def forward(self:RewardModel,
 
 # %% ../nbs/api/15_model.ipynb #1dc4311a
 @cache
-def _output_layer(config_class:type) -> str: # The name of the weights
+def _output_layer(config_class:type) -> list[str]: # The names that its weights may have in a file, the likeliest first
     "Where a kind of language model keeps its output layer"
     from transformers import MODEL_FOR_CAUSAL_LM_MAPPING as language_models
     tied = language_models[config_class]._tied_weights_keys if config_class in language_models else None
-    return next(iter(tied or ()), "lm_head.weight")
+    return list(dict.fromkeys([next(iter(tied or ()), "lm_head.weight"), "lm_head.weight", "embed_out.weight"]))
 
 # %% ../nbs/api/15_model.ipynb #1dc4311c
-def _read_tensor(folder:Path, name:str) -> Tensor:
-    "One tensor out of a model's safetensors files"
+def _read_tensor(folder:Path, *names:str) -> Tensor:
+    "One tensor out of a model's safetensors files, by the first of its names that is there"
     from safetensors import safe_open
-    for file in sorted(folder.glob("*.safetensors")):
-        with safe_open(file, "pt") as f:
-            if name in f.keys(): return f.get_tensor(name)
-    raise DataError(f"{folder}: no tensor {name} in its safetensors files; "
+    for name in names:
+        for file in sorted(folder.glob("*.safetensors")):
+            with safe_open(file, "pt") as f:
+                if name in f.keys(): return f.get_tensor(name)
+    raise DataError(f"{folder}: no tensor {names[0]} in its safetensors files; "
                     "set imitation to 0 or choose another base model")
 
 # %% ../nbs/api/15_model.ipynb #2b44ab1e
@@ -399,8 +400,8 @@ def lm_head(self:RewardModel) -> Tensor: # Shape (vocabulary, width)
     model = self.bare_trunk()
     if model.config.get_text_config().tie_word_embeddings: return model.get_input_embeddings().weight
     if self._lm_head is None:
-        name = _output_layer(type(model.config))
-        self._lm_head = _read_tensor(Path(self.base.path), name).to(self.device, self.dtype)
+        names = _output_layer(type(model.config))
+        self._lm_head = _read_tensor(Path(self.base.path), *names).to(self.device, self.dtype)
     return self._lm_head
 
 # %% ../nbs/api/15_model.ipynb #1aacc411
