@@ -10,6 +10,7 @@ import inspect, json, re, shutil, warnings
 from dataclasses import asdict, dataclass, field
 from datetime import date
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 import torch
 from torch import nn, Tensor
@@ -712,6 +713,15 @@ def checkpoint_activations(self:RewardModel) -> None:
                                      "computed again; set base.recompute to false")
     for layer in layers: _wrap(layer)
     model.enable_input_require_grads()
+
+# %% ../nbs/api/15_model.ipynb #3266aae3
+@patch
+def remember(self:RewardModel,
+    folder:str|Path|None=None, # Of what is kept; one beside the base models if None
+    gib:float=8.0,             # The most that the folder may hold
+)->RewardModel: # The same model
+    "Compute each text once where no adapter bends it. Raises `DataError` where a trunk can't go on from known states."
+    return import_module("custom_rm.states").RewardModel.remember(self, folder, gib)
 
 # %% ../nbs/api/15_model.ipynb #5c3f1341
 def _base_card(rm:RewardModel) -> dict:

@@ -345,8 +345,7 @@ def remember(self:RewardModel,
     folder:str|Path|None=None, # As for `Store`
     gib:float=8.0,             # As for `Store`
 )->RewardModel: # The same model
-    """Compute each text once where no adapter bends it. Reward models have this method once `custom_rm.states` is
-    imported. Raises `DataError` where a trunk can't go on from known states."""
+    "Compute each text once where no adapter bends it. Raises `DataError` where a trunk can't go on from known states."
     whole = dict(pooling=self.pooling, layers=self.layers, frozen=None)
     if self.end is not None: whole["end"] = self.end # a published model's, after which it reads nothing
     self.pooled = Store(states_of(self) | whole, folder, gib)
