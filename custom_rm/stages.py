@@ -571,7 +571,8 @@ def _write(self:Run, stage:str, made_from:dict, asked:set|None, **info) -> Path:
     "Write a stage's artefact, with its lineage; of several processes the first does"
     folder = self.folder/stage
     lineage = {name: value for name, value in made_from.items() if name != "base"} # the card has one with more in it
-    if int(os.environ.get("RANK", 0)) == 0:
+    alone = int(os.environ.get("WORLD_SIZE", 1)) == 1 # whatever RANK says
+    if alone or int(os.environ.get("RANK", 0)) == 0:
         self.rm.use(stage).save(folder, questions_file(asked), **lineage, **info)
     while not (folder/"reward_model.json").exists(): time.sleep(.1)
     return folder
