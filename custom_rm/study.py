@@ -772,16 +772,15 @@ def run_study(
 )->list[dict]: # All finished cells
     "Run what is not there yet, the most telling first. Raises `DataError` where the device is missing."
     find_device(device) # before hundreds of cells fail for the want of it
-    folder, start, done = Path(folder or f"runs/{study.name}"), time.time(), []
+    folder, start, done, found = Path(folder or f"runs/{study.name}"), time.time(), [], {} # found: of bases and files
     cells = part_cells(study, chosen_cells(study, only), part)
-    found = {} # about bases and files
     held = [stored_cell(study, cell, folder, found) for cell in cells]
     for i, (cell, (stored, same)) in enumerate(zip(cells, held), 1):
         label = f"cell {i}/{len(cells)}"
         if same and not (retry and "failed" in stored):
             done.append(stored)
             continue
-        if stored and not same: report(f"{label} was measured with {what_changed(study, cell, stored)}; again")
+        if stored and not same: report(f"{label} was measured with {what_changed(study, cell, stored, found)}; again")
         if time_is_over(start, budget_minutes, len(cells) - i + 1, report): break
         done.append(next_cell(study, cell, folder, device, report, watch, done, label, len(cells), stored))
     if watch: watch(done, None, len(cells))
