@@ -239,7 +239,7 @@ def grow_cached(a) -> None:
 
 
 if __name__ == "__main__":
-    a = arguments(__doc__.splitlines()[0], prepare=812, learn=128, cached=False, set="mini", records=6, epochs=3, batch=6, budget=2048, layers=20, frozen=14,
+    a = arguments(__doc__.splitlines()[0], prepare=812, learn=128, cached=False, set="mini", records=4, epochs=3, batch=4, budget=2048, layers=20, frozen=14,
                   dtype=None, domains=["academy", "business", "entertainment", "literature"])
     if a.worker: print("\n" + json.dumps(answer(a)))
     else: (grow_cached if a.cached else grow_all)(a)
