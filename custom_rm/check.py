@@ -344,7 +344,7 @@ class Asked:
 def _new(base:BaseConfig, lora:LoRA, device:torch.device) -> RewardModel:
     "A recipe's model, as its first stage would load it"
     rm = RewardModel(base.name, base.quantize, lora, base.pooling, base.template, base.max_length, base.dtype, device,
-                     layers=base.layers, chat=base.template_options).add_adapter("check")
+                     layers=base.layers, chat=base.template_options, read=base.read).add_adapter("check")
     if base.recompute: rm.checkpoint_activations()
     return rm
 
@@ -361,7 +361,7 @@ def asked_of(
     if not Path(what).is_dir(): return _of_recipe(read_recipe(recipe_path(what)))
     card = read_card(what)
     base = BaseConfig(card["base"]["name"], card["base"]["quantize"], card["pooling"], card["base"].get("layers"),
-                      max_length=card["max_length"], template=card["template"])
+                      read=card.get("read", []), max_length=card["max_length"], template=card["template"])
     return Asked(base, LoRA(**card["lora"]), 2048, False, lambda device: load(what, device=device))
 
 # %% ../nbs/api/39_check.ipynb #29c00097

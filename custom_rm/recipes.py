@@ -22,7 +22,7 @@ from .core import choices, choose, DataError, mini_dir, quietly
 from .fetch import asked_of, cache_dir
 from .losses import LOSSES
 from .model import check_adapter_name, LoRA
-from .pooling import POOLINGS
+from .pooling import check_read, POOLINGS
 from .templates import CHAT, TEMPLATES
 
 # %% ../nbs/api/25_recipes.ipynb #b2ba68ec
@@ -87,6 +87,8 @@ class BaseConfig:
         "null keeps all", rule=SOME_OR_ALL)
     frozen:int = option(0, "so many layers, from below, get no adapter; what they say of a text is computed once and "
         "kept on disk", rule=NOT_NEGATIVE, before=0)
+    read:list = option([], "depths that the head reads side by side, such as [0, 14, 20]: 0 is the embeddings, k the "
+        "states after k layers; [] reads the trunk's last states", before=[])
     dtype:str|None = option(None, "arithmetic of the trunk: {choices}; null takes the device's own. bfloat16 on a CPU "
         "that computes it (AVX512-BF16, AMX) is half again as fast as its float32", ["float32", "bfloat16", "float16"])
     max_length:int = option(512, "tokens of a text at most (512 as in the paper)",
@@ -102,6 +104,7 @@ class BaseConfig:
     def __post_init__(self):
         check_settings(self, "base.")
         _check_options(self)
+        check_read(self.read, self.layers)
 
 # %% ../nbs/api/25_recipes.ipynb #7a096cfa
 def _check_options(base:BaseConfig) -> None:
@@ -270,6 +273,8 @@ def _begin_published(recipe) -> None:
                         f"`custom-rm export {start} OUT` and begin with OUT")
     if base.layers: raise DataError(f"base.layers is {base.layers}, but general.start keeps the whole published model; "
                                     "set it to null")
+    if base.read: raise DataError(f"base.read is {base.read}, but general.start keeps the published model's own head; "
+                                  "leave base.read out")
     recipe.base = replace(base, name=start)
 
 # %% ../nbs/api/25_recipes.ipynb #f19fbad0

@@ -202,7 +202,7 @@ def artefacts(
 # %% ../nbs/api/41_serve.ipynb #919faacd
 def _check_fit(card:dict, first:dict) -> None:
     "Raises `DataError` where an artefact can't stand beside the first one"
-    for key in ("base", "pooling", "max_length", "lora", "template", "chat_template"):
+    for key in ("base", "pooling", "read", "max_length", "lora", "template", "chat_template"):
         if card.get(key) != first.get(key): raise DataError(f"has another {key} than {first['name']}")
 
 # %% ../nbs/api/41_serve.ipynb #e4da2b2b

@@ -152,7 +152,7 @@ def _new_model(self:Run) -> RewardModel:
     base = self.recipe.base
     rm = RewardModel(base.name, base.quantize, self.recipe.lora, base.pooling, base.template, base.max_length,
         base.dtype, self.device, self.seed, layers=base.layers, chat=base.template_options,
-        frozen=base.frozen, start=bool(self.recipe.general.start)).add_adapter("base")
+        frozen=base.frozen, start=bool(self.recipe.general.start), read=base.read).add_adapter("base")
     _check_no_reward(rm)
     if base.recompute: rm.checkpoint_activations()
     if self.gib: rm.remember(gib=self.gib)
