@@ -30,7 +30,7 @@ def _card_fault(card) -> str|None:
     if set(card["lora"]) != {"rank", "alpha", "dropout"}: return f"has the lora {card['lora']!r:.60}"
     for key, table in (("template", [*TEMPLATES, CHAT]), ("pooling", POOLINGS)):
         if card[key] not in table: return f"has the {key} {card[key]!r}, which is not {choices(table)}"
-    try: check_read(card.get("read", []))
+    try: check_read(card.get("read", []), card["base"].get("layers"))
     except DataError as e: return f"can't be read: {e}"
 
 # %% ../nbs/api/16_artefact.ipynb #aa6b0231

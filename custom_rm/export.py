@@ -342,8 +342,8 @@ def _unfolded(artefact:str|Path, card:dict) -> str: # "" where nothing is
     if lower: return (f"{artefact}: reads its reward at the depths {', '.join(map(str, card['read']))}, and a plain "
                       "sequence classifier has one; serve it with `custom-rm serve`, or train it without base.read")
     if top is None: return ""
-    return (f"{artefact}: reads its reward at depth {top} only, below the trunk's top, which a plain sequence classifier "
-            f"does not know; train it with base.layers: {top} in the place of base.read, for the same rewards")
+    return (f"{artefact}: reads its reward at depth {top} only, below the trunk's top, and a plain sequence classifier "
+            f"reads the top; train it with base.layers: {top} in the place of base.read, for the same rewards")
 
 # %% ../nbs/api/40_export.ipynb #640fbebe
 def _check_merge(artefact:Path, card:dict, dtype:str) -> None:

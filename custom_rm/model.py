@@ -143,25 +143,18 @@ def _read_chats(self:RewardModel, chat:str|dict|None) -> str:
     return tokenizer.chat_template
 
 # %% ../nbs/api/15_model.ipynb #3e1abc6f
-def _shown(trunk:nn.Module, read:list[int]) -> Depths: # trunk: the model below the head
+def _shown(trunk:nn.Module, read:list[int], frozen:int=0) -> Depths: # trunk: a `transformers` sequence classifier
     "A look at the depths of a trunk. Raises `DataError` where they can't be seen"
     try: names = layer_names(trunk)
     except DataError: raise DataError(f"{type(trunk).__name__}: its layers can't be told apart; leave base.read out"
                                       ) from None
     layers, ids = [trunk.base_model.get_submodule(name) for name in names], torch.tensor([made_up(trunk, 12)])
     def run(): return trunk.base_model(input_ids=ids.to(next(trunk.parameters()).device)).last_hidden_state
-    depths = Depths(layers, check_read(read, len(layers)), last_norm(trunk.base_model, layers[-1], run))
+    depths = Depths(layers, check_read(read, len(layers), frozen), last_norm(trunk.base_model, layers[-1], run))
     try: last, joined = depths.watch(run)
     except (KeyError, IndexError, RuntimeError): joined = None
     if joined is not None and joined.shape == (*last.shape[:2], len(read) * last.shape[2]): return depths
     raise DataError(f"{type(trunk).__name__}: its layers don't show their states; leave base.read out")
-
-# %% ../nbs/api/15_model.ipynb #aaac13d7
-def _check_learns(read:list[int], frozen:int) -> None:
-    "Raises `DataError` where nothing that is read could learn"
-    if not read or frozen < read[-1]: return
-    raise DataError(f"base.read goes up to {read[-1]}, and base.frozen is {frozen}, so no adapter would change what is "
-                    f"read; set base.frozen to {read[-1] - 1} or less")
 
 # %% ../nbs/api/15_model.ipynb #d1231863
 @patch
@@ -172,8 +165,7 @@ def _look_at(self:RewardModel, read:list[int]) -> None:
     if not check_read(read): return
     if self.start: raise DataError("base.read is given, but general.start keeps the published model's own head; "
                                    "leave base.read out")
-    _check_learns(read, self.frozen)
-    depths, name = _shown(self.trunk, read), head_name(self.trunk)
+    depths, name = _shown(self.trunk, read, self.frozen), head_name(self.trunk)
     if read == [depths.top]: return
     self.depths, self.reads = depths, read
     setattr(self.trunk, name, new_head(self.width * len(read), self.seed).to(self.device))

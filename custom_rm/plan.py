@@ -74,7 +74,7 @@ def memory(
     imitation:bool=False, # The imitation loss is on
     cuda:bool=True,       # 8-bit optimizer states
     size:int=2,           # Bytes of a number: 2 for bf16 and fp16, 4 for fp32
-    depths:int=1,         # That a head reads
+    depths:int=1,         # That a head reads, such as 3 for base.read: [0, 14, 20]
 )->dict[str,float]: # GiB by what takes it, and their sum as "total"
     "Estimate the peak of a training step, without the libraries' own half a gigabyte."
     n = count_weights(config, lora, depths)

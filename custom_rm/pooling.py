@@ -109,14 +109,18 @@ def pool(
 def check_read(
     read:list[int], # Depths; none for the trunk's last states alone
     layers:int|None=None, # That the trunk has, where that is known
+    frozen:int=0, # Of them, from below, that get no adapter
 )->list[int]: # The same
-    "Raises `DataError` for what is no list of depths from below, and for a depth above the trunk."
+    "Raises `DataError` for what is no list of depths from below, one above the trunk, and where no adapter is read."
     whole = isinstance(read, list) and all(type(depth) is int and depth >= 0 for depth in read)
     if not whole or read != sorted(set(read)) or read == [0]:
         raise DataError(f"base.read is {read}; give depths from below, each once, such as [0, 14, 20]: "
                         "0 is the embeddings, k the states after k layers, and the last one is above 0")
-    if layers is None or not read or read[-1] <= layers: return read
-    raise DataError(f"base.read goes up to {read[-1]}, but the trunk has {layers} layers; give {layers} or less")
+    if layers is not None and read and read[-1] > layers:
+        raise DataError(f"base.read goes up to {read[-1]}, but the trunk has {layers} layers; give {layers} or less")
+    if not read or frozen < read[-1]: return read
+    raise DataError(f"base.read goes up to {read[-1]} and base.frozen is {frozen}, so no adapter would change what is "
+                    f"read; set base.frozen to {read[-1] - 1} or less")
 
 # %% ../nbs/api/13_pooling.ipynb #9bc903c3
 def _same(one, other:Tensor) -> bool:
@@ -145,12 +149,12 @@ def last_norm(
 )->nn.Module: # `nn.Identity` where there is none
     "What a trunk sends its last layer's states through. Raises `DataError` where that is no single norm."
     calls, end = _calls(trunk, run)
-    top = next(out for part, _, out in calls if part is layer)
+    top = next((out for part, _, out in calls if part is layer), None)
     if _same(top, end): return nn.Identity()
     for part, args, out in calls:
         if args and args[0] is top and _same(out, end): return part
-    raise DataError(f"{type(trunk).__name__}: does more with its last layer's states than to norm them, so other depths "
-                    "can't be read beside them; leave base.read out")
+    raise DataError(f"{type(trunk).__name__}: does more with its last layer's states than to norm them, so other "
+                    "depths can't be read beside them; leave base.read out")
 
 # %% ../nbs/api/13_pooling.ipynb #b2bfaf6d
 class Depths:

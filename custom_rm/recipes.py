@@ -104,7 +104,7 @@ class BaseConfig:
     def __post_init__(self):
         check_settings(self, "base.")
         _check_options(self)
-        check_read(self.read, self.layers)
+        check_read(self.read, self.layers, self.frozen)
 
 # %% ../nbs/api/25_recipes.ipynb #7a096cfa
 def _check_options(base:BaseConfig) -> None:
