@@ -85,8 +85,7 @@ class RewardModel(nn.Module):
         self.quantize, self.layers, self.lora, self.template = quantize, layers, lora or LoRA(), template
         self.max_length, self.seed, self.dtype, self.adapters = max_length, seed, self.trunk.dtype, []
         self.start, self.frozen = start, _checked_frozen(self.trunk, frozen)
-        self._know_trunk(pooling)
-        self._look_at(read or [])
+        self._know_trunk(pooling, read or [])
         self.chat = self._read_chats(chat) if template == CHAT else None
         if trees: self._try_trees()
 
@@ -112,7 +111,7 @@ def _lost_line(labels:int) -> str:
 
 # %% ../nbs/api/15_model.ipynb #707880d9
 @patch
-def _know_trunk(self:RewardModel, pooling:str|None) -> None:
+def _know_trunk(self:RewardModel, pooling:str|None, read:list[int]) -> None:
     "Look at what kind of trunk it is. Raises `DataError` where its table of positions ends before `max_length`"
     _check_length(self.trunk, self.max_length)
     self.trees, self._lm_head, self._parts, self._unequal = False, None, _parts_of(self.trunk), set()
@@ -127,20 +126,7 @@ def _know_trunk(self:RewardModel, pooling:str|None) -> None:
     self.takes_positions = self.is_decoder and "position_ids" in arguments
     self.below = self.pooled = None # what remembers the states of frozen layers, and those of whole texts, if anything
     self._choose_pooling(pooling)
-
-# %% ../nbs/api/15_model.ipynb #96387d15
-@patch
-def _read_chats(self:RewardModel, chat:str|dict|None) -> str:
-    "Give the tokenizer the chat template that was meant. Raises `DataError` where the base has none"
-    tokenizer = self.tokenizer
-    tokenizer.chat_template = chat if isinstance(chat, str) else own_template(tokenizer, chat)
-    said = [dict(role="user", content="a"), dict(role="assistant", content="b")]
-    printed = tokenizer.apply_chat_template(said, return_dict=False)
-    special = [i for i, token in sorted(tokenizer.added_tokens_decoder.items()) if token.special and i not in printed]
-    if special and tokenizer.pad_token_id in printed and self.end is None: # a published model's own end stays
-        tokenizer.pad_token = tokenizer.convert_ids_to_tokens(special[0])
-    self.trunk.config.pad_token_id = tokenizer.pad_token_id
-    return tokenizer.chat_template
+    self._look_at(read)
 
 # %% ../nbs/api/15_model.ipynb #3e1abc6f
 def _shown(trunk:nn.Module, read:list[int], frozen:int=0) -> Depths: # trunk: a `transformers` sequence classifier
@@ -168,9 +154,24 @@ def _look_at(self:RewardModel, read:list[int]) -> None:
     depths, name = _shown(self.trunk, read, self.frozen), head_name(self.trunk)
     if read == [depths.top]: return
     self.depths, self.reads = depths, read
-    setattr(self.trunk, name, new_head(self.width * len(read), self.seed).to(self.device))
+    width = getattr(self.trunk, name).in_features * len(read)
+    setattr(self.trunk, name, new_head(width, self.seed).to(self.device))
     if read[-1] < depths.top: self.notes.append(f"no head reads above layer {read[-1]} (base.read); base.layers: "
                                                 f"{read[-1]} gives the same rewards in less time")
+
+# %% ../nbs/api/15_model.ipynb #96387d15
+@patch
+def _read_chats(self:RewardModel, chat:str|dict|None) -> str:
+    "Give the tokenizer the chat template that was meant. Raises `DataError` where the base has none"
+    tokenizer = self.tokenizer
+    tokenizer.chat_template = chat if isinstance(chat, str) else own_template(tokenizer, chat)
+    said = [dict(role="user", content="a"), dict(role="assistant", content="b")]
+    printed = tokenizer.apply_chat_template(said, return_dict=False)
+    special = [i for i, token in sorted(tokenizer.added_tokens_decoder.items()) if token.special and i not in printed]
+    if special and tokenizer.pad_token_id in printed and self.end is None: # a published model's own end stays
+        tokenizer.pad_token = tokenizer.convert_ids_to_tokens(special[0])
+    self.trunk.config.pad_token_id = tokenizer.pad_token_id
+    return tokenizer.chat_template
 
 # %% ../nbs/api/15_model.ipynb #df411c83
 @patch

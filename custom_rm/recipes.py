@@ -87,8 +87,7 @@ class BaseConfig:
         "null keeps all", rule=SOME_OR_ALL)
     frozen:int = option(0, "so many layers, from below, get no adapter; what they say of a text is computed once and "
         "kept on disk", rule=NOT_NEGATIVE, before=0)
-    read:list = option([], "depths that the head reads side by side, such as [0, 14, 20]: 0 is the embeddings, k the "
-        "states after k layers; [] reads the trunk's last states", before=[])
+    read:list = option([], "depths that heads read side by side, such as [0, 14, 20]; [] reads the top", before=[])
     dtype:str|None = option(None, "arithmetic of the trunk: {choices}; null takes the device's own. bfloat16 on a CPU "
         "that computes it (AVX512-BF16, AMX) is half again as fast as its float32", ["float32", "bfloat16", "float16"])
     max_length:int = option(512, "tokens of a text at most (512 as in the paper)",
@@ -101,14 +100,13 @@ class BaseConfig:
         "template", [*TEMPLATES, CHAT])
     template_options:dict = option({}, "what the base's own chat template is told, such as enable_thinking: false",
         before={})
-    def __post_init__(self):
-        check_settings(self, "base.")
-        _check_options(self)
-        check_read(self.read, self.layers, self.frozen)
+    def __post_init__(self): _check_base(self)
 
 # %% ../nbs/api/25_recipes.ipynb #7a096cfa
-def _check_options(base:BaseConfig) -> None:
-    "Raises `DataError` where options are told to a template that has none"
+def _check_base(base:BaseConfig) -> None:
+    "Raises `DataError` for a value that is not allowed, depths that can't be read, options that no template hears"
+    check_settings(base, "base.")
+    check_read(base.read, base.layers, base.frozen)
     if not base.template_options or base.template == CHAT: return
     raise DataError("base.template_options are told to the base's own chat template, but base.template is "
                     f"{base.template}; set it to chat, or leave the options out")
