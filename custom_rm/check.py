@@ -26,8 +26,8 @@ from .fetch import fetch_model
 from .model import LoRA, RewardModel
 from .packing import pack
 from .plan import GIB, largest_budget, measured, memory, shape_of
-from .recipes import BaseConfig, read_recipe, Recipe
-from .trunk import default_device, default_dtype, device_name, find_device
+from .recipes import BaseConfig, new_model, read_recipe, Recipe
+from .trunk import default_dtype, device_name, find_device
 
 # %% ../nbs/api/39_check.ipynb #29c00011
 @dataclass
@@ -341,17 +341,11 @@ class Asked:
     load:Callable         # A device → the model with an adapter
 
 # %% ../nbs/api/39_check.ipynb #29c00092
-def _new(base:BaseConfig, lora:LoRA, device:torch.device) -> RewardModel:
-    "A recipe's model, as its first stage would load it"
-    rm = RewardModel(base.name, base.quantize, lora, base.pooling, base.template, base.max_length, base.dtype, device,
-                     layers=base.layers, chat=base.template_options, read=base.read).add_adapter("check")
-    if base.recompute: rm.checkpoint_activations()
-    return rm
-
 def _of_recipe(recipe:Recipe) -> Asked:
+    "What a recipe says; its first stage would load the same"
     stages, base = (recipe.general, recipe.custom), recipe.base
     return Asked(base, recipe.lora, max(stage.token_budget for stage in stages),
-                 any(stage.losses["imitation"] for stage in stages), partial(_new, base, recipe.lora))
+                 any(stage.losses["imitation"] for stage in stages), partial(new_model, recipe, "check"))
 
 # %% ../nbs/api/39_check.ipynb #29c00094
 def asked_of(
@@ -445,7 +439,7 @@ def check_base(
 # %% ../nbs/api/39_check.ipynb #29c000b1
 def _find(device:str|None) -> tuple[torch.device|None, str]: # (the device, what to know of GPUs)
     "A device by its name, the best one if None; none, and why, where it isn't there"
-    try: return (find_device(device) if device else default_device()), missing_gpu()
+    try: return find_device(device), missing_gpu()
     except DataError as e: return None, "; ".join(filter(None, [str(e), missing_gpu(device.startswith("cuda"))]))
 
 # %% ../nbs/api/39_check.ipynb #29c000b3

@@ -405,8 +405,9 @@ def show_matrix(
     for line in remarks(metrics): print(line)
 
 # %% ../nbs/api/42_cli.ipynb #600b3b1a
-SETTINGS = ("Each setting of a recipe explains itself: --show prints them. base.pooling: {poolings}; base.template: "
-    "{templates}, or chat, the base's own; losses that a stage can add, by coefficient: {losses}.")
+SETTINGS = ("A run writes its whole recipe into its folder, each setting with its line of help. base.pooling: "
+    "{poolings}; base.template: {templates}, or chat, the base's own; losses that a stage can add, by coefficient: "
+    "{losses}.")
 
 # %% ../nbs/api/42_cli.ipynb #21e26c02
 @app.command("train", cls=Explained, epilog=SETTINGS)

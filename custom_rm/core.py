@@ -161,7 +161,7 @@ def file_sha256(
 def _version(package:str) -> str:
     "The installed version of a package, or unknown"
     try: return version(package)
-    except PackageNotFoundError: return "unknown"
+    except PackageNotFoundError: return custom_rm.__version__ if package == "custom_rm" else "unknown"
 
 # %% ../nbs/api/00_core.ipynb #848150cf
 def versions() -> dict[str,str]: # Package → version

@@ -5,22 +5,29 @@
 # %% auto #0
 __all__ = ['learn']
 
-# %% ../nbs/api/29_instant.ipynb #29a00004
-import torch
-
 # %% ../nbs/api/29_instant.ipynb #29a00005
 from .core import DataError
-from .heads import Head, fit_head
+from .heads import Head
+from .metrics import unequal_pairs
 from .model import RewardModel
 from .packing import encode
-from .scorer import text_states
-from .stages import taught
+from .stages import give_head
+
+# %% ../nbs/api/29_instant.ipynb #2baa7f6c
+def _check_votes(records:list[dict]) -> None:
+    "Raises `DataError` where a text has no score, or a score no text, and where nothing is preferred"
+    for n, record in enumerate(records, 1):
+        texts, scores = len(record["text"]), len(record["score"])
+        if texts != scores: raise DataError(f"vote {n} has {texts} texts and {scores} scores; give one for each text")
+    if any(len(unequal_pairs(record["score"])[0]) for record in records): return
+    raise DataError("no comparison of unequal scores to fit a head to; give records that prefer something")
 
 # %% ../nbs/api/29_instant.ipynb #29a0000a
 def _tokenized(rm:RewardModel, records:list[dict]) -> list[dict]:
     "Records with the tokens of their texts. Raises `DataError` where there are none"
     if not records: raise DataError("no votes to learn from; give records of texts and their scores")
     texts = [text for record in records for text in record["text"]]
+    _check_votes(records)
     found, at, made = encode(texts, rm.tokenizer, rm.max_length, rm.chat), 0, []
     for record in records:
         end = at + len(record["text"])
@@ -43,12 +50,11 @@ def learn(
     name:str="mine",     # Of the reward model; a new adapter, or one whose head is fitted again
     prior:str|None=None, # A reward model on this trunk to stay near, such as everybody's; none if None
 )->Head: # What was found; the adapter is in use
-    "Fit a reward model to votes. Raises `DataError` where there are none, or none that prefers something."
+    """Fit a reward model to votes. Raises `DataError` where there are none, or none that prefers something; then there
+    is no new adapter."""
     made = _tokenized(rm, records)
+    if prior is not None: rm.use(prior)
+    if rm.adapters: rm.linear_head()
     if name in rm.adapters: _check_grown(rm, name, prior)
     else: rm.add_adapter(name, like=prior)
-    states = text_states(rm.use(name), [ids for record in made for ids in record["input_ids"]])
-    known = None if prior is None else rm.linear_head(prior).weight[0].detach().cpu().double().numpy()
-    found = fit_head(*taught(made, states), known)
-    rm.linear_head(name).weight.data.copy_(torch.tensor(found.weights)[None])
-    return found
+    return give_head(rm, name, made, prior)

@@ -10,6 +10,7 @@ import inspect, json, re, shutil, warnings
 from dataclasses import asdict, dataclass, field
 from datetime import date
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 import torch
 from torch import nn, Tensor
@@ -25,7 +26,7 @@ from .pooling import check_read, Depths, last_norm, pool, POOLINGS
 from .templates import CHAT
 from .trunk import (
     config_sha256, device_name, head_name, InFloat32, layer_names, load_trunk, longest_text, looks_ahead, made_up,
-    new_head, remarks, tokenizer_sha256)
+    new_head, passed_before, remarks, tokenizer_sha256)
 
 # %% ../nbs/api/15_model.ipynb #720f0572
 @dataclass
@@ -124,6 +125,7 @@ def _know_trunk(self:RewardModel, pooling:str|None, read:list[int]) -> None:
     self.shapes = set() # of its layers' heads, as a trial with trees has seen them
     arguments = inspect.signature(self.trunk.base_model.forward).parameters
     self.takes_positions = self.is_decoder and "position_ids" in arguments
+    self.beneath = passed_before(self.trunk, layer_names(self.trunk)[self.frozen]) if self.frozen else []
     self.below = self.pooled = None # what remembers the states of frozen layers, and those of whole texts, if anything
     self._choose_pooling(pooling)
     self._look_at(read)
@@ -221,12 +223,25 @@ def _peft_config(self:RewardModel):
     "What PEFT puts beside every linear layer, and which part it copies for each adapter: the head"
     from peft import LoraConfig
     size = dict(r=self.lora.rank, lora_alpha=self.lora.alpha, lora_dropout=self.lora.dropout)
-    head, frozen = head_name(self.bare_trunk()), layer_names(self.bare_trunk())[:self.frozen] if self.frozen else []
-    out = [rf".*\b({'|'.join(map(re.escape, frozen))})\..*"] if frozen else []
+    head = head_name(self.bare_trunk())
+    out = [rf"({'|'.join(map(re.escape, self.beneath))})(\..*)?"] if self.beneath else []
     if isinstance(getattr(self.bare_trunk(), head), nn.Linear): size["task_type"] = "SEQ_CLS"
     else: out.append(rf"(.*\.)?{head}(\..*)?") # told the task, PEFT would copy layers within such a head
     size["exclude_modules"] = "|".join(out) or None
     return LoraConfig(**size, target_modules="all-linear", modules_to_save=[head])
+
+# %% ../nbs/api/15_model.ipynb #fd94359a
+@patch
+def _lay_bare(self:RewardModel) -> None:
+    "Take adapters off what has to stay as it is"
+    whole = self.trunk.base_model.model
+    inside = tuple(f"{name}." for name in self.beneath)
+    bent = [name for name, layer in whole.named_modules() if hasattr(layer, "lora_A") and f"{name}.".startswith(inside)]
+    for name in bent:
+        if ".base_layer" in name: continue # goes with the one around it
+        layer = whole.get_submodule(name)
+        while hasattr(layer, "base_layer"): layer = layer.base_layer
+        whole.set_submodule(name, layer)
 
 # %% ../nbs/api/15_model.ipynb #96452cbf
 _MEANT = ("multiple adapters|is_gradient_checkpointing|should not be contained in the prefix|fan_in_fan_out is set|"
@@ -241,6 +256,7 @@ def _attach(self:RewardModel, name:str) -> None:
         torch.manual_seed(self.seed)
         if self.adapters: self.trunk.add_adapter(self.key(name), self._peft_config())
         else: self.trunk = get_peft_model(self.trunk, self._peft_config(), adapter_name=self.key(name))
+    self._lay_bare()
 
 # %% ../nbs/api/15_model.ipynb #b8b33382
 @patch
@@ -395,20 +411,21 @@ def forward(self:RewardModel,
 
 # %% ../nbs/api/15_model.ipynb #1dc4311a
 @cache
-def _output_layer(config_class:type) -> str: # The name of the weights
+def _output_layer(config_class:type) -> list[str]: # The names that its weights may have in a file, the likeliest first
     "Where a kind of language model keeps its output layer"
     from transformers import MODEL_FOR_CAUSAL_LM_MAPPING as language_models
     tied = language_models[config_class]._tied_weights_keys if config_class in language_models else None
-    return next(iter(tied or ()), "lm_head.weight")
+    return list(dict.fromkeys([next(iter(tied or ()), "lm_head.weight"), "lm_head.weight", "embed_out.weight"]))
 
 # %% ../nbs/api/15_model.ipynb #1dc4311c
-def _read_tensor(folder:Path, name:str) -> Tensor:
-    "One tensor out of a model's safetensors files"
+def _read_tensor(folder:Path, *names:str) -> Tensor:
+    "One tensor out of a model's safetensors files, by the first of its names that is there"
     from safetensors import safe_open
-    for file in sorted(folder.glob("*.safetensors")):
-        with safe_open(file, "pt") as f:
-            if name in f.keys(): return f.get_tensor(name)
-    raise DataError(f"{folder}: no tensor {name} in its safetensors files; "
+    for name in names:
+        for file in sorted(folder.glob("*.safetensors")):
+            with safe_open(file, "pt") as f:
+                if name in f.keys(): return f.get_tensor(name)
+    raise DataError(f"{folder}: no tensor {names[0]} in its safetensors files; "
                     "set imitation to 0 or choose another base model")
 
 # %% ../nbs/api/15_model.ipynb #2b44ab1e
@@ -428,8 +445,8 @@ def lm_head(self:RewardModel) -> Tensor: # Shape (vocabulary, width)
     model = self.bare_trunk()
     if model.config.get_text_config().tie_word_embeddings: return model.get_input_embeddings().weight
     if self._lm_head is None:
-        name = _output_layer(type(model.config))
-        self._lm_head = _read_tensor(Path(self.base.path), name).to(self.device, self.dtype)
+        names = _output_layer(type(model.config))
+        self._lm_head = _read_tensor(Path(self.base.path), *names).to(self.device, self.dtype)
     return self._lm_head
 
 # %% ../nbs/api/15_model.ipynb #1aacc411
@@ -740,6 +757,15 @@ def checkpoint_activations(self:RewardModel) -> None:
                                      "computed again; set base.recompute to false")
     for layer in layers: _wrap(layer)
     model.enable_input_require_grads()
+
+# %% ../nbs/api/15_model.ipynb #3266aae3
+@patch
+def remember(self:RewardModel,
+    folder:str|Path|None=None, # Of what is kept; one beside the base models if None
+    gib:float=8.0,             # The most that the folder may hold
+)->RewardModel: # The same model
+    "Compute each text once where no adapter bends it. Raises `DataError` where a trunk can't go on from known states."
+    return import_module("custom_rm.states").RewardModel.remember(self, folder, gib)
 
 # %% ../nbs/api/15_model.ipynb #5c3f1341
 def _base_card(rm:RewardModel) -> dict:

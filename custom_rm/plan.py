@@ -12,7 +12,7 @@ import torch
 from .core import DataError, quietly
 from .fetch import asked_of, MODELS
 from .model import LoRA, RewardModel
-from .recipes import BaseConfig, head_lost, Recipe
+from .recipes import BaseConfig, head_lost, new_model, Recipe
 from .trunk import cut_layers, default_dtype, find_device
 
 # %% ../nbs/api/27_plan.ipynb #06deaff6
@@ -142,12 +142,7 @@ def _number_size(base:BaseConfig, device:torch.device) -> int: # Bytes
 # %% ../nbs/api/27_plan.ipynb #ef7bb7df
 def _measured_for(recipe:Recipe, token_budget:int, imitation:bool, device:torch.device) -> float: # GiB
     "Load a recipe's model and take one step"
-    b = recipe.base
-    rm = RewardModel(b.name, b.quantize, recipe.lora, b.pooling, b.template, b.max_length, b.dtype, device,
-                     layers=b.layers, chat=b.template_options, frozen=b.frozen, start=bool(recipe.general.start),
-                     read=b.read).add_adapter("plan")
-    if b.recompute: rm.checkpoint_activations()
-    return measured(rm, token_budget, imitation)
+    return measured(new_model(recipe, "plan", device), token_budget, imitation)
 
 # %% ../nbs/api/27_plan.ipynb #f1727002
 def _check_head(config, recipe:Recipe) -> None:

@@ -7,7 +7,7 @@ __all__ = ['POSITIVE', 'NOT_NEGATIVE', 'SHARE', 'BELOW_ONE', 'SOME_OR_ALL', 'GRO
            'check_settings', 'BaseConfig', 'stage_losses', 'check_losses', 'StageConfig', 'GeneralConfig',
            'CustomConfig', 'check_custom', 'head_lost', 'Recipe', 'check_data', 'settings', 'flat', 'yaml_line',
            'setting_lines', 'group_lines', 'to_yaml', 'to_kind', 'known_settings', 'fill_settings', 'read_yaml',
-           'base_template', 'read_recipe', 'added_settings', 'recipe_key', 'fill_variables', 'find']
+           'base_template', 'read_recipe', 'added_settings', 'recipe_key', 'fill_variables', 'find', 'new_model']
 
 # %% ../nbs/api/25_recipes.ipynb #7f24241d
 import json, math, os, re
@@ -21,7 +21,7 @@ from typing import ClassVar
 from .core import choices, choose, DataError, mini_dir, quietly
 from .fetch import asked_of, cache_dir
 from .losses import LOSSES
-from .model import check_adapter_name, LoRA
+from .model import check_adapter_name, LoRA, RewardModel
 from .pooling import check_read, POOLINGS
 from .templates import CHAT, TEMPLATES
 
@@ -528,3 +528,19 @@ def find(
     where = f" ({file})" if str(file) != path else ""
     hint = f"{where}; `custom-rm fetch` gets the published sets" if "$CUSTOM_RM_DATA" in path else ""
     raise DataError(f"{path}: no such file{hint}")
+
+# %% ../nbs/api/25_recipes.ipynb #0c09de38
+def new_model(
+    recipe:Recipe,
+    adapter:str, # What its first adapter is called
+    device=None, # As for `RewardModel`
+    seed:int=0,  # Of the adapter's random weights
+)->RewardModel: # With an adapter that nothing was taught
+    "The model that a recipe begins with. Raises `DataError` where a published head would be thrown away."
+    base = recipe.base
+    rm = RewardModel(base.name, base.quantize, recipe.lora, base.pooling, base.template, base.max_length, base.dtype,
+                     device, seed, layers=base.layers, chat=base.template_options, frozen=base.frozen,
+                     start=bool(recipe.general.start), read=base.read).add_adapter(adapter)
+    if getattr(rm.bare_trunk(), "lost_labels", 0) == 1: raise DataError(head_lost(rm.base.name))
+    if base.recompute: rm.checkpoint_activations()
+    return rm

@@ -141,15 +141,9 @@ def _computed_states(rm:RewardModel, tokens:list, budget:int, progress:Callable|
         if progress: progress(n)
     return out
 
-# %% ../nbs/api/21_scorer.ipynb #5c0e0003
-@torch.no_grad()
-def text_states(
-    rm:RewardModel,          # The adapter in use
-    tokens:list[list[int]],  # Of each text, at least one
-    budget:int=4096,         # Tokens in memory at once
-    progress:Callable|None=None, # Called with the number of tokens done after each batch
-)->torch.Tensor: # float32, on the CPU, shape (texts, width)
-    "The state that each text is read at; out of the model's store where it has one and the adapter bends nothing."
+# %% ../nbs/api/21_scorer.ipynb #d47b27c6
+def _kept_states(rm:RewardModel, tokens:list, budget:int, progress:Callable|None) -> torch.Tensor:
+    "`_computed_states`, out of the model's store where it has one and the adapter bends nothing"
     store = rm.pooled if rm.pooled is not None and rm.is_plain() else None
     if store is None: return _computed_states(rm, tokens, budget, progress)
     keys = [text_key(ids) for ids in tokens]
@@ -160,6 +154,20 @@ def text_states(
         store.put(key, state[None].clone())
     store.flush()
     return torch.cat([found[key] for key in keys]) if keys else torch.zeros(0, rm.width)
+
+# %% ../nbs/api/21_scorer.ipynb #5c0e0003
+@torch.no_grad()
+def text_states(
+    rm:RewardModel,          # The adapter in use
+    tokens:list[list[int]],  # Of each text, at least one
+    budget:int=4096,         # Tokens in memory at once
+    progress:Callable|None=None, # Called with the number of tokens done after each batch
+)->torch.Tensor: # float32, on the CPU, shape (texts, width)
+    "The state that each text is read at; out of the model's store where it has one and the adapter bends nothing."
+    training = rm.training
+    rm.eval()
+    try: return _kept_states(rm, tokens, budget, progress)
+    finally: rm.train(training)
 
 # %% ../nbs/api/21_scorer.ipynb #5c0e0005
 def _read_kept(rm:RewardModel, names:list[str], tokens:list, budget:int, progress:Callable|None) -> Iterator:

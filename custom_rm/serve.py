@@ -18,7 +18,7 @@ import numpy as np
 
 # %% ../nbs/api/41_serve.ipynb #0e4331e0
 import custom_rm
-from .artefact import check_same_base, read_card
+from .artefact import check_same_base, read_card, unlike
 from .core import check_unicode, DataError, patch
 from .scorer import score_texts
 from .scoring import Scorer
@@ -202,8 +202,7 @@ def artefacts(
 # %% ../nbs/api/41_serve.ipynb #919faacd
 def _check_fit(card:dict, first:dict) -> None:
     "Raises `DataError` where an artefact can't stand beside the first one"
-    for key in ("base", "pooling", "read", "max_length", "lora", "template", "chat_template"):
-        if card.get(key) != first.get(key): raise DataError(f"has another {key} than {first['name']}")
+    if key := unlike(card, first): raise DataError(f"has another {key} than {first['name']}")
 
 # %% ../nbs/api/41_serve.ipynb #e4da2b2b
 def _load_beside(scorer:Scorer, first:dict, name:str, path:Path) -> None:

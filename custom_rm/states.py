@@ -6,8 +6,9 @@
 __all__ = ['GIB', 'BLOCK', 'text_key', 'Block', 'write_block', 'Store', 'pieces', 'read_below', 'Below', 'states_of']
 
 # %% ../nbs/api/17_states.ipynb #5a7e0004
-import hashlib, json, os
+import hashlib, json, math, os, re, secrets, time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 import numpy as np
 import torch
@@ -55,7 +56,7 @@ def write_block(
     from safetensors.torch import save_file
     folder.mkdir(parents=True, exist_ok=True)
     digest = _digest(states)
-    partial = folder/f".{digest}.{os.getpid()}"
+    partial = folder/f".{digest}.{secrets.token_hex(4)}" # nobody else's, on whatever machine
     try:
         save_file({key: value.contiguous() for key, value in states.items()}, partial, metadata=dict(digest=digest))
         return partial.rename(folder/f"{digest}.safetensors")
@@ -68,8 +69,15 @@ def sound(self:Block) -> bool: # Looked at once, the first time it is asked
     if self._sound is None:
         held = {key: self.file.get_tensor(key) for key in self.keys}
         self._sound = _digest(held) == (self.file.metadata() or {}).get("digest")
-        if self._sound: os.utime(self.path) # used just now
+        with suppress(OSError): # the folder may be gone, or may only be read
+            if self._sound: os.utime(self.path) # used just now
     return self._sound
+
+# %% ../nbs/api/17_states.ipynb #f1a5981c
+def _remove(path:Path) -> bool: # Is it gone?
+    "Take a file away, if that can be"
+    with suppress(OSError): path.unlink(missing_ok=True)
+    return not path.exists()
 
 # %% ../nbs/api/17_states.ipynb #5a7e0014
 GIB, BLOCK = 2**30, 2**26 # bytes
@@ -82,6 +90,7 @@ class Store:
         gib:float=8.0,          # Of all stores in the folder together; the least recently used blocks go first
         block:int=BLOCK,        # Bytes of states that wait before they are written
     ):
+        if not 0 <= gib < math.inf: raise DataError(f"room for states is {gib} GiB; give a number, 0 or more")
         name = hashlib.blake2b(json.dumps(made_from, sort_keys=True).encode(), digest_size=12).hexdigest()
         self.root, self.made_from = Path(folder or cache_dir()/"states"), made_from
         self.folder, self.limit, self.block = self.root/name, int(gib * GIB), block
@@ -98,7 +107,7 @@ def refresh(self:Store) -> None:
         if path.name in self.blocks: continue
         try: block = self.blocks[path.name] = Block(path)
         except (SafetensorError, OSError):
-            path.unlink(missing_ok=True)
+            _remove(path)
             continue
         for key in block.keys: self.places.setdefault(key, block)
 
@@ -108,7 +117,7 @@ def _forget(self:Store, block:Block) -> None:
     "A block that can't be believed"
     self.places = {key: other for key, other in self.places.items() if other is not block}
     self.blocks.pop(block.path.name, None)
-    block.path.unlink(missing_ok=True)
+    _remove(block.path)
 
 # %% ../nbs/api/17_states.ipynb #5a7e0018
 @patch
@@ -122,19 +131,33 @@ def find(self:Store,
     if block.sound(): return block.file.get_tensor(key)
     self._forget(block)
 
+# %% ../nbs/api/17_states.ipynb #7d9feba0
+_NAME = re.compile(r"(?P<whole>[0-9a-f]{32}\.safetensors)|\.[0-9a-f]{32}\.[0-9a-f]+") # as `write_block` gives them
+
+def _files(root:Path) -> list[tuple[float,int,Path]]: # (last used, bytes, path), those not used for longest first
+    "The blocks of all stores; what was begun long ago is removed"
+    found = []
+    for path in root.glob("*/*"):
+        if not (named := _NAME.fullmatch(path.name)): continue # somebody else's
+        with suppress(OSError): # another process may remove it at the same time
+            about = path.stat()
+            if named["whole"]: found.append((about.st_mtime, about.st_size, path))
+            elif about.st_mtime < time.time() - 3600: path.unlink()
+    return sorted(found)
+
 # %% ../nbs/api/17_states.ipynb #5a7e001a
 @patch
 def _make_room(self:Store, bytes:int) -> bool: # Is there room for so many?
     "Remove blocks that were not used for longest"
-    files = sorted((path for path in self.root.glob("*/*.safetensors")), key=lambda path: path.stat().st_mtime)
-    used = sum(path.stat().st_size for path in files)
-    for path in files:
+    if bytes > self.limit: return False # whatever is removed
+    files = _files(self.root)
+    used = sum(size for _, size, _ in files)
+    for _, size, path in files:
         if used + bytes <= self.limit: break
         block = self.blocks.get(path.name) if path.parent == self.folder else None
         if block and block._sound: continue
-        used -= path.stat().st_size
         if block: self._forget(block)
-        else: path.unlink(missing_ok=True)
+        if _remove(path): used -= size
     return used + bytes <= self.limit
 
 # %% ../nbs/api/17_states.ipynb #5a7e001b
@@ -158,7 +181,7 @@ def put(self:Store,
     states:Tensor, # Shape (tokens, width)
 )->None:
     "Keep a text's states."
-    if key in self.waiting: return
+    if key in self.waiting or key in self.places: return
     self.waiting[key] = states
     self.size += states.nbytes
     if self.size >= self.block: self.flush()
@@ -221,11 +244,11 @@ class Below:
 @patch
 def _wrap(self:Below, layer) -> None:
     "Let a layer hand on states that are known"
-    forward, returned = layer.forward, []
+    forward, others = layer.forward, [] # what it returns besides, as a tuple; nothing where it returns a tensor
     def hand_on(*args, **kwargs):
-        if self.known is not None: return (self.known,) if tuple in returned else self.known
+        if self.known is not None: return (self.known, *others[0]) if others else self.known
         out = forward(*args, **kwargs)
-        if not returned: returned.append(type(out))
+        if not others and isinstance(out, tuple): others.append((None,) * (len(out) - 1))
         return out
     layer.forward = hand_on
 
@@ -305,17 +328,25 @@ def __call__(self:Below, run:Callable, ids:Tensor, attention_mask:Tensor|None, l
 
 # %% ../nbs/api/17_states.ipynb #5a7e002f
 @patch
-def _check(self:Below, rm:RewardModel) -> None:
-    "Raises `DataError` where the trunk says something else when it goes on from known states"
+@torch.no_grad()
+def _error(self:Below, rm:RewardModel) -> float:
+    "How far a trunk that goes on from known states is from itself, in standard deviations of its states"
     ids = torch.tensor([made_up(rm.bare_trunk(), 12)], device=rm.device)
     def run(): return rm.bare_trunk().base_model(input_ids=ids, attention_mask=torch.ones_like(ids)).last_hidden_state
-    with torch.no_grad():
-        plain, self.known = run(), self.compute(run).chunk(len(self.between) + 1, -1)[-1]
-        try: gone_on = run()
-        finally: self.known = None
-    if (error := float((plain - gone_on).abs().max() / plain.std())) > 1e-3:
-        raise DataError(f"{rm.base.name}: its upper layers say something else when the lower ones are passed over "
-                        f"(by {error:.1%} of the states' spread); set base.frozen to 0")
+    plain, self.known = run(), self.compute(run).chunk(len(self.between) + 1, -1)[-1]
+    try: return float((plain - run()).float().abs().max() / plain.float().std())
+    finally: self.known = None
+
+# %% ../nbs/api/17_states.ipynb #40de1709
+@patch
+def _check(self:Below, rm:RewardModel) -> None:
+    "Raises `DataError` where the trunk says something else when it goes on from known states, or can't at all"
+    try: error = self._error(rm)
+    except (TypeError, ValueError, RuntimeError, KeyError, IndexError, AttributeError) as e: error, why = 1., repr(e)
+    else: why = f"they say something else, by {error:.1%} of the states' spread"
+    if error <= 1e-3: return # false for NaN too
+    raise DataError(f"{rm.base.name}: its upper layers can't go on from what the lower ones said ({why}); "
+                    "set base.frozen to 0")
 
 # %% ../nbs/api/17_states.ipynb #5a7e0031
 def states_of(

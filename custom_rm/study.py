@@ -723,7 +723,7 @@ def run_study(
         if same and not (retry and "failed" in stored):
             done.append(stored)
             continue
-        if stored and not same: report(f"{label} was measured with {what_changed(study, cell, stored)}; again")
+        if stored and not same: report(f"{label} was measured with {what_changed(study, cell, stored, found)}; again")
         if time_is_over(start, budget_minutes, len(cells) - i + 1, report): break
         done.append(next_cell(study, cell, folder, device, report, watch, done, label, len(cells)))
     if watch: watch(done, None, len(cells))

@@ -380,11 +380,9 @@ def cell_title(
 
 # %% ../nbs/api/34_summary.ipynb #34b00088
 @patch
-def gaps(self:Findings,
-    folder:Path, # Of the study
-)->dict: # missing: cells not run yet, or no longer valid; failed: cell → why
+def gaps(self:Findings) -> dict: # missing: cells not run yet, or no longer valid; failed: cell → why
     "What a summary can't know."
-    there = [(cell["strategy"], cell["domain"], cell["seed"]) for cell in read_cells(self.study, folder)]
+    there = [(cell["strategy"], cell["domain"], cell["seed"]) for cell in self.cells]
     missing = [list(cell) for cell in self.study.cells() if cell not in there]
     return dict(missing=missing, failed={cell_title(cell): cell["failed"] for cell in self.cells if "failed" in cell})
 
@@ -403,7 +401,7 @@ def summarize(
         **found.origin(), points=found.points, validation=points(cells, questions, "validation"),
         details=details(cells, questions, best, part), matrix=cross_domain(cells, best, part),
         front=on_front(found.points), fronts={domain: on_front(alone) for domain, alone in found.alone.items()},
-        **found.gaps(folder))
+        **found.gaps())
 
 # %% ../nbs/api/34_summary.ipynb #34b00092
 def show_interval(

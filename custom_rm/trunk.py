@@ -6,7 +6,7 @@
 __all__ = ['default_device', 'find_device', 'device_name', 'free_memory', 'default_dtype', 'keep_freed_memory', 'new_head',
            'head_name', 'choose_pad', 'without_dropout', 'still', 'cut_layers', 'read_tokenizer', 'OwnHead',
            'check_vocabulary', 'layer_names', 'longest_text', 'tokenizer_sha256', 'config_sha256', 'load_trunk',
-           'InFloat32', 'made_up', 'Published', 'looks_ahead', 'restlessness', 'remarks']
+           'InFloat32', 'made_up', 'Published', 'looks_ahead', 'passed_before', 'restlessness', 'remarks']
 
 # %% ../nbs/api/14_trunk.ipynb #d848c314
 import ctypes, gc, hashlib, json, os, re
@@ -542,6 +542,30 @@ def looks_ahead(
         raise DataError(f"{type(trunk).__name__}: can't be fed tokens alone ({str(e).splitlines()[0][:100]}); "
                         "choose a decoder or an encoder as base model") from None
     return float((first - second).abs().max() / first.std()) > 1e-3
+
+# %% ../nbs/api/14_trunk.ipynb #d741111d
+def _on_the_way(trunk, layer:str) -> list[str]:
+    "The names of the modules that a text is through with when it arrives at a layer, in order"
+    names, passed, arrived = {module: name for name, module in trunk.named_modules()}, [], []
+    def leave(module, *_):
+        if not arrived: passed.append(names[module])
+    hooks = [module.register_forward_hook(leave) for module in names]
+    hooks.append(trunk.base_model.get_submodule(layer).register_forward_pre_hook(lambda *_: arrived.append(layer)))
+    try: _asked(trunk, made_up(trunk, 12))
+    finally:
+        for hook in hooks: hook.remove()
+    return passed
+
+# %% ../nbs/api/14_trunk.ipynb #0d62ae6d
+def passed_before(
+    trunk,     # A `transformers` sequence classifier, without adapters
+    layer:str, # Of `layer_names`
+)->list[str]: # The outermost modules with matrices, by name; embeddings of words left out
+    "What stands below a layer."
+    modules = {name: trunk.get_submodule(name) for name in _on_the_way(trunk, layer)}
+    heavy = [name for name, module in modules.items() if not isinstance(module, nn.Embedding)
+             and any(p.ndim > 1 for p in module.parameters())]
+    return [name for name in heavy if not any(name.startswith(f"{other}.") for other in heavy)]
 
 # %% ../nbs/api/14_trunk.ipynb #c5363839
 def restlessness(

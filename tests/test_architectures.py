@@ -223,6 +223,19 @@ def test_what_differs_in_training_is_said(dice, tmp_path):
     assert torch.equal(before, torch.get_rng_state()) and not rm.trunk.training
 
 
+def test_gpt_neox_keeps_its_output_layer_by_another_name(tmp_path):
+    "Its files say `embed_out`, its class of today says `lm_head`"
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    from custom_rm.core import quietly
+    base = base_of("gpt_neox", tmp_path)
+    config = AutoConfig.from_pretrained(base)
+    config.tie_word_embeddings = False
+    theirs = AutoModelForCausalLM.from_config(config)
+    quietly(theirs.save_pretrained, base)
+    assert torch.equal(model(base).lm_head(), theirs.get_output_embeddings().weight)
+
+
 if __name__ == "__main__":
     import tempfile
     import time

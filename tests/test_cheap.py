@@ -1,7 +1,9 @@
 "Frozen layers are computed once, and heads are fitted: the same rewards, the same gradients, in less time."
 import os
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,9 +12,10 @@ import yaml
 
 from custom_rm.artefact import load, read_card
 from custom_rm.core import DataError
-from custom_rm.model import RewardModel
+from custom_rm.instant import learn
+from custom_rm.model import LoRA, RewardModel
 from custom_rm.recipes import read_recipe
-from custom_rm.scorer import score_texts
+from custom_rm.scorer import score_texts, score_tokens, text_states
 from custom_rm.stages import Run
 from custom_rm.states import Block, Store, text_key, write_block
 from custom_rm.tiny import sum_text, tiny_base, tiny_preferences
@@ -139,3 +142,142 @@ def test_two_processes_fill_one_store(tmp_path):
     assert [process.wait(120) for process in both] == [0, 0]
     store = Store({}, tmp_path)
     assert all(store.find(text_key([i])).eq(i).all() for i in range(40))
+
+
+TOKENS = [[5, 6, 7, 8, 9], [5, 6, 7, 10], [5, 6, 7], [11], list(range(12, 40)), [5, 6, 7, 8, 9, 10, 40]]
+
+
+def bent(base, lora=None, **options):
+    "A reward model whose adapter bends all that it may"
+    rm = RewardModel(base, quantize=False, device="cpu", lora=lora, max_length=64, **options).add_adapter("a")
+    with torch.no_grad():
+        for name, p in rm.named_parameters():
+            if "lora_B" in name: p.copy_(torch.randn(p.shape, generator=torch.Generator().manual_seed(len(name))) * .1)
+    return rm
+
+
+@pytest.mark.parametrize("kind", ["electra", "opt", "qwen3_moe", "deberta-v3"])
+def test_nothing_is_bent_below(tmp_path, kind):
+    "A matrix before the first layer and fused experts are left alone; layers that return more than states hand on"
+    tiny_base(tmp_path / "base", kind=kind)
+    rm = bent(tmp_path / "base", frozen=1)
+    names = [name for name in rm.weights("a") if "lora_B" in name]
+    assert names and not any(word in name for name in names for word in (".0.", "embeddings", "project_in"))
+    plain = score_tokens(rm, TOKENS)
+    rm.remember(tmp_path / "states")
+    for _ in range(2): assert np.abs(score_tokens(rm, TOKENS) - plain).max() < 1e-4 * plain.std()
+    assert rm.below.computed and rm.below.read
+    rm.save(tmp_path / "art")
+    rm.add_adapter("plain")
+    again = load(tmp_path / "art", device="cpu")
+    assert np.abs(score_tokens(again, TOKENS) - plain).max() < 1e-4 * plain.std()
+
+
+def test_states_are_read_without_dropout(place, tmp_path):
+    "… of the adapter that a head grows from"
+    rm, votes = bent(place / "tiny", LoRA(4, 8, .5)), [dict(text=[sum_text(i, "Yes!"), sum_text(i, "No.")], score=[1, 0]) for i in range(6)]
+    rm.train()
+    first, second = (text_states(rm, TOKENS) for _ in range(2))
+    assert rm.training and torch.equal(first, second)
+    heads = []
+    for name in ("one", "other"):
+        learn(rm.eval(), votes, name, prior="a")
+        heads.append(rm.head(name).weight.detach().clone())
+    assert torch.equal(*heads)
+
+
+def test_a_vote_that_teaches_nothing_leaves_nothing(place):
+    rm, vote = bent(place / "tiny"), dict(text=[sum_text(1, "Yes"), sum_text(1, "No")])
+    for score, words in (([1, 1], "unequal"), ([1], "2 texts and 1 scores"), ([1, 0, 1], "2 texts and 3")):
+        with pytest.raises(DataError, match=words): learn(rm, [dict(vote, score=score)])
+    with pytest.raises(DataError, match="no adapter 'nobody'"): learn(rm, [dict(vote, score=[1, 0])], prior="nobody")
+    assert rm.adapters == ["a"] and rm.active == "a"
+
+
+def test_questions_that_were_cut_away_are_several(place):
+    rm = RewardModel(place / "tiny", quantize=False, device="cpu", max_length=32).add_adapter("a")
+    long = [dict(text=[sum_text(i, f"{i}" + " yes" * 60 + "!"), sum_text(i, f"{i}" + " no" * 60)], score=[1, 0]) for i in range(12)]
+    assert learn(rm, long).questions == 12
+
+
+def test_one_question(place, tmp_path):
+    "A share that nobody knows is null on the card, as JSON wants it"
+    (place / "one.json").write_text('[{"text": ["## Human:\\nHi\\n\\n## Assistant:\\nYes", "## Human:\\nHi\\n\\n## Assistant:\\nNo"], "score": [1, 0]}]')
+    _, _, said = trained(place, tmp_path / "run", general__method="head", general__train=dict(one=str(place / "one.json")), custom__domains=[])
+    assert read_card(tmp_path / "run" / "general")["head"]["accuracy"] is None
+    assert "NaN" not in (tmp_path / "run" / "general" / "reward_model.json").read_text()
+    assert any("none could be left out" in line for line in said)
+
+
+@pytest.mark.parametrize("gib", [float("nan"), float("inf"), -1.])
+def test_room_is_a_number(tmp_path, gib):
+    with pytest.raises(DataError, match="0 or more"): Store({}, tmp_path, gib)
+
+
+def test_a_store_that_is_too_small_removes_nothing(tmp_path):
+    "… of what others keep, and needs no folder that is there, nor one that it may write to"
+    kept = write_block(tmp_path / "other", {text_key([1]): torch.ones(3, 4)})
+    begun, theirs = kept.with_name(f".{kept.stem}.def"), [kept.with_name(name) for name in (".gitignore", "model.safetensors")]
+    for file in (begun, *theirs):
+        file.write_text("by a process that was killed, or by somebody")
+        os.utime(file, (0, 0))
+    small = Store({}, tmp_path, gib=10 / 2**30)
+    small.put("ab", torch.ones(3, 4))
+    small.flush()
+    assert small.full and kept.exists()
+    wide = Store({}, tmp_path)
+    wide.put("ab", torch.ones(3, 4))
+    wide.flush()
+    assert not begun.exists() and all(file.exists() for file in theirs)
+    for n in range(2): wide.put("ab", torch.ones(3, 4))
+    wide.flush()
+    assert len(wide.blocks) == 1, "what is kept is not kept again"
+
+
+def test_a_store_whose_folder_goes(tmp_path):
+    store = Store({}, tmp_path / "s")
+    store.put("ab", torch.ones(3, 4))
+    store.flush()
+    other = Store({}, tmp_path / "s")
+    shutil.rmtree(tmp_path / "s")
+    assert other.find("ab") is not None and store.find("ab") is not None
+    store.put("cd", torch.ones(3, 4))
+    store.flush()
+    assert not store.full and Store({}, tmp_path / "s").find("cd") is not None
+
+
+def test_a_store_that_may_only_be_read(tmp_path, monkeypatch):
+    first = Store({}, tmp_path)
+    for key in ("ab", "cd"):
+        first.put(key, torch.ones(3, 4))
+        first.flush()
+    broken = max(tmp_path.glob("*/*.safetensors"))
+    broken.write_bytes(broken.read_bytes()[:-3])
+    def refuse(*args, **kwargs): raise PermissionError(13, "Permission denied")
+    for name in ("unlink", "mkdir", "rename"): monkeypatch.setattr(Path, name, refuse)
+    monkeypatch.setattr(os, "utime", refuse)
+    store = Store({}, tmp_path)
+    assert sum(store.find(key) is not None for key in ("ab", "cd")) == 1
+    store.put("ef", torch.ones(3, 4))
+    store.flush()
+    assert store.full == "Permission denied"
+
+
+def test_check_loads_what_a_run_would(place, tmp_path):
+    "A published head that base.name would throw away, and more frozen layers than there are"
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+    from custom_rm.check import asked_of
+    AutoModelForSequenceClassification.from_pretrained(place / "tiny", num_labels=1).save_pretrained(tmp_path / "published")
+    AutoTokenizer.from_pretrained(place / "tiny").save_pretrained(tmp_path / "published")
+    def loaded(**base):
+        made = yaml.safe_load((place / "r.yaml").read_text())
+        made["base"] = made["base"] | base
+        if not base.get("name", True):
+            del made["base"]["name"]
+            made["general"]["start"] = str(tmp_path / "published")
+        (tmp_path / "r.yaml").write_text(yaml.safe_dump(made))
+        return asked_of(tmp_path / "r.yaml").load("cpu")
+    recipe(place)
+    with pytest.raises(DataError, match="give 1 or less"): loaded(frozen=2)
+    with pytest.raises(DataError, match="general.start"): loaded(name=str(tmp_path / "published"))
+    assert loaded(name="").start and loaded(frozen=1).frozen == 1

@@ -319,3 +319,14 @@ def test_a_head_that_is_lost_is_told(tmp_path):
     AutoTokenizer.from_pretrained(folder).save_pretrained(tmp_path / "three")
     assert RewardModel(tmp_path / "three", **SMALL).notes == ["its own head of 3 labels is not used, and a fresh one is put on its trunk"]
     assert not RewardModel(tmp_path / "bert-base", **SMALL).notes
+
+
+def test_a_check_loads_what_a_run_would(tmp_path):
+    from custom_rm.check import check_base
+    folder, recipe = publish(tmp_path, "bert"), tmp_path / "recipe.yaml"
+    told = dict(base=dict(quantize=False), general=dict(start=str(folder), token_budget=64), custom=dict(token_budget=64))
+    recipe.write_text(json.dumps(told))
+    kept = check_base(recipe, torch.device("cpu"))
+    assert kept["base"]["pooling"] == "first" and kept["says"] == kept["base"]["notes"] == []
+    recipe.write_text(json.dumps(dict(base=dict(quantize=False, name=str(folder)), general=dict(train=dict(a="a.json")))))
+    assert "would throw away; begin with it instead" in check_base(recipe, torch.device("cpu"))["says"][0]
