@@ -18,6 +18,7 @@ READ = {"[20]": [20], "[14]": [14], "[0, 14]": [0, 14], "[14, 20]": [14, 20], "[
 ONE = "[14]" # what the others are compared with
 BINS = 2**18
 FOLDS = 5
+STRENGTHS = (3000., 1000., 300., 100., 30.) # on differences whose numbers have spread 1
 
 
 def questions(part: str) -> list[dict]:
@@ -90,7 +91,7 @@ def deep_head(differences: np.ndarray, groups: np.ndarray) -> tuple:
     "(head, margins on questions that a head of that strength had not seen, seconds)"
     from custom_rm.heads import fit_head, solve
     start = time.time()
-    found = fit_head(differences, groups)
+    found = fit_head(differences, groups, strengths=STRENGTHS)
     seconds, spread, part, out = time.time() - start, np.sqrt((differences ** 2).mean(0)) + 1e-12, parts(groups), np.zeros(len(groups))
     for fold in range(FOLDS):
         away = part == fold

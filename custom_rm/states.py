@@ -320,7 +320,8 @@ def states(self:Below,
 @patch
 def __call__(self:Below, run:Callable, ids:Tensor, attention_mask:Tensor|None, layout:Layout|None) -> Tensor:
     "What a reward model's `hidden` calls: the trunk's last states, the frozen layers passed over."
-    *between, self.known = self.states(run, ids, attention_mask, layout).chunk(len(self.between) + 1, -1)
+    *between, top = self.states(run, ids, attention_mask, layout).chunk(len(self.between) + 1, -1)
+    self.known = top.contiguous()
     try: return run()
     finally:
         self.known = None
