@@ -15,7 +15,8 @@ from pathlib import Path
 # %% ../nbs/api/31_runs.ipynb #a1a20ded
 from .artefact import load, read_card, trained_on
 from .core import DataError, file_sha256, recipe_path
-from .evaluate import caveats, evaluate, floors, remarks, report, write_report
+from .evaluate import caveats, evaluate, floors, remarks, report, show_figure, write_report
+from .plan import Ahead
 from .plots import save_figures
 from .recipes import find, read_recipe, Recipe
 from .records import read_json, read_records
@@ -70,13 +71,21 @@ def _measured_on(recipe:Recipe) -> dict:
         sets[domain] = dict(file=custom.test.replace("{domain}", domain), rows=custom.test_rows)
     return sets
 
+# %% ../nbs/api/31_runs.ipynb #84234ac0
+def _tests(recipe:Recipe) -> dict:
+    "What a recipe measures on: sets, and hashes of the test files"
+    sets = _measured_on(recipe)
+    files = sorted({measured["file"] for measured in sets.values()})
+    return dict(sets=sets, tests={path: file_sha256(find(path)) for path in files})
+
+def _weights(run:Run) -> dict:
+    "Hashes of a run's reward models"
+    return dict(weights={stage: read_card(run.folder/stage)["weights_sha256"] for stage in run.stages()[1:]})
+
 # %% ../nbs/api/31_runs.ipynb #84234ac3
 def _fingerprint(run:Run) -> dict:
     "What the figures of a run depend on: weights, sets and test files"
-    weights = {stage: read_card(run.folder/stage)["weights_sha256"] for stage in run.stages()[1:]}
-    sets = _measured_on(run.recipe)
-    files = sorted({measured["file"] for measured in sets.values()})
-    return dict(weights=weights, sets=sets, tests={path: file_sha256(find(path)) for path in files})
+    return _weights(run) | _tests(run.recipe)
 
 # %% ../nbs/api/31_runs.ipynb #31f374e5
 def _note_metrics(artefact:Path, cells:dict) -> None:
@@ -85,18 +94,28 @@ def _note_metrics(artefact:Path, cells:dict) -> None:
                for name, measured in cells.items()}
     write_report(artefact/"reward_model.json", read_card(artefact) | dict(metrics=metrics))
 
+# %% ../nbs/api/31_runs.ipynb #4e073eb0
+def _row_line(name:str, cells:dict) -> str: # "" where nothing was measured
+    "A reward model's accuracy on each set"
+    shown = ", ".join(f"{of} {show_figure(measured).split(' [')[0]}" for of, measured in cells.items())
+    return shown and f"{name:9} is right in {shown} % of pairs"
+
 # %% ../nbs/api/31_runs.ipynb #4e073ebc
-def _evaluate(run:Run, sets:dict) -> dict:
-    "The figures of every reward model on every set; each artefact gets its own ones"
-    rms, tokens = {}, Counter()
-    def progress(adapter, count): tokens[adapter] += count
-    for names in run.rm.same_trunk(run.rows()):
+def _evaluate(run:Run, sets:dict, rows:list[str]) -> dict:
+    "The figures of some reward models on every set; each artefact gets its own ones"
+    rms, tokens, whole = {}, Counter(), sum(run.ahead.fed.values()) if run.ahead else 0
+    def progress(adapter, count):
+        tokens[adapter] += count
+        if whole: run.ahead.reached(f"measure {adapter}", tokens[adapter] / whole)
+    for names in run.rm.same_trunk(rows):
         start = time.time()
         rms |= evaluate(run.rm, sets, names, progress)
         run.report(f"{', '.join(names):9} measured on {len(sets)} sets, {tokens[names[0]]:,} tokens "
             f"in {time.time()-start:.0f} s")
         for name in names:
+            if line := _row_line(name, rms[name]): run.report(line)
             if (run.folder/name).is_dir(): _note_metrics(run.folder/name, rms[name])
+            if run.ahead: run.ahead.reached(f"measure {name}", 1.)
     return rms
 
 # %% ../nbs/api/31_runs.ipynb #ce981347
@@ -115,13 +134,11 @@ def _caveats(run:Run, sets:dict) -> dict:
     return found
 
 # %% ../nbs/api/31_runs.ipynb #a5e9d370
-def _measure(run:Run) -> dict:
-    "All figures of one trained run"
-    start, made_from, sets = time.time(), _fingerprint(run), run.test_sets() # files may change while we measure
-    rms, lowest = _evaluate(run, sets), floors(sets, _training_records(run, sets))
+def _figures(run:Run, sets:dict, rms:dict, more:dict) -> dict:
+    "All that is known of a trained run whose reward models were measured"
+    lowest, about = floors(sets, _training_records(run, sets)), _weights(run) | more | _caveats(run, sets)
     base = {name: value for name, value in vars(run.rm.base).items() if name != "path"}
-    seconds = round(time.time() - start, 1)
-    figures = report(rms, lowest, run.rm.device, seconds=seconds, **made_from, base=base, **_caveats(run, sets))
+    figures = report({name: rms[name] for name in run.rows()}, lowest, run.rm.device, base=base, **about)
     for line in remarks(figures): run.report(line)
     run.note(overlap=figures["overlap"], cut=figures["cut"])
     return figures
@@ -147,12 +164,25 @@ def _is_done(run:Run) -> bool:
     if not all([run.still_holds(stage, read_card(run.folder/stage)) for stage in run.stages()[1:]]): return False
     return _still_hold(run, _metrics(run.folder))
 
+# %% ../nbs/api/31_runs.ipynb #4021af20
+def _train_and_measure(run:Run) -> dict:
+    "All figures of a run, each reward model measured when it is there"
+    tests, sets, rms, seconds = _tests(run.recipe), run.test_sets(), {}, [0.]
+    def measure(stage:str) -> None:
+        made, start = run.training_of(stage), time.time()
+        run.ahead.reached(made, 1.)
+        rows = [name for name in run.models_of(made) if name in run.rows() and name not in rms]
+        rms.update(_evaluate(run, sets, rows))
+        seconds[0] += time.time() - start
+    run.ahead = Ahead(run, sets)
+    with run.ahead.shown(): run.train(after=measure)
+    return _figures(run, sets, rms, tests | dict(seconds=round(seconds[0], 1)))
+
 # %% ../nbs/api/31_runs.ipynb #4021af2c
 def _run_seed(run:Run) -> None:
     "Train and measure one seed, unless that is done"
     if _is_done(run): return run.report(f"{run.folder} is trained and measured already")
-    run.train()
-    if run.rm is not None: write_report(run.folder/"metrics.json", _measure(run))
+    write_report(run.folder/"metrics.json", _train_and_measure(run))
 
 # %% ../nbs/api/31_runs.ipynb #bcfc8a4a
 def _runs_of(recipe:Recipe, folder:Path, device:str|None, report:Callable, **options) -> list[Run]:

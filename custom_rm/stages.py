@@ -114,7 +114,7 @@ class Run:
         self.folder = Path(folder or f"runs/{recipe.name}")
         self.work = self.folder/".work"
         self.seed = recipe.seeds[0] if seed is None else seed
-        self.rm = None
+        self.rm = self.ahead = None # the trunk, once it is needed; who tells how long the whole run takes, if anybody
         claim(self.folder, recipe, again)
 
 # %% ../nbs/api/26_stages.ipynb #347d1c4a
@@ -382,7 +382,15 @@ def _tell(self:_Progress, state, logs:dict) -> None:
     step, steps, live = state.global_step, state.max_steps, sys.stdout.isatty()
     self.told_step = step
     line = _progress_line(self.stage, step, steps, logs, (time.time() - self.start) / (step - self.first_step))
+    if ahead := self.run.ahead: line = ahead.beside(line)
+    if not line: return # it stands beside the bar
     print(("\r\033[K" if live else "") + line, end="\n" if not live or step >= steps else "", flush=True)
+
+# %% ../nbs/api/26_stages.ipynb #cd5350b0
+@patch
+def on_step_end(self:_Progress, args, state, control, **kwargs) -> None:
+    "What the trainer calls after each step"
+    if self.run.ahead: self.run.ahead.reached(self.stage, state.global_step / state.max_steps)
 
 # %% ../nbs/api/26_stages.ipynb #5be5d6bc
 def _numbers(logs:dict) -> dict:
@@ -561,7 +569,7 @@ def _asked(self:Run, stage:str, parent:str) -> set[bytes]|None:
     inherited = trained_on(self.folder/parent) if (self.folder/parent).is_dir() else set()
     if inherited is None and self.recipe.general.start: inherited = set() # what it was published with, nobody knows
     if inherited is None: return None
-    sets = self._general_sets() if stage == "general" else self._domain_sets(self._training_of(stage))
+    sets = self._general_sets() if stage == "general" else self._domain_sets(self.training_of(stage))
     if stage != "general" and parent != "general": sets |= self._replayed_sets(stage)
     return inherited.union(*map(questions_of, sets.values()))
 
@@ -607,22 +615,26 @@ def _marked(self:Run, tokens, replayed:bool):
 
 # %% ../nbs/api/26_stages.ipynb #f357395e
 @patch
-def _training_of(self:Run, stage:str) -> str:
-    "The name of the training that makes a stage's model: its own, or the one that domains share"
+def training_of(self:Run,
+    stage:str, # Of `stages`
+)->str: # The stage's own name, or "together"
+    "The training that makes a stage's model: its own, or the one that domains share."
     shared = stage in self.recipe.custom.domains and self.recipe.custom.sharing != "apart"
     return "together" if shared else stage
 
 # %% ../nbs/api/26_stages.ipynb #55c53369
 @patch
-def _models_of(self:Run, training:str) -> list[str]:
-    "The reward models that come out of a training"
+def models_of(self:Run,
+    training:str, # From `training_of`
+)->list[str]: # Of `stages`
+    "The reward models that come out of a training."
     return self.recipe.custom.domains if training == "together" else [training]
 
 # %% ../nbs/api/26_stages.ipynb #b80dda9e
 @patch
 def _settle(self:Run, training:str, parent:str) -> None:
     "From the adapter that was trained to those that are kept"
-    models, alpha = self._models_of(training), self.recipe.custom.blend
+    models, alpha = self.models_of(training), self.recipe.custom.blend
     if self._is_joint(training): self.rm.use(training).split_heads(models)
     elif training == "together":
         for domain in models: self._begin(domain, training)
@@ -633,7 +645,7 @@ def _settle(self:Run, training:str, parent:str) -> None:
 @patch
 def _is_there(self:Run, training:str) -> bool:
     "Are all models of a training finished, and still what they would be? Raises `DataError` as `still_holds` does"
-    models = self._models_of(training)
+    models = self.models_of(training)
     there = [name for name in models if (self.folder/name/"reward_model.json").exists()]
     hold = all([self.still_holds(name, read_card(self.folder/name)) for name in there])
     if there and hold and (absent := [name for name in models if name not in there]):
@@ -665,7 +677,7 @@ def _start(self:Run, stage:str) -> tuple[dict,set|None]: # (what it is made from
     parent = self._parent(stage)
     if parent not in self.rm.adapters: self.train_stage(parent)
     noted = self.origin(stage), self._asked(stage, parent)
-    self._begin(self._training_of(stage), parent)
+    self._begin(self.training_of(stage), parent)
     return noted
 
 # %% ../nbs/api/26_stages.ipynb #4ead1000
@@ -727,7 +739,7 @@ def _train_head(self:Run, stage:str) -> Path: # The artefact
 @patch
 def _prepare(self:Run, stage:str) -> tuple: # (trainer, counts, what it is made from, questions asked)
     "All that a stage needs before its first step"
-    training, (made_from, asked) = self._training_of(stage), self._start(stage)
+    training, (made_from, asked) = self.training_of(stage), self._start(stage)
     trainer, counts = self._trainer(training)
     watched = sum(map(len, (trainer.eval_dataset or {}).values()))
     self.report(f"{stage:9} {_counts_line(counts, self.rm.trees, watched)}")
@@ -741,7 +753,7 @@ def train_stage(self:Run,
 )->Path: # The artefact
     "Train a stage, or take it as it was left."
     self.model()
-    training = self._training_of(stage)
+    training = self.training_of(stage)
     if self._is_there(training): return self._take(stage)
     if stage == "general" and not self.recipe.general.learns: return self._keep_published()
     if self._config(training).method == "head": return self._train_head(stage)
@@ -750,7 +762,7 @@ def train_stage(self:Run,
     self._fit(trainer, stage, made_from)
     self._settle(training, made_from["parent"]["name"])
     info = dict(counts=counts, seconds=round(time.time() - start, 1))
-    for model in self._models_of(training): self._keep(model, trainer, made_from, asked, **info)
+    for model in self.models_of(training): self._keep(model, trainer, made_from, asked, **info)
     return self.folder/stage
 
 # %% ../nbs/api/26_stages.ipynb #4ead1006
@@ -764,13 +776,19 @@ def _close_stores(self:Run) -> None:
 
 # %% ../nbs/api/26_stages.ipynb #7244cc8f
 @patch
-def train(self:Run) -> RewardModel: # With an adapter for every stage, "base" among them
+def train(self:Run,
+    after:Callable|None=None, # Called with the name of each of `stages` when it is there, "base" first
+)->RewardModel: # With an adapter for every stage
     "Train every stage that is not there yet. Raises `DataError` for what can't be, before anything is trained."
     custom = self.recipe.custom
     for name, data in self._general_sets().items() if custom.replay and custom.domains else ():
         _how_many(custom.replay, name, len(data))
+    for name in self.stages()[1:]: # those that are there, do they hold?
+        if (self.folder/name/"reward_model.json").exists(): self.still_holds(name, read_card(self.folder/name))
     rm = self.model()
     if any(stage.losses["imitation"] for stage in (self.recipe.general, custom)): rm.lm_head() # is there one?
-    for stage in self.stages()[1:]: self.train_stage(stage)
+    for stage in self.stages():
+        if stage != "base": self.train_stage(stage)
+        if after: after(stage)
     self._close_stores()
     return rm
