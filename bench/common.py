@@ -89,10 +89,10 @@ def pairs(data: list[dict]) -> list[dict]:
     return [dict(chosen=r["text"][i], rejected=r["text"][j]) for r in data for i, a in enumerate(r["score"]) for j, b in enumerate(r["score"]) if a > b]
 
 
-def reward_model(a):
+def reward_model(a, **options):
     "Our side's model with one LoRA adapter"
     from custom_rm.model import RewardModel
-    rm = RewardModel(a.base, a.quantize, max_length=a.max_length, device=a.device).add_adapter("bench")
+    rm = RewardModel(a.base, a.quantize, max_length=a.max_length, device=a.device, **options).add_adapter("bench")
     if a.checkpointing: rm.checkpoint_activations()
     return rm
 

@@ -6,7 +6,8 @@ limit: our trainer's model on rectangles of as many tokens with no mask, no padd
 TRL with perfect length grouping, on records that such grouping puts side by side.
 `--steps 1` measures what lies between pairs and trees instead, one idea at a time: pairs, unique texts, unique texts in length buckets, trees. `--steps 2`
 measures trees without the advice to the C library's allocator that `custom_rm` gives on a CPU; with the imitation loss, for its memory; and the dense limit
-with the attention that trees use.
+with the attention that trees use. `--steps 3` measures learning above frozen layers whose states are kept (an epoch with the store filled) against the
+same twenty layers all learning, all thirty, and TRL; with `--draw grouped` against TRL's length grouping.
 """
 import random
 import time
@@ -14,6 +15,7 @@ import time
 from common import arguments, compete, lists_a_group, pairs, peak, reward_model, results, sample, serve, sync, trl_trainer
 
 METHODS = dict(random=["trl", "trees", "dense"], grouped=["trl-grouped", "trees"])
+CACHED = dict(random=["trl", "trees", "uncached", "cached"], grouped=["trl-grouped", "uncached", "cached"])
 STEPS = {1: ["pairs", "unique", "buckets", "trees", "dense"], 2: ["trees-malloc", "trees-imitation", "trees", "dense", "dense-own"]}  # apart: waiting workers keep memory
 
 
@@ -55,8 +57,9 @@ def trl(a, grouped: bool):
     serve(step)
 
 
-def trees(a, advise: bool = True, imitation: float = 0.0):
+def trees(a, advise: bool = True, imitation: float = 0.0, layers: int | None = None, frozen: int = 0):
     import tempfile
+    import torch
     import custom_rm.model
     if not advise: custom_rm.trunk.keep_freed_memory = lambda: False
     from datasets import Dataset, disable_progress_bars
@@ -64,14 +67,20 @@ def trees(a, advise: bool = True, imitation: float = 0.0):
     from custom_rm.packing import tokenize_records
     from custom_rm.trainer import RewardTrainer, training_arguments
     disable_progress_bars()
-    rm = reward_model(a)
+    rm = reward_model(a, layers=layers, frozen=frozen)
+    if frozen: rm.remember(tempfile.mkdtemp())
     if not rm.trees: raise SystemExit("this base can't take trees")
     parts = sample(a.set, rm.tokenizer, a.repetitions, a.lists, a.max_length, a.draw)
+    def fill(tokens):
+        "The first pass, outside the clock: each text once through the frozen layers"
+        with torch.no_grad():
+            for record in tokens: rm(**rm.batch([record]))
     def step(i):
         tokens, counts = tokenize_records(Dataset.from_list([dict(text=r["text"], score=[float(s) for s in r["score"]]) for r in parts[i]]), rm.tokenizer, rm.max_length)
         args = training_arguments(tempfile.mkdtemp(), rm, -(-len(tokens) // lists_a_step(a)), learning_rate=1e-4, batch_size=lists_a_step(a), save_strategy="no", optim="adamw_torch")
         trainer = RewardTrainer(rm, args, tokens, budget=a.budget, imitation=imitation)
         trainer.remove_callback(PrinterCallback)
+        if frozen: fill(tokens)
         return dict(seconds=timed(trainer, a), comparisons=len(pairs(parts[i])), tokens=counts["tokens"], peak_gib=peak(a))
     serve(step)
 
@@ -167,9 +176,9 @@ def dense(a, own: bool = False):
 if __name__ == "__main__":
     from pathlib import Path
     a = arguments(__doc__.splitlines()[0], set="dsp", lists=12, budget=2048, steps=0, draw="random", only=["all"])
-    if a.worker: dict.get({"trl": lambda: trl(a, False), "trl-grouped": lambda: trl(a, True), "trees": lambda: trees(a), "trees-malloc": lambda: trees(a, False), "trees-imitation": lambda: trees(a, imitation=.1), "dense": lambda: dense(a), "dense-own": lambda: dense(a, True)}, a.worker, lambda: plain(a, a.worker))()
+    if a.worker: dict.get({"trl": lambda: trl(a, False), "trl-grouped": lambda: trl(a, True), "trees": lambda: trees(a), "uncached": lambda: trees(a, layers=20), "cached": lambda: trees(a, layers=20, frozen=14), "trees-malloc": lambda: trees(a, False), "trees-imitation": lambda: trees(a, imitation=.1), "dense": lambda: dense(a), "dense-own": lambda: dense(a, True)}, a.worker, lambda: plain(a, a.worker))()
     else:
-        methods = STEPS[a.steps] if a.steps else METHODS[a.draw]
+        methods = CACHED[a.draw] if a.steps == 3 else STEPS[a.steps] if a.steps else METHODS[a.draw]
         if a.only != ["all"]: methods = [m for m in methods if m in a.only]
-        name = f"train-{a.set.replace(':', '-')}{('', '-steps', '-inside')[a.steps] if a.steps else '-grouped' if a.draw == 'grouped' else ''}{'-cuda' if a.device.startswith('cuda') else ''}.json"
+        name = f"train-{a.set.replace(':', '-')}{'-grouped' if a.draw == 'grouped' else ''}{('', '-steps', '-inside', '-cached')[a.steps]}{'-cuda' if a.device.startswith('cuda') else ''}.json"
         compete(a, __file__, methods, Path(a.out or results / name), set=a.set, draw=a.draw, lists=a.lists, budget=a.budget)
