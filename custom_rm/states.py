@@ -306,8 +306,10 @@ def states(self:Below,
     "A batch's states at the first trained layer: out of the store if all are there, else computed and kept."
     parts = pieces(ids, attention_mask, layout)
     keys = [text_key(text) for _, text, _ in parts]
-    if any(self.store.find(key) is None for key in keys): self.store.refresh()
     found = [self.store.find(key) for key in keys]
+    if any(states is None for states in found): # another process may have written them meanwhile
+        self.store.refresh()
+        found = [self.store.find(key) if states is None else states for key, states in zip(keys, found)]
     if all(states is not None for states in found):
         self.read += 1
         return self._gather(parts, found, ids)
