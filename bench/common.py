@@ -26,13 +26,20 @@ def arguments(about: str, **more) -> argparse.Namespace:
     p.add_argument("--repetitions", type=int, default=5)
     p.add_argument("--out", default=None, help="the JSON; in results/speed if not given")
     p.add_argument("--worker", default=None, help=argparse.SUPPRESS)
-    for name, default in more.items(): p.add_argument(f"--{name.replace('_', '-')}", default=default, type=str if default is None or isinstance(default, list) else type(default), **({"nargs": "+"} if isinstance(default, list) else {}))
+    for name, default in more.items(): p.add_argument(f"--{name.replace('_', '-')}", default=default, **kind_of(default))
     a = p.parse_args()
     if a.device is None:
         import torch
         a.device = "cuda" if torch.cuda.is_available() else "cpu"
     if a.quantize is None: a.quantize = a.device.startswith("cuda")
     return a
+
+
+def kind_of(default) -> dict:
+    "What argparse is told of an option, by its default"
+    if isinstance(default, bool): return dict(action=argparse.BooleanOptionalAction)
+    if isinstance(default, list): return dict(type=str, nargs="+")
+    return dict(type=str if default is None else type(default))
 
 
 def data_file(name: str) -> Path:
@@ -42,13 +49,13 @@ def data_file(name: str) -> Path:
 
 
 def records(name: str, part: str = "train") -> list[dict]:
-    "Records of a set: dsp (lists, a domain drawn for each query), hh, webgpt; mini is like dsp, of the data that come with the package"
+    "Records of a set: dsp (lists, a domain drawn for each query), hh, webgpt; mini is like dsp, of the data that come with the package; dsp:academy or mini:academy is one domain"
     from custom_rm.convert import from_dsp
     from custom_rm.records import read_json, read_records
     from custom_rm.templates import to_template
     if name.startswith(("dsp", "mini")):
         from custom_rm.core import mini_dir
-        rows = list(read_json(mini_dir() / f"domains.{part}.json" if name == "mini" else data_file(f"domain_specific_preference.{part}")))
+        rows = list(read_json(mini_dir() / f"domains.{part}.json" if name.startswith("mini") else data_file(f"domain_specific_preference.{part}")))
         if ":" in name: return list(from_dsp(iter(rows), name.split(":")[1]))
         by = [list(from_dsp(iter(rows), d)) for d in DOMAINS]
         return [by[i % 5][i] for i in range(len(rows))]

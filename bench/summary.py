@@ -1,7 +1,7 @@
 """From the measurements to `results/speed/summary.json` and the figures: `python bench/summary.py`.
 
 A ratio is taken within each repetition, where both sides worked on the same records one after the other, and the median of the repetitions is kept,
-with the smallest and the largest beside it.
+with the smallest and the largest beside it. What frozen states save is measured by `bench/cheap.py` and `bench/growth.py --cached`.
 """
 import json
 from pathlib import Path
@@ -9,6 +9,10 @@ from statistics import median
 
 results = Path(__file__).parent.parent / "results" / "speed"
 NAMES = {"trl": "TRL 1.16, as shipped", "trl-grouped": "TRL 1.16, length grouping", "pairs": "pairs, padded", "unique": "unique texts, padded", "buckets": "unique texts, length buckets", "trees-malloc": "trees, allocator as it is", "trees-imitation": "trees, imitation loss on", "trees": "custom_rm: trees", "dense": "limit: dense batch", "dense-own": "dense batch, our attention"}
+
+CHEAP = {"train/dsp/cached": ("vs_uncached", "vs_trl", "vs_trl_grouped"), "quickstart": ("seconds", "speedup"), "study/cell": ("minutes",),
+         "head/1000": ("seconds", "seconds_cold"), "memory/cached": ("ratio",)}  # rows of cheap.json, and what each must say
+WAYS = {"all": "all {layers} layers learn", "frozen": "{frozen} frozen, computed each time", "filling": "{frozen} frozen, store being filled", "filled": "{frozen} frozen, store filled"}
 
 
 def read(name: str): return json.loads((results / f"{name}.json").read_text(encoding="utf-8")) if (results / f"{name}.json").exists() else None
@@ -52,7 +56,51 @@ def summary() -> dict:
         rows = {m: r for m, r in found["rows"].items()}
         out["cuda/memory/llama-7b"] = dict(cap_gib=found["cap_gib"], device=found["device"], peak_gib=round(max(r["peak_gib"] for r in rows["trees"]["rows"]), 2),
             **{m: dict(tokens_per_second=round(median(speed(r["rows"], "tokens"))), comparisons_per_second=round(median(speed(r["rows"])), 2)) if r["rows"] else r["does_not_fit"] for m, r in rows.items()})
+    return out | cheap()
+
+
+def cheap() -> dict:
+    "What is learned without computing frozen layers again: the rows that `bench/cheap.py` has written so far"
+    found, out = read("cheap") or {"rows": {}}, {}
+    for key, needed in CHEAP.items():
+        if not (row := found["rows"].get(key)): continue
+        if lacking := [k for k in needed if k not in row]: raise SystemExit(f"cheap.json: {key} lacks {', '.join(lacking)}")
+        out[key] = dict(device=found["device"], date=found["date"]) | row
     return out
+
+
+def growth_lines(found: dict) -> dict:
+    "Way → axis → (numbers, median seconds), of growth-cached.json"
+    lines = {}
+    for repetitions in found["rows"].values():
+        for way in repetitions[0].get("passes", {}):
+            seen = [r["passes"][way] for r in repetitions]
+            for axis in seen[0]:
+                numbers = sorted(seen[0][axis], key=int)
+                lines.setdefault(way, {})[axis] = [int(n) for n in numbers], [median(s[axis][n] for s in seen) for n in numbers]
+    return lines
+
+
+def draw_growth(found: dict, path: Path) -> None:
+    "Seconds of training against texts, epochs and domains, with and without a store of frozen states"
+    import matplotlib
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+    import seaborn as sns
+    from matplotlib.ticker import MaxNLocator
+    sns.set_theme(style="whitegrid", palette="colorblind")
+    lines, options = growth_lines(found), found["options"]
+    middle = f"{lines['all']['texts'][0][1]} texts"
+    titles = dict(texts="one epoch, one domain", epochs=f"{middle}, one domain", domains=f"{middle}, an epoch for each domain")
+    fig, axes = plt.subplots(1, 3, figsize=(10.5, 3.9), sharey=True, layout="constrained")
+    for ax, (axis, title) in zip(axes, titles.items()):
+        for (way, label), marker in zip(WAYS.items(), "osD^"):
+            if way in lines: ax.plot(*lines[way][axis], marker=marker, label=label.format(**options))
+        ax.set(title=title, xlabel=f"number of {axis}"); ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+        if axis == "texts": ax.set_xlim(left=0); ax.set_xticks(lines[next(iter(lines))][axis][0])
+    axes[0].set(ylabel="seconds", ylim=(0, None))
+    fig.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncol=4, frameon=False)
+    fig.savefig(path, dpi=110); plt.close(fig)
 
 
 def add_grouped(row: dict, grouped: dict) -> None:
@@ -92,4 +140,5 @@ if __name__ == "__main__":
     found = summary()
     (results / "summary.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     draw(found)
-    for key, row in found.items(): print(key, {k: v for k, v in row.items() if k.startswith("vs") or k == "dense_share"})
+    if growth := read("growth-cached"): draw_growth(growth, results / "growth-cached.png")
+    for key, row in found.items(): print(key, {k: v for k, v in row.items() if k.startswith("vs") or k == "dense_share" or k in CHEAP.get(key, ())})
