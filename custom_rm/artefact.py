@@ -14,7 +14,7 @@ import torch
 from .core import choices, DataError, quietly
 from .fetch import Base, fetch_model
 from .model import LoRA, RewardModel, whole_model
-from .pooling import POOLINGS
+from .pooling import check_read, POOLINGS
 from .templates import CHAT, TEMPLATES
 from .trunk import config_sha256, find_device, tokenizer_sha256
 
@@ -30,6 +30,8 @@ def _card_fault(card) -> str|None:
     if set(card["lora"]) != {"rank", "alpha", "dropout"}: return f"has the lora {card['lora']!r:.60}"
     for key, table in (("template", [*TEMPLATES, CHAT]), ("pooling", POOLINGS)):
         if card[key] not in table: return f"has the {key} {card[key]!r}, which is not {choices(table)}"
+    try: check_read(card.get("read", []), card["base"].get("layers"))
+    except DataError as e: return f"can't be read: {e}"
 
 # %% ../nbs/api/16_artefact.ipynb #aa6b0231
 def read_card(
@@ -67,7 +69,7 @@ def unlike(
     first:dict, # Of the artefact that brings the trunk
 )->str|None: # Such as "pooling"; None where in nothing
     "In what an artefact differs from another one so that they can't stand on one trunk."
-    keys = ("base", "pooling", "max_length", "lora", "template", "chat_template")
+    keys = ("base", "pooling", "read", "max_length", "lora", "template", "chat_template")
     return next((key for key in keys if card.get(key) != first.get(key)), None)
 
 # %% ../nbs/api/16_artefact.ipynb #e2ff6a79
@@ -150,7 +152,7 @@ def _trunk_of(card:dict, base:Base, quantize:bool|None, dtype, device) -> Reward
     return RewardModel(base, quantize, LoRA(**card["lora"]), card["pooling"], card["template"], card["max_length"],
                        _dtype_to_load(card, dtype, device), device, layers=card["base"].get("layers"),
                        chat=card.get("chat_template"), frozen=card["base"].get("frozen", 0),
-                       start=card["base"].get("start", False))
+                       start=card["base"].get("start", False), read=card.get("read"))
 
 # %% ../nbs/api/16_artefact.ipynb #7a6ecf35
 def load(

@@ -355,7 +355,7 @@ def asked_of(
     if not Path(what).is_dir(): return _of_recipe(read_recipe(recipe_path(what)))
     card = read_card(what)
     base = BaseConfig(card["base"]["name"], card["base"]["quantize"], card["pooling"], card["base"].get("layers"),
-                      max_length=card["max_length"], template=card["template"])
+                      read=card.get("read", []), max_length=card["max_length"], template=card["template"])
     return Asked(base, LoRA(**card["lora"]), 2048, False, lambda device: load(what, device=device))
 
 # %% ../nbs/api/39_check.ipynb #29c00097

@@ -268,6 +268,7 @@ def _card_reading(card:dict) -> str:
                          "opens it, so a pipeline is told `add_special_tokens=False`)")
     where = dict(last="at the last token", mean="from the mean of all tokens' states", first="at the first token",
                  max="from the largest of all tokens' states")[card["pooling"]]
+    if card.get("read"): where += f", at the depths {', '.join(map(str, card['read']))}"
     return ("Its one logit is the raw reward; only differences between answers to the same question mean anything. "
             f"Texts stand in {template[card['template']]}, cut on the left at {card['max_length']} tokens; "
             f"the reward is read {where}.\n")
@@ -334,11 +335,22 @@ def _check_free(out:Path) -> None:
     if out.exists() and any(out.iterdir()):
         raise DataError(f"{out}: is there already; choose another place or remove it")
 
+# %% ../nbs/api/40_export.ipynb #4564b2f9
+def _unfolded(artefact:str|Path, card:dict) -> str: # "" where nothing is
+    "Depths that a plain classifier has no place for, and what to do instead"
+    *lower, top = card.get("read") or [None]
+    if lower: return (f"{artefact}: reads its reward at the depths {', '.join(map(str, card['read']))}, and a plain "
+                      "sequence classifier has one; serve it with `custom-rm serve`, or train it without base.read")
+    if top is None: return ""
+    return (f"{artefact}: reads its reward at depth {top} only, below the trunk's top, and a plain sequence classifier "
+            f"reads the top; train it with base.layers: {top} in the place of base.read, for the same rewards")
+
 # %% ../nbs/api/40_export.ipynb #640fbebe
 def _check_merge(artefact:Path, card:dict, dtype:str) -> None:
     "Raises `DataError` where a merged export can't say the same"
     if dtype not in ("float32", "bfloat16", "float16"):
         raise DataError(f"dtype is {dtype!r}; choose float32, bfloat16 or float16")
+    if line := _unfolded(artefact, card): raise DataError(line)
     if card["pooling"] != "last" and not card["base"].get("start"): # a published model reads as its own class does
         raise DataError(f"{artefact}: reads its reward by {card['pooling']} pooling, which a plain sequence classifier "
                         "does not know; score it with custom_rm")
@@ -372,6 +384,7 @@ def merge(
 # %% ../nbs/api/40_export.ipynb #3d644978
 def _check_copy(artefact:str|Path, card:dict) -> None:
     "Raises `DataError` where plain PEFT would give other rewards"
+    if line := _unfolded(artefact, card): raise DataError(line)
     if card["pooling"] != "last":
         other = "export it merged" if card["base"].get("start") else "score it with custom_rm"
         raise DataError(f"{artefact}: reads its reward by {card['pooling']} pooling, which plain PEFT does not know; "

@@ -22,11 +22,11 @@ from .core import atomic_write, choose, DataError, file_sha256, patch, quietly, 
 from .fetch import Base, check_whole
 from .losses import imitation_loss
 from .packing import own_template, pack, pad_texts, to_imitate
-from .pooling import pool, POOLINGS
+from .pooling import check_read, Depths, last_norm, pool, POOLINGS
 from .templates import CHAT
 from .trunk import (
     config_sha256, device_name, head_name, InFloat32, layer_names, load_trunk, longest_text, looks_ahead, made_up,
-    passed_before, remarks, tokenizer_sha256)
+    new_head, passed_before, remarks, tokenizer_sha256)
 
 # %% ../nbs/api/15_model.ipynb #720f0572
 @dataclass
@@ -79,13 +79,14 @@ class RewardModel(nn.Module):
         layers:int|None=None, frozen:int=0, # Keep only so many layers, from below; give so many of them no adapter
         chat:str|dict|None=None, # The chat template's text, as an artefact keeps it, or options for the base's
         start:bool=False,       # The base is a published reward model: its own head and pooling are kept
+        read:list[int]|None=None, # Depths that heads read, see `pooling.check_read`; the trunk's last states if None
     ):
         super().__init__()
         self.trunk, self.tokenizer, self.base = load_trunk(base, quantize, dtype, device, seed, layers, start)
         self.quantize, self.layers, self.lora, self.template = quantize, layers, lora or LoRA(), template
         self.max_length, self.seed, self.dtype, self.adapters = max_length, seed, self.trunk.dtype, []
         self.start, self.frozen = start, _checked_frozen(self.trunk, frozen)
-        self._know_trunk(pooling)
+        self._know_trunk(pooling, read or [])
         self.chat = self._read_chats(chat) if template == CHAT else None
         if trees: self._try_trees()
 
@@ -111,7 +112,7 @@ def _lost_line(labels:int) -> str:
 
 # %% ../nbs/api/15_model.ipynb #707880d9
 @patch
-def _know_trunk(self:RewardModel, pooling:str|None) -> None:
+def _know_trunk(self:RewardModel, pooling:str|None, read:list[int]) -> None:
     "Look at what kind of trunk it is. Raises `DataError` where its table of positions ends before `max_length`"
     _check_length(self.trunk, self.max_length)
     self.trees, self._lm_head, self._parts, self._unequal = False, None, _parts_of(self.trunk), set()
@@ -127,6 +128,38 @@ def _know_trunk(self:RewardModel, pooling:str|None) -> None:
     self.beneath = passed_before(self.trunk, layer_names(self.trunk)[self.frozen]) if self.frozen else []
     self.below = self.pooled = None # what remembers the states of frozen layers, and those of whole texts, if anything
     self._choose_pooling(pooling)
+    self._look_at(read)
+
+# %% ../nbs/api/15_model.ipynb #3e1abc6f
+def _shown(trunk:nn.Module, read:list[int], frozen:int=0) -> Depths: # trunk: a `transformers` sequence classifier
+    "A look at the depths of a trunk. Raises `DataError` where they can't be seen"
+    try: names = layer_names(trunk)
+    except DataError: raise DataError(f"{type(trunk).__name__}: its layers can't be told apart; leave base.read out"
+                                      ) from None
+    layers, ids = [trunk.base_model.get_submodule(name) for name in names], torch.tensor([made_up(trunk, 12)])
+    def run(): return trunk.base_model(input_ids=ids.to(next(trunk.parameters()).device)).last_hidden_state
+    depths = Depths(layers, check_read(read, len(layers), frozen), last_norm(trunk.base_model, layers[-1], run))
+    try: last, joined = depths.watch(run)
+    except (KeyError, IndexError, RuntimeError): joined = None
+    if joined is not None and joined.shape == (*last.shape[:2], len(read) * last.shape[2]): return depths
+    raise DataError(f"{type(trunk).__name__}: its layers don't show their states; leave base.read out")
+
+# %% ../nbs/api/15_model.ipynb #d1231863
+@patch
+@torch.no_grad()
+def _look_at(self:RewardModel, read:list[int]) -> None:
+    "Give the trunk a head for some depths. Raises `DataError` where it has one already, or no such depths"
+    self.depths, self.reads = None, []
+    if not check_read(read): return
+    if self.start: raise DataError("base.read is given, but general.start keeps the published model's own head; "
+                                   "leave base.read out")
+    depths, name = _shown(self.trunk, read, self.frozen), head_name(self.trunk)
+    if read == [depths.top]: return
+    self.depths, self.reads = depths, read
+    width = getattr(self.trunk, name).in_features * len(read)
+    setattr(self.trunk, name, new_head(width, self.seed).to(self.device))
+    if read[-1] < depths.top: self.notes.append(f"no head reads above layer {read[-1]} (base.read); base.layers: "
+                                                f"{read[-1]} gives the same rewards in less time")
 
 # %% ../nbs/api/15_model.ipynb #96387d15
 @patch
@@ -326,10 +359,21 @@ def hidden(self:RewardModel,
     def run(): return self.bare_trunk().base_model(input_ids=input_ids, **told).last_hidden_state
     return self.below(run, input_ids, attention_mask, layout) if self.below else run()
 
+# %% ../nbs/api/15_model.ipynb #b5e9bb9a
+@patch
+def look(self:RewardModel,
+    input_ids:Tensor, attention_mask:Tensor|None=None, position_ids:Tensor|None=None, layout=None, # As for `forward`
+)->tuple[Tensor,Tensor]: # (`hidden`; what heads read, of the same shape or, of several depths, wider)
+    "The trunk's last hidden states and those that heads read, with the adapter in use."
+    def run(): return self.hidden(input_ids, attention_mask, position_ids, layout)
+    if self.depths: return self.depths.watch(run)
+    last = run()
+    return last, last
+
 # %% ../nbs/api/15_model.ipynb #6dabfa27
 @patch
 def states(self:RewardModel,
-    hidden:Tensor, # From `hidden`
+    hidden:Tensor, # From `look`, or `hidden` where the trunk's last states are read
     attention_mask:Tensor|None=None, layout=None, last:Tensor|None=None, # As for `forward`
 )->Tensor: # float32, shape (texts, width)
     "The state that each text is read at."
@@ -358,8 +402,8 @@ def forward(self:RewardModel,
     learn:Tensor|None=None, # From `packing.to_imitate`
 )->dict[str,Tensor]: # rewards, as `read` gives them; with learn also imitation, the sum of negative log-likelihoods
     "Score tokens with the adapter in use."
-    hidden = self.hidden(input_ids, attention_mask, position_ids, layout)
-    out = dict(rewards=self.read(self.states(hidden, attention_mask, layout, last)))
+    hidden, seen = self.look(input_ids, attention_mask, position_ids, layout)
+    out = dict(rewards=self.read(self.states(seen, attention_mask, layout, last)))
     if learn is None: return out
     (places, targets), (scale, softcap) = learn, self._logits()
     states = hidden.flatten(0, 1)[places] * scale
@@ -734,9 +778,10 @@ def _base_card(rm:RewardModel) -> dict:
 # %% ../nbs/api/15_model.ipynb #8800df98
 def _card(rm:RewardModel, name:str, weights:Path, info:dict) -> dict:
     "What an artefact says of itself"
-    chat = dict(chat_template=rm.chat) if rm.chat else {}
+    told = dict(chat_template=rm.chat, read=rm.reads) # where there is something to tell
+    how = {name: value for name, value in told.items() if value}
     hashes = dict(tokenizer_sha256=tokenizer_sha256(rm.base.path), config_sha256=config_sha256(rm.base.path))
-    return hashes | dict(format=1, name=name, base=_base_card(rm), template=rm.template, **chat, pooling=rm.pooling,
+    return hashes | dict(format=1, name=name, base=_base_card(rm), template=rm.template, **how, pooling=rm.pooling,
                          max_length=rm.max_length, lora=asdict(rm.lora), **info, weights_sha256=file_sha256(weights),
                          device=device_name(rm.device), versions=versions(), date=str(date.today()))
 

@@ -37,6 +37,7 @@ def shape_of(
 def count_weights(
     config,    # A `transformers` configuration
     lora:LoRA, # Its rank counts
+    depths:int=1, # That a head reads
 )->dict[str,int]: # linear: quantizable weights; other: embeddings and norms; adapter: LoRA matrices and head
     "How many weights of each kind a model has."
     from transformers import AutoModelForSequenceClassification
@@ -44,7 +45,7 @@ def count_weights(
     heads, hidden = ("score", "classifier"), config.get_text_config().hidden_size
     layers = [m for n, m in model.named_modules() if isinstance(m, torch.nn.Linear) and n not in heads]
     linear = sum(m.weight.numel() for m in layers)
-    adapter = sum(lora.rank * (m.in_features + m.out_features) for m in layers) + hidden
+    adapter = sum(lora.rank * (m.in_features + m.out_features) for m in layers) + depths * hidden
     return dict(linear=linear, other=sum(p.numel() for p in model.parameters()) - linear - hidden, adapter=adapter)
 
 # %% ../nbs/api/27_plan.ipynb #d65da676
@@ -78,11 +79,13 @@ def memory(
     imitation:bool=False, # The imitation loss is on
     cuda:bool=True,       # 8-bit optimizer states
     size:int=2,           # Bytes of a number: 2 for bf16 and fp16, 4 for fp32
+    depths:int=1,         # That a head reads, such as 3 for base.read: [0, 14, 20]
 )->dict[str,float]: # GiB by what takes it, and their sum as "total"
     "Estimate the peak of a training step, without the libraries' own half a gigabyte."
-    n = count_weights(config, lora)
+    n = count_weights(config, lora, depths)
     trunk = n["linear"] * (0.516 if quantize else size) + n["other"] * size
-    activations = token_budget * kept_per_token(config, size, recompute)
+    beside = 2 * size * config.get_text_config().hidden_size * depths if depths > 1 else 0 # normed, and side by side
+    activations = token_budget * (kept_per_token(config, size, recompute) + beside)
     parts = dict(trunk=trunk, **_adapter_bytes(n["adapter"], cuda), activations=activations)
     if imitation: parts["logits"] = 3 * 4 * CHUNK * config.get_text_config().vocab_size
     parts = {part: taken / GIB for part, taken in parts.items()}
@@ -166,7 +169,7 @@ def plan(
     _check_head(config, recipe)
     budget = max(recipe.general.token_budget, recipe.custom.token_budget)
     imitation = any(stage.losses["imitation"] for stage in (recipe.general, recipe.custom))
-    kind = dict(quantize=base.quantize, imitation=imitation)
+    kind = dict(quantize=base.quantize, imitation=imitation, depths=len(base.read) or 1)
     here = dict(recompute=base.recompute, cuda=cuda, size=_number_size(base, device))
     out = dict(device=str(device), token_budget=budget, estimate=memory(config, lora, budget, **here, **kind))
     out["fits"] = _fits(cards, config, lora, **kind)

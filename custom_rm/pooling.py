@@ -4,16 +4,17 @@
 
 # %% auto #0
 __all__ = ['POOLINGS', 'last_token', 'first_token', 'mean_of_rows', 'max_of_rows', 'last_of_texts', 'mean_of_texts', 'Pooling',
-           'pool']
+           'pool', 'check_read', 'last_norm', 'Depths']
 
 # %% ../nbs/api/13_pooling.ipynb #6e344cd1
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 import torch
-from torch import Tensor
+from torch import nn, Tensor
 
 # %% ../nbs/api/13_pooling.ipynb #d0d731a2
-from .core import choose
+from .core import choose, DataError, patch
 
 # %% ../nbs/api/13_pooling.ipynb #46d5bac3
 def last_token(
@@ -103,3 +104,93 @@ def pool(
 )->Tensor: # Shape (rows, width)
     "One state for each text of a rectangle. Raises `DataError` for an unknown kind."
     return POOLINGS[choose(how, POOLINGS, "pooling")].of_rows(hidden, attention_mask.bool())
+
+# %% ../nbs/api/13_pooling.ipynb #87f42fc9
+def check_read(
+    read:list[int], # Depths; none for the trunk's last states alone
+    layers:int|None=None, # That the trunk has, where that is known
+    frozen:int=0, # Of them, from below, that get no adapter
+)->list[int]: # The same
+    "Raises `DataError` for what is no list of depths from below, one above the trunk, and where no adapter is read."
+    whole = isinstance(read, list) and all(type(depth) is int and depth >= 0 for depth in read)
+    if not whole or read != sorted(set(read)) or read == [0]:
+        raise DataError(f"base.read is {read}; give depths from below, each once, such as [0, 14, 20]: "
+                        "0 is the embeddings, k the states after k layers, and the last one is above 0")
+    if layers is not None and read and read[-1] > layers:
+        raise DataError(f"base.read goes up to {read[-1]}, but the trunk has {layers} layers; give {layers} or less")
+    if not read or frozen < read[-1]: return read
+    raise DataError(f"base.read goes up to {read[-1]} and base.frozen is {frozen}, so no adapter would change what is "
+                    f"read; set base.frozen to {read[-1] - 1} or less")
+
+# %% ../nbs/api/13_pooling.ipynb #9bc903c3
+def _same(one, other:Tensor) -> bool:
+    "Do two outputs hold the same numbers, whatever their shape?"
+    alike = torch.is_tensor(one) and one.numel() == other.numel()
+    return alike and torch.equal(one.flatten(), other.flatten())
+
+# %% ../nbs/api/13_pooling.ipynb #6fff08e0
+def _calls(
+    trunk:nn.Module, # To listen to
+    run:Callable,    # Passes a text through it
+)->tuple[list,Tensor]: # ([(part, what it got, what it gave)], what `run` gives)
+    "What goes on in a trunk."
+    calls = []
+    def note(part, args, out): calls.append((part, args, out[0] if isinstance(out, tuple) else out))
+    hooks = [part.register_forward_hook(note) for part in trunk.modules()]
+    try: return calls, run()
+    finally:
+        for hook in hooks: hook.remove()
+
+# %% ../nbs/api/13_pooling.ipynb #36362733
+def last_norm(
+    trunk:nn.Module, # The model below the head, such as a `LlamaModel`
+    layer:nn.Module, # Its last layer
+    run:Callable,    # Passes a text through it and gives its last states
+)->nn.Module: # `nn.Identity` where there is none
+    "What a trunk sends its last layer's states through. Raises `DataError` where that is no single norm."
+    calls, end = _calls(trunk, run)
+    top = next((out for part, _, out in calls if part is layer), None)
+    if _same(top, end): return nn.Identity()
+    for part, args, out in calls:
+        if args and args[0] is top and _same(out, end): return part
+    raise DataError(f"{type(trunk).__name__}: does more with its last layer's states than to norm them, so other "
+                    "depths can't be read beside them; leave base.read out")
+
+# %% ../nbs/api/13_pooling.ipynb #b2bfaf6d
+class Depths:
+    "The states of some depths of a trunk"
+    def __init__(self,
+        layers:list[nn.Module], # All of the trunk, from below
+        read:list[int],         # From `check_read`
+        norm:nn.Module|None=None, # From `last_norm`
+    ):
+        self.read, self.top, self.norm, self.seen = read, len(layers), norm or nn.Identity(), None
+        for depth in read:
+            if depth < self.top: layers[depth].register_forward_pre_hook(partial(self._note, depth), with_kwargs=True)
+
+# %% ../nbs/api/13_pooling.ipynb #1e5a0333
+@patch
+def _note(self:Depths, depth:int, layer:nn.Module, args:tuple, kwargs:dict) -> None:
+    "The hook in front of a layer"
+    if self.seen is not None: self.seen[depth] = args[0] if args else kwargs["hidden_states"]
+
+# %% ../nbs/api/13_pooling.ipynb #f607470e
+@patch
+def tell(self:Depths,
+    states:dict[int,Tensor], # By depth
+)->None:
+    "States that are known, in the place of those that went by."
+    if self.seen is not None: self.seen.update(states)
+
+# %% ../nbs/api/13_pooling.ipynb #c64176c4
+@patch
+def watch(self:Depths,
+    run:Callable, # Passes a batch through the trunk and gives its last states
+)->tuple[Tensor,Tensor]: # (its last states; those of all depths, shape (rows, tokens, depths × width))
+    "The states of each depth, side by side."
+    self.seen = {}
+    try:
+        last = run()
+        parts = [last if depth == self.top else self.norm(self.seen[depth]) for depth in self.read]
+        return last, torch.cat(parts, -1)
+    finally: self.seen = None

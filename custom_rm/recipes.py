@@ -22,7 +22,7 @@ from .core import choices, choose, DataError, mini_dir, quietly
 from .fetch import asked_of, cache_dir
 from .losses import LOSSES
 from .model import check_adapter_name, LoRA, RewardModel
-from .pooling import POOLINGS
+from .pooling import check_read, POOLINGS
 from .templates import CHAT, TEMPLATES
 
 # %% ../nbs/api/25_recipes.ipynb #b2ba68ec
@@ -87,6 +87,7 @@ class BaseConfig:
         "null keeps all", rule=SOME_OR_ALL)
     frozen:int = option(0, "so many layers, from below, get no adapter; what they say of a text is computed once and "
         "kept on disk", rule=NOT_NEGATIVE, before=0)
+    read:list = option([], "depths that heads read side by side, such as [0, 14, 20]; [] reads the top", before=[])
     dtype:str|None = option(None, "arithmetic of the trunk: {choices}; null takes the device's own. bfloat16 on a CPU "
         "that computes it (AVX512-BF16, AMX) is half again as fast as its float32", ["float32", "bfloat16", "float16"])
     max_length:int = option(512, "tokens of a text at most (512 as in the paper)",
@@ -99,13 +100,13 @@ class BaseConfig:
         "template", [*TEMPLATES, CHAT])
     template_options:dict = option({}, "what the base's own chat template is told, such as enable_thinking: false",
         before={})
-    def __post_init__(self):
-        check_settings(self, "base.")
-        _check_options(self)
+    def __post_init__(self): _check_base(self)
 
 # %% ../nbs/api/25_recipes.ipynb #7a096cfa
-def _check_options(base:BaseConfig) -> None:
-    "Raises `DataError` where options are told to a template that has none"
+def _check_base(base:BaseConfig) -> None:
+    "Raises `DataError` for a value that is not allowed, depths that can't be read, options that no template hears"
+    check_settings(base, "base.")
+    check_read(base.read, base.layers, base.frozen)
     if not base.template_options or base.template == CHAT: return
     raise DataError("base.template_options are told to the base's own chat template, but base.template is "
                     f"{base.template}; set it to chat, or leave the options out")
@@ -270,6 +271,8 @@ def _begin_published(recipe) -> None:
                         f"`custom-rm export {start} OUT` and begin with OUT")
     if base.layers: raise DataError(f"base.layers is {base.layers}, but general.start keeps the whole published model; "
                                     "set it to null")
+    if base.read: raise DataError(f"base.read is {base.read}, but general.start keeps the published model's own head; "
+                                  "leave base.read out")
     recipe.base = replace(base, name=start)
 
 # %% ../nbs/api/25_recipes.ipynb #f19fbad0
@@ -537,7 +540,7 @@ def new_model(
     base = recipe.base
     rm = RewardModel(base.name, base.quantize, recipe.lora, base.pooling, base.template, base.max_length, base.dtype,
                      device, seed, layers=base.layers, chat=base.template_options, frozen=base.frozen,
-                     start=bool(recipe.general.start)).add_adapter(adapter)
+                     start=bool(recipe.general.start), read=base.read).add_adapter(adapter)
     if getattr(rm.bare_trunk(), "lost_labels", 0) == 1: raise DataError(head_lost(rm.base.name))
     if base.recompute: rm.checkpoint_activations()
     return rm
