@@ -45,15 +45,18 @@ def _folds(groups:np.ndarray, folds:int) -> np.ndarray: # The part of each compa
 
 # %% ../nbs/api/18_heads.ipynb #4ead0012
 def _held_back(differences:np.ndarray, groups:np.ndarray, strengths:Iterable[float], prior, folds:int) -> np.ndarray:
-    "Margins of comparisons of questions that a head has not seen, shape (strengths, comparisons)"
-    part, strengths = _folds(groups, folds), list(strengths)
-    margins = np.zeros((len(strengths), len(differences)))
-    for fold in range(folds):
-        head, away = None, part == fold
-        for i, strength in enumerate(strengths): # from strong to weak, each from where the last one ended
-            head = solve(differences[~away], strength, prior, head)
-            margins[i, away] = differences[away] @ head
-    return margins
+    """Margins of comparisons of questions that a head has not seen, shape (strengths, comparisons).
+    From strong to weak; ends when two weaker ones in a row were worse than the best, for the weakest take longest"""
+    part, heads, margins, surprises = _folds(groups, folds), [None] * folds, [], []
+    seen, unseen = ([differences[(part == fold) == away] for fold in range(folds)] for away in (False, True))
+    for strength in strengths:
+        heads = [solve(known, strength, prior, head) for known, head in zip(seen, heads)] # from where the last one ended
+        row = np.zeros(len(differences))
+        for fold, head in enumerate(heads): row[part == fold] = unseen[fold] @ head
+        margins.append(row)
+        surprises.append(np.logaddexp(0, -row).mean())
+        if len(surprises) > int(np.argmin(surprises)) + 2: break
+    return np.array(margins)
 
 # %% ../nbs/api/18_heads.ipynb #4ead0015
 @dataclass
