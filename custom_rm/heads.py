@@ -50,7 +50,7 @@ def _held_back(differences:np.ndarray, groups:np.ndarray, strengths:Iterable[flo
     part, heads, margins, surprises = _folds(groups, folds), [None] * folds, [], []
     seen, unseen = ([differences[(part == fold) == away] for fold in range(folds)] for away in (False, True))
     for strength in strengths:
-        heads = [solve(known, strength, prior, head) for known, head in zip(seen, heads)] # from where the last one ended
+        heads = [solve(known, strength, prior, head) for known, head in zip(seen, heads)] # from where the last ended
         row = np.zeros(len(differences))
         for fold, head in enumerate(heads): row[part == fold] = unseen[fold] @ head
         margins.append(row)

@@ -17,7 +17,7 @@ from .fetch import asked_of, MODELS
 from .model import LoRA, RewardModel
 from .packing import tokenize_records
 from .recipes import BaseConfig, head_lost, new_model, Recipe
-from .stages import Run
+from .stages import LARGE, Run
 from .trunk import cut_layers, default_dtype, find_device, layer_names
 
 # %% ../nbs/api/27_plan.ipynb #06deaff6
@@ -80,16 +80,21 @@ def memory(
     cuda:bool=True,       # 8-bit optimizer states
     size:int=2,           # Bytes of a number: 2 for bf16 and fp16, 4 for fp32
     depths:int=1,         # That a head reads, such as 3 for base.read: [0, 14, 20]
-)->dict[str,float]: # GiB by what takes it, and their sum as "total"
-    "Estimate the peak of a training step, without the libraries' own half a gigabyte."
-    n = count_weights(config, lora, depths)
-    trunk = n["linear"] * (0.516 if quantize else size) + n["other"] * size
+    frozen:int=0,         # Layers, from below, that get no adapter, and leave memory where they are large
+)->dict[str,float]: # GiB by what takes it in a step; "filling" before the first one; the larger of both as "total"
+    "Estimate the peak of a training, without the libraries' own half a gigabyte."
+    n, layers = count_weights(config, lora, depths), config.get_text_config().num_hidden_layers
+    linear, learned = n["linear"] * (0.516 if quantize else size), 1 - frozen / layers
+    gone = linear * frozen / layers if linear * frozen / layers >= LARGE else 0
+    trunk = linear + n["other"] * size - gone
     beside = 2 * size * config.get_text_config().hidden_size * depths if depths > 1 else 0 # normed, and side by side
-    activations = token_budget * (kept_per_token(config, size, recompute) + beside)
-    parts = dict(trunk=trunk, **_adapter_bytes(n["adapter"], cuda), activations=activations)
+    kept = kept_per_token(config, size, recompute)
+    activations = token_budget * (kept * learned + beside)
+    parts = dict(trunk=trunk, **_adapter_bytes(round(n["adapter"] * learned), cuda), activations=activations)
     if imitation: parts["logits"] = 3 * 4 * CHUNK * config.get_text_config().vocab_size
-    parts = {part: taken / GIB for part, taken in parts.items()}
-    return parts | dict(total=sum(parts.values()))
+    step = sum(parts.values())
+    if gone: parts["filling"] = trunk + gone + token_budget * kept / layers
+    return {part: taken / GIB for part, taken in (parts | dict(total=max(step, parts.get("filling", 0)))).items()}
 
 # %% ../nbs/api/27_plan.ipynb #ca118fa3
 def largest_budget(
@@ -169,7 +174,7 @@ def plan(
     _check_head(config, recipe)
     budget = max(recipe.general.token_budget, recipe.custom.token_budget)
     imitation = any(stage.losses["imitation"] for stage in (recipe.general, recipe.custom))
-    kind = dict(quantize=base.quantize, imitation=imitation, depths=len(base.read) or 1)
+    kind = dict(quantize=base.quantize, imitation=imitation, depths=len(base.read) or 1, frozen=base.frozen)
     here = dict(recompute=base.recompute, cuda=cuda, size=_number_size(base, device))
     out = dict(device=str(device), token_budget=budget, estimate=memory(config, lora, budget, **here, **kind))
     out["fits"] = _fits(cards, config, lora, **kind)

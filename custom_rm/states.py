@@ -9,6 +9,7 @@ __all__ = ['GIB', 'BLOCK', 'text_key', 'Block', 'write_block', 'Store', 'pieces'
 import hashlib, json, math, os, re, secrets, time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 import numpy as np
 import torch
@@ -16,10 +17,10 @@ from torch import Tensor
 
 # %% ../nbs/api/17_states.ipynb #5a7e0005
 from .core import DataError, patch, versions
-from .fetch import cache_dir
+from .fetch import Base, cache_dir
 from .model import RewardModel
 from .packing import Layout
-from .trunk import config_sha256, layer_names, made_up
+from .trunk import config_sha256, layer_names, load_trunk, made_up
 
 # %% ../nbs/api/17_states.ipynb #5a7e000a
 def text_key(
@@ -226,18 +227,26 @@ def read_below(
 class _Enough(Exception):
     "The states have arrived; the layers above need not compute"
 
+def _lower(base:Base, quantize:bool, dtype, device, layers:int|None, start:bool, frozen:int) -> list[torch.nn.Module]:
+    "A trunk's frozen layers, loaded again"
+    trunk = load_trunk(base, quantize, dtype, device, layers=layers, keep_head=start)[0]
+    return [trunk.base_model.get_submodule(name) for name in layer_names(trunk)[:frozen]]
+
 class Below:
     "A reward model's frozen layers, whose states are computed once for each text"
     def __init__(self,
         rm:RewardModel, # With `frozen` layers
         store:Store,    # Of such a model's states, from `states_of`
     ):
-        self.store, self.known, self.caught, self.device = store, None, None, rm.device.type
+        self.store, self.known, self.caught, self.device, self.away = store, None, None, rm.device.type, False
+        self.load = partial(_lower, rm.base, rm.quantize, rm.dtype, rm.device, rm.layers, rm.start, rm.frozen)
         self.computed = self.read = 0 # batches
         self.depths, self.between = rm.depths, read_below(rm)
         layers = [rm.bare_trunk().base_model.get_submodule(name) for name in layer_names(rm.bare_trunk())]
         for depth in self.between: layers[depth].register_forward_pre_hook(self._pass, with_kwargs=True)
-        for layer in layers[:rm.frozen]: self._wrap(layer)
+        self.layers = layers[:rm.frozen]
+        for layer in self.layers: self._wrap(layer)
+        self.size = sum(p.nbytes for layer in self.layers for p in layer.parameters()) # bytes, also while they are away
         layers[rm.frozen].register_forward_pre_hook(self._catch, with_kwargs=True)
 
 # %% ../nbs/api/17_states.ipynb #5a7e0027
@@ -247,6 +256,7 @@ def _wrap(self:Below, layer) -> None:
     forward, others = layer.forward, [] # what it returns besides, as a tuple; nothing where it returns a tensor
     def hand_on(*args, **kwargs):
         if self.known is not None: return (self.known, *others[0]) if others else self.known
+        if self.away: self.come_back()
         out = forward(*args, **kwargs)
         if not others and isinstance(out, tuple): others.append((None,) * (len(out) - 1))
         return out
@@ -376,3 +386,49 @@ def remember(self:RewardModel,
     below._check(self)
     self.below = below
     return self
+
+# %% ../nbs/api/17_states.ipynb #17a00002
+@patch
+def weight(self:Below) -> int: # Bytes
+    "What the frozen layers' weights take."
+    return sum(p.nbytes for layer in self.layers for p in layer.parameters())
+
+# %% ../nbs/api/17_states.ipynb #17a0000a
+@patch
+def lacks(self:Below,
+    texts:list[list[int]], # Tokens of each
+)->bool: # Is there one whose states are not in the store?
+    "Would any of these texts have to pass the frozen layers?"
+    keys = list(map(text_key, texts))
+    return not all(key in self.store.waiting or key in self.store.places for key in keys)
+
+# %% ../nbs/api/17_states.ipynb #17a00004
+def _tensors(module:torch.nn.Module) -> dict: # "_parameters" and "_buffers" by name, and what bitsandbytes keeps beside
+    "What a module itself holds"
+    held = {kind: dict(getattr(module, kind)) for kind in ("_parameters", "_buffers")}
+    return held | ({"quant_state": module.quant_state} if "quant_state" in vars(module) else {})
+
+def _put(module:torch.nn.Module, held:dict) -> None:
+    "Let a module hold other tensors"
+    for kind in ("_parameters", "_buffers"): getattr(module, kind).update(held[kind])
+    if "quant_state" in held: module.quant_state = held["quant_state"]
+    for p in held["_parameters"].values():
+        if hasattr(p, "module"): p.module = module # a 4-bit weight knows its layer
+
+@patch
+def leave(self:Below) -> None:
+    "Let the frozen layers' weights out of memory, until a text comes whose states are not kept."
+    for module in (module for layer in self.layers for module in layer.modules()):
+        held = _tensors(module)
+        empty = {name: p if p is None else torch.nn.Parameter(p.data.new_empty(0), requires_grad=False)
+                 for name, p in held["_parameters"].items()}
+        _put(module, held | dict(_parameters=empty) | ({"quant_state": None} if "quant_state" in held else {}))
+    self.away = True
+
+# %% ../nbs/api/17_states.ipynb #17a00007
+@patch
+def come_back(self:Below) -> None:
+    "Load the frozen layers' weights again."
+    for layer, loaded in zip(self.layers, self.load(), strict=True):
+        for module, other in zip(layer.modules(), loaded.modules(), strict=True): _put(module, _tensors(other))
+    self.away = False

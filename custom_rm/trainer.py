@@ -176,8 +176,11 @@ def get_train_dataloader(self:RewardTrainer):
 
 # %% ../nbs/api/22_trainer.ipynb #2b991ab7
 @patch
-def _deal(self:RewardTrainer, records:list[dict], processes:int=1) -> list[list[int]]:
-    "Records into batches, as the model takes them"
+def dealt(self:RewardTrainer,
+    records:list[dict], # Tokenized
+    processes:int=1,    # Each gets its batches
+)->list[list[int]]: # Numbers of records
+    "Records into batches, as the model takes them."
     if self.rm.trees: return deal([r["length"] for r in records], self.budget, processes)
     return deal_rectangles(records, self.budget, processes)
 
@@ -345,7 +348,7 @@ def training_step(self:RewardTrainer, model, inputs:list[dict], num_items_in_bat
     model.train()
     world, rank = self.args.world_size, self.args.process_index
     counts, loss = step_counts(inputs, self.whole), torch.zeros((), device=self.args.device)
-    mine = self._deal(inputs, world)[rank::world]
+    mine = self.dealt(inputs, world)[rank::world]
     for i, batch in enumerate(mine):
         records = [inputs[j] for j in batch]
         with self._exchange(model, now=i == len(mine) - 1):
@@ -388,7 +391,7 @@ def get_eval_dataloader(self:RewardTrainer, eval_dataset=None):
     "Records of one validation set in batches of the token budget."
     data = self.eval_dataset if eval_dataset is None else eval_dataset
     if isinstance(data, str): data = self.eval_dataset[data]
-    return self._loader(data, self._deal(list(data)))
+    return self._loader(data, self.dealt(list(data)))
 
 # %% ../nbs/api/22_trainer.ipynb #773c5b84
 @patch

@@ -69,6 +69,44 @@ def test_frozen_layers_change_nothing(place, tmp_path, quantize):
     assert np.allclose(score_texts(load(tmp_path / "8.0" / "loud", device="cpu"), [sum_text(0, "Yes!!!")]), rewards[0][1, 0], atol=1e-5)
 
 
+@pytest.mark.parametrize("quantize", [False, True])
+def test_frozen_layers_leave_memory(place, tmp_path, quantize):
+    "With their weights gone, known texts are read as before, and a new one brings the same weights back"
+    def ask(rm, ids):
+        with torch.no_grad(): return rm(**rm.batch([dict(input_ids=ids)]))["rewards"]
+    rm = RewardModel(place / "tiny", quantize, device="cpu", frozen=1).add_adapter("a")
+    known, new = [[5, 6, 7, 8], [5, 6, 9]], [[1, 2, 3]]
+    plain, other = ask(rm, known), ask(rm, new)
+    rm.remember(tmp_path)
+    ask(rm, known)
+    rm.below.leave()
+    assert rm.below.weight() == 0 < rm.below.size and not rm.below.lacks(known) and rm.below.lacks(new)
+    assert torch.equal(ask(rm, known), plain) and rm.below.away
+    assert torch.equal(ask(rm, new), other) and not rm.below.away and rm.below.weight() == rm.below.size
+
+
+def test_a_run_whose_layers_leave(place, tmp_path, monkeypatch):
+    "A run lets large frozen layers go before its first step, and learns the same"
+    found = []
+    for large in (0, 1e12):
+        monkeypatch.setattr("custom_rm.stages.LARGE", large)
+        run, rm, said = trained(place, tmp_path / str(large), base__frozen=1)
+        found.append((rm.weights("loud"), [line for line in said if "leave memory" in line], rm.below.away))
+    assert len(found[0][1]) == 2 and found[0][2] and not found[1][1] and not found[1][2]
+    for name, weight in found[0][0].items(): assert torch.allclose(weight, found[1][0][name], atol=1e-6), name
+
+
+def test_a_plan_knows_what_leaves(place):
+    "Of a 7B base whose lower three quarters are frozen, a quarter is in memory while it learns"
+    from transformers import LlamaConfig
+    from custom_rm.plan import memory
+    seven = LlamaConfig(hidden_size=4096, intermediate_size=11008, num_hidden_layers=32, num_attention_heads=32)
+    whole, upper = (memory(seven, LoRA(), 2048, frozen=frozen) for frozen in (0, 24))
+    for part in ("adapter", "activations"): assert upper[part] == pytest.approx(whole[part] / 4, rel=.01), part
+    assert upper["trunk"] < whole["trunk"] / 2 and upper["filling"] > whole["trunk"] and "filling" not in whole
+    assert upper["filling"] <= upper["total"] < whole["total"] / 2
+
+
 def test_heads_learn_in_seconds(place, tmp_path):
     run, rm, said = trained(place, tmp_path / "run", general__method="head", custom__method="head")
     assert any("head of 32 numbers" in line for line in said)
