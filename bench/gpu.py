@@ -165,7 +165,8 @@ def shape7b(method: str, cap: float = 8):
         rows = found["rows"]
         seconds = sum(r["seconds"] for r in rows) / len(rows)
         return dict(found, cap_gib=cap, says=f"{found['way']}: {seconds:.2f} s per step of 8 comparisons, {max(r['peak_gib'] for r in rows):.2f} GiB")
-    row.__doc__ = f"A 7B LLaMA shape in NF4, lists of five at length 512, {'trees' if method == 'trees' else 'padded pairs'}, under a cap of {cap:g} GiB"
+    said = {"trees": "trees", "frozen": "trees above 24 frozen layers whose states are kept", "padded-pairs": "padded pairs"}[method]
+    row.__doc__ = f"A 7B LLaMA shape in NF4, lists of five at length 512, {said}, under a cap of {cap:g} GiB"
     return row
 
 
@@ -224,11 +225,15 @@ def seeds(a) -> dict:
     from custom_rm.runs import run_recipe
     path, said = base_of(a)
     general = GeneralConfig(train={"mini": str(mini_dir() / "general.train.json")}, test={"mini": str(mini_dir() / "general.test.json")}, rows=8, test_rows=8)
-    run_recipe(Recipe("seeds", BaseConfig(path, max_length=256), LoRA(4, 8), general, CustomConfig(), seeds=[0, 1]), Path(a.home) / "seeds", a.device, lambda line: print(line, flush=True))
-    held = torch.cuda.memory_allocated() / 2**20 if a.device != "cpu" else 0.
+    held = []
+    for seed in (0, 1):
+        run_recipe(Recipe("seeds", BaseConfig(path, max_length=256), LoRA(4, 8), general, CustomConfig(), seeds=[seed]), Path(a.home) / f"seed-{seed}", a.device, lambda line: print(line, flush=True))
+        gc.collect()
+        if a.device != "cpu": torch._C._cuda_clearCublasWorkspaces()  # 32 MiB for each thread and library on Hopper, and no model's
+        held.append(torch.cuda.memory_allocated() / 2**20 if a.device != "cpu" else 0.)
     models = sum(isinstance(o, RewardModel) for o in gc.get_objects())
-    if models or held > 64: raise RuntimeError(f"{models} models and {held:.0f} MiB are still there")
-    return dict(base=said, models=models, held_mib=round(held, 1), says=f"{models} models, {held:.0f} MiB left")
+    if models or held[1] - held[0] > 16: raise RuntimeError(f"{models} models are still there; {held[0]:.0f} MiB after one seed, {held[1]:.0f} after two")
+    return dict(base=said, models=models, held_mib=[round(h, 1) for h in held], says=f"{models} models; {held[0]:.0f} MiB after one seed, {held[1]:.0f} after two")
 
 
 def several(a) -> dict:
@@ -262,10 +267,12 @@ def command(what: str, *words: str, out: str | None = None):
 
 ROWS = {  # name → (minutes on a data-centre GPU, what it does); in order of worth
     "check": (1, check), "steps": (1, steps), "trees": (2, trees), "7b": (2, shape7b("trees")), "trl": (3, trl), "published": (1, published),
-    "float16": (1, half), "7b-pairs": (2, shape7b("padded-pairs")), "seeds": (1, seeds), "gpus": (2, several),
+    "float16": (1, half), "7b-frozen": (2, shape7b("frozen")), "7b-pairs": (2, shape7b("padded-pairs")), "seeds": (1, seeds), "gpus": (2, several),
     "tests": (2, command("FlexAttention against SDPA on trees, and the tests of this page", "python -m pytest -q -p no:cacheprovider tests/test_trees.py tests/test_gpu_path.py")),
     "quickstart": (3, command("The quickstart's matrix in four bits", "custom-rm quickstart --device cuda --out runs/quickstart-cuda", out="runs/quickstart-cuda/metrics.json")),
     "train-dsp": (4, command("Training against TRL, DSP lists", "python bench/train.py --set dsp --device cuda --lists 24", "python bench/train.py --set dsp --device cuda --lists 24 --draw grouped", out="results/speed/train-dsp-cuda.json")),
+    "cached": (4, command("Above frozen layers whose states are kept, against TRL, DSP lists", "python bench/train.py --set dsp --device cuda --lists 24 --steps 3", out="results/speed/train-dsp-cached-cuda.json")),
+    "tiers": (12, command("How right each tier is on DSP: heads, LoRA above frozen layers, LoRA on all", "python bench/tiers.py --device cuda --seeds 0 1 2 --budget 16384 --out results/study/tiers-cuda.json", out="results/study/tiers-cuda.json")),
     "score": (3, command("Scoring five DSP sets against TRL", "python bench/score.py --device cuda --queries 20", out="results/speed/score-dsp5-cuda.json")),
     "train-hh": (6, command("Training against TRL, HH pairs", "python bench/train.py --set hh --device cuda --lists 96", "python bench/train.py --set hh --device cuda --lists 96 --draw grouped", out="results/speed/train-hh-cuda.json")),
     "train-webgpt": (5, command("Training against TRL, WebGPT pairs", "python bench/train.py --set webgpt --device cuda --lists 48", "python bench/train.py --set webgpt --device cuda --lists 48 --draw grouped", out="results/speed/train-webgpt-cuda.json")),

@@ -47,13 +47,16 @@ def four_bit(a, config):
 
 
 def main(a, method: str) -> dict:
+    "Steps of a method: trees, padded-pairs, or frozen: trees above three quarters of the layers, fed states that were kept"
     import torch
     from peft import LoraConfig, get_peft_model
     from custom_rm.attention import Heads, no_flex, register
     from custom_rm.packing import pack
     from custom_rm.losses import ranking_loss
     if a.device != "cpu": torch.cuda.set_per_process_memory_fraction(a.cap_gib * 2**30 / torch.cuda.get_device_properties(0).total_memory)
-    model = get_peft_model(four_bit(a, config := shape(bool(a.small))), LoraConfig(r=16, lora_alpha=32, target_modules="all-linear", modules_to_save=["score"], task_type="SEQ_CLS"))
+    config = shape(bool(a.small))
+    if method == "frozen": config.num_hidden_layers = max(1, config.num_hidden_layers // 4)
+    model = get_peft_model(four_bit(a, config), LoraConfig(r=16, lora_alpha=32, target_modules="all-linear", modules_to_save=["score"], task_type="SEQ_CLS"))
     inner = model.base_model.model
     inner.gradient_checkpointing_enable({"use_reentrant": False}); inner.enable_input_require_grads(); model.train()
     trained = [p for p in model.parameters() if p.requires_grad]
@@ -71,11 +74,13 @@ def main(a, method: str) -> dict:
     for i in range(a.repetitions + 1):
         lists = [texts() for _ in range(2)]  # eight comparisons
         sync(a); start = time.perf_counter(); tokens = 0
-        if method == "trees":
+        if method != "padded-pairs":
             model.config._attn_implementation = inner.config._attn_implementation = register(flex=not why)
             for t in lists:
                 tree = {k: v.to(a.device) if torch.is_tensor(v) else v for k, v in pack([dict(input_ids=t)]).items()}
-                hidden = inner.base_model(input_ids=tree["input_ids"], position_ids=tree["position_ids"], layout=tree["layout"], attention_mask=torch.ones(1, 1, 1, 1, dtype=torch.bool, device=a.device)).last_hidden_state
+                n = tree["input_ids"].shape
+                fed = dict(inputs_embeds=torch.randn(*n, config.hidden_size).to(inner.dtype).to(a.device)) if method == "frozen" else dict(input_ids=tree["input_ids"])
+                hidden = inner.base_model(**fed, position_ids=tree["position_ids"], layout=tree["layout"], attention_mask=torch.ones(1, 1, 1, 1, dtype=torch.bool, device=a.device)).last_hidden_state
                 rewards = inner.score(hidden[0][tree["last"]].float()).squeeze(-1)[None]
                 (ranking_loss(rewards, torch.tensor([[1., 0, 0, 0, 0]], device=a.device), "sum") / 8).backward()
                 tokens += tree["input_ids"].numel()
@@ -87,7 +92,7 @@ def main(a, method: str) -> dict:
             (-torch.nn.functional.logsigmoid(r[:8] - r[8:]).mean()).backward(); tokens = ids.numel()
         opt.step(); opt.zero_grad(); sync(a)
         if i: steps.append(dict(seconds=time.perf_counter() - start, tokens=tokens, comparisons=8, peak_gib=peak(a)))
-    return dict(rows=steps, way=(f"stretch by stretch ({why})" if why else "FlexAttention") if method == "trees" else "SDPA")
+    return dict(rows=steps, way=(f"stretch by stretch ({why})" if why else "FlexAttention") if method != "padded-pairs" else "SDPA")
 
 
 if __name__ == "__main__":
@@ -99,7 +104,7 @@ if __name__ == "__main__":
             print("\n" + json.dumps(dict(rows=[], does_not_fit=str(e).splitlines()[0][:200])))
     else:
         rows = {}
-        for method in ("trees", "padded-pairs"):
+        for method in ("trees", "frozen", "padded-pairs"):
             done = subprocess.run([sys.executable, "-W", "ignore", __file__, *sys.argv[1:], "--worker", method], capture_output=True, text=True)
             if done.returncode: raise SystemExit(done.stderr[-3000:])
             rows[method] = json.loads(done.stdout.splitlines()[-1])

@@ -27,7 +27,7 @@ from .model import LoRA, RewardModel
 from .packing import pack
 from .plan import GIB, largest_budget, measured, memory, shape_of
 from .recipes import BaseConfig, new_model, read_recipe, Recipe
-from .trunk import default_dtype, device_name, find_device
+from .trunk import choose_dtype, default_dtype, device_name, find_device
 
 # %% ../nbs/api/39_check.ipynb #29c00011
 @dataclass
@@ -374,7 +374,7 @@ def room(
 )->Finding:
     "Does a step of training fit into the memory that is free, by `plan`'s estimate?"
     base, free = asked.base, _memory(device)[1]
-    dtype = getattr(torch, base.dtype) if base.dtype else default_dtype(device)
+    dtype = choose_dtype(base.dtype, device)
     kind = dict(quantize=base.quantize, imitation=asked.imitation, cuda=device.type == "cuda", size=dtype.itemsize)
     needs = memory(config, asked.lora, asked.budget, recompute=base.recompute, **kind)["total"]
     said = f"about {needs:.1f} GiB for {asked.budget} tokens at once, {free:.1f} are free"

@@ -18,7 +18,7 @@ from .model import LoRA, RewardModel
 from .packing import tokenize_records
 from .recipes import BaseConfig, head_lost, new_model, Recipe
 from .stages import LARGE, Run
-from .trunk import cut_layers, default_dtype, find_device, layer_names
+from .trunk import choose_dtype, cut_layers, find_device, layer_names
 
 # %% ../nbs/api/27_plan.ipynb #06deaff6
 def shape_of(
@@ -147,7 +147,7 @@ def measured(
 # %% ../nbs/api/27_plan.ipynb #c4c8e024
 def _number_size(base:BaseConfig, device:torch.device) -> int: # Bytes
     "Of a number in the arithmetic's precision"
-    return torch.finfo(getattr(torch, base.dtype) if base.dtype else default_dtype(device)).bits // 8
+    return torch.finfo(choose_dtype(base.dtype, device)).bits // 8
 
 # %% ../nbs/api/27_plan.ipynb #ef7bb7df
 def _measured_for(recipe:Recipe, token_budget:int, imitation:bool, device:torch.device) -> float: # GiB

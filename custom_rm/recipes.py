@@ -88,8 +88,8 @@ class BaseConfig:
     frozen:int = option(0, "so many layers, from below, get no adapter; what they say of a text is computed once and "
         "kept on disk", rule=NOT_NEGATIVE, before=0)
     read:list = option([], "depths that heads read side by side, such as [0, 14, 20]; [] reads the top", before=[])
-    dtype:str|None = option(None, "arithmetic of the trunk: {choices}; null takes the device's own. bfloat16 on a CPU "
-        "that computes it (AVX512-BF16, AMX) is half again as fast as its float32", ["float32", "bfloat16", "float16"])
+    dtype:str|None = option(None, "arithmetic of the trunk: {choices}; null takes the device's own. auto takes "
+        "bfloat16 on a CPU that is faster in it (AMX, AVX512-BF16)", ["float32", "bfloat16", "float16", "auto"])
     max_length:int = option(512, "tokens of a text at most (512 as in the paper)",
         rule=(lambda n: n >= 8, "give at least 8 tokens"))
     too_long:str = option("truncate", "what to do with longer texts: truncate their start, drop the record, or end "

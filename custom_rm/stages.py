@@ -792,6 +792,8 @@ def _close_stores(self:Run) -> None:
     for store in stores: store.flush()
     if full := next((store.full for store in stores if store.full), ""):
         self.report(f"base      states could not all be kept ({full}); texts beyond are computed each time")
+    if self.rm.below and self.rm.below.slow:
+        self.report("base      reading kept states took longer than computing them; went without from then on")
 
 # %% ../nbs/api/26_stages.ipynb #7244cc8f
 @patch

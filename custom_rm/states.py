@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
+from statistics import median
 import numpy as np
 import torch
 from torch import Tensor
@@ -241,6 +242,7 @@ class Below:
         self.store, self.known, self.caught, self.device, self.away = store, None, None, rm.device.type, False
         self.load = partial(_lower, rm.base, rm.quantize, rm.dtype, rm.device, rm.layers, rm.start, rm.frozen)
         self.computed = self.read = 0 # batches
+        self.spent, self.slow = {"computed": [], "read": []}, False # seconds per token of each; is reading no gain?
         self.depths, self.between = rm.depths, read_below(rm)
         layers = [rm.bare_trunk().base_model.get_submodule(name) for name in layer_names(rm.bare_trunk())]
         for depth in self.between: layers[depth].register_forward_pre_hook(self._pass, with_kwargs=True)
@@ -307,6 +309,14 @@ def _keep(self:Below, parts:list, keys:list[str], states:Tensor) -> None:
         if at == 0: prefix = own
         if at + len(own) == len(text): self.store.put(key, torch.cat([prefix, own]) if at else own.clone())
 
+# %% ../nbs/api/17_states.ipynb #17b00002
+@patch
+def _clock(self:Below, kind:str, start:float, tokens:int) -> None:
+    "Note what a batch took, and compare reading with computing"
+    self.spent[kind].append((time.perf_counter() - start) / tokens)
+    if min(map(len, self.spent.values())) < 8: return
+    self.slow = median(self.spent["read"]) > median(self.spent["computed"])
+
 # %% ../nbs/api/17_states.ipynb #5a7e002c
 @patch
 def states(self:Below,
@@ -314,7 +324,8 @@ def states(self:Below,
     ids:Tensor, attention_mask:Tensor|None, layout:Layout|None, # As for `pieces`
 )->Tensor: # Shape (rows, tokens, width)
     "A batch's states at the first trained layer: out of the store if all are there, else computed and kept."
-    parts = pieces(ids, attention_mask, layout)
+    if self.slow and not self.away: return self.compute(run)
+    start, parts = time.perf_counter(), pieces(ids, attention_mask, layout)
     keys = [text_key(text) for _, text, _ in parts]
     found = [self.store.find(key) for key in keys]
     if any(states is None for states in found): # another process may have written them meanwhile
@@ -322,10 +333,13 @@ def states(self:Below,
         found = [self.store.find(key) if states is None else states for key, states in zip(keys, found)]
     if all(states is not None for states in found):
         self.read += 1
-        return self._gather(parts, found, ids)
+        states = self._gather(parts, found, ids)
+        self._clock("read", start, ids.numel())
+        return states
     self.computed += 1
     states = self.compute(run)
-    self._keep(parts, keys, states)
+    self._keep(parts, keys, states) # waits for a GPU
+    self._clock("computed", start, ids.numel())
     return states
 
 # %% ../nbs/api/17_states.ipynb #5a7e002d

@@ -3,6 +3,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -83,6 +84,21 @@ def test_frozen_layers_leave_memory(place, tmp_path, quantize):
     assert rm.below.weight() == 0 < rm.below.size and not rm.below.lacks(known) and rm.below.lacks(new)
     assert torch.equal(ask(rm, known), plain) and rm.below.away
     assert torch.equal(ask(rm, new), other) and not rm.below.away and rm.below.weight() == rm.below.size
+
+
+def test_a_slow_disk_is_left_alone(place, tmp_path, monkeypatch):
+    "Where reading takes longer than computing, a run goes without, and says so"
+    find = Store.find
+    def slowly(self, key):
+        found = find(self, key)
+        if found is not None: time.sleep(.05)
+        return found
+    monkeypatch.setattr(Store, "find", slowly)
+    run, rm, said = trained(place, tmp_path / "run", base__frozen=1, general__epochs=12, general__batch_size=4)
+    assert rm.below.slow and any("took longer than computing" in line for line in said)
+    before = rm.below.read
+    with torch.no_grad(): rm(**rm.batch([dict(input_ids=[[5, 6, 7]])]))
+    assert rm.below.read == before
 
 
 def test_a_run_whose_layers_leave(place, tmp_path, monkeypatch):
@@ -319,3 +335,14 @@ def test_check_loads_what_a_run_would(place, tmp_path):
     with pytest.raises(DataError, match="give 1 or less"): loaded(frozen=2)
     with pytest.raises(DataError, match="general.start"): loaded(name=str(tmp_path / "published"))
     assert loaded(name="").start and loaded(frozen=1).frozen == 1
+
+
+def test_auto_takes_what_is_faster(monkeypatch):
+    "bfloat16 only where a trial says that it pays, and only where it is asked for"
+    from custom_rm import trunk
+    for faster, slower, wanted in ((torch.bfloat16, torch.float32, torch.bfloat16), (torch.float32, torch.bfloat16, torch.float32)):
+        monkeypatch.setattr(trunk, "product_seconds", lambda dtype: {faster: .001, slower: .01}[dtype])
+        trunk.bfloat16_pays.cache_clear()
+        assert trunk.choose_dtype("auto", "cpu") == wanted and trunk.choose_dtype(None, "cpu") == torch.float32
+    trunk.bfloat16_pays.cache_clear()
+    assert trunk.choose_dtype("float16", "cpu") == torch.float16
