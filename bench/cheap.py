@@ -53,7 +53,7 @@ def quickstart(a) -> dict:
         cache = dict(CUSTOM_RM_CACHE=empty_cache(home / "cache"))
         seconds, lines = command("-m", "custom_rm.cli", "quickstart", "--device", a.device, "--out", home / "new", **cache)
         first_row = next((at for at, line in lines if "is right in" in line), None)
-        first_left = next((at for at, line in lines if "the whole run" in line), None)
+        first_left = next((at for at, line in lines if "all done in" in line), None)
         again, _ = command("-m", "custom_rm.cli", "quickstart", "--device", a.device, "--out", home / "again", **cache)
         before, _ = command("-m", "custom_rm.cli", "train", home / "before.yaml", "--device", a.device, "--out", home / "before", "--cache-gib", "0", **cache)
         def table(run): return {rm: {s: round(100 * f["accuracy"], 1) for s, f in cells.items()} for rm, cells in json.loads((home / run / "metrics.json").read_text())["rms"].items()}

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['GIB', 'CHUNK', 'LEARN', 'shape_of', 'count_weights', 'kept_per_token', 'memory', 'largest_budget', 'measured', 'plan',
-           'fed', 'work', 'Ahead']
+           'fed', 'fed_once', 'work', 'Ahead']
 
 # %% ../nbs/api/27_plan.ipynb #3b87122c
 import sys, time
@@ -197,6 +197,20 @@ def fed(
     n = sum(r["length"] if rm.trees else sum(map(len, r["input_ids"])) for r in tokens)
     return n * len(data) / len(some)
 
+# %% ../nbs/api/27_plan.ipynb #27a00042
+def fed_once(
+    rm:RewardModel, # As for `fed`
+    sets:dict,      # Records by name
+)->float: # Tokens
+    "About how many tokens some sets are fed as in one pass: records of the same texts count once."
+    seen, tokens = set(), 0.
+    for data in sets.values():
+        records = [frozenset(texts) for texts in data["text"]]
+        new = sum(texts not in seen for texts in records)
+        seen.update(records)
+        tokens += fed(rm, data) * new / max(len(records), 1)
+    return tokens
+
 # %% ../nbs/api/27_plan.ipynb #27a00005
 def _passes(run:Run, tokens:float, learned:float=0., read:float=0.) -> float:
     "Work of some tokens that are learned from, and read, so many times; the first time through the frozen layers too"
@@ -208,14 +222,14 @@ def _learned_work(run:Run, stage:str) -> float: # 0 where the artefact is there,
     "Work of training a stage"
     config = run.recipe.general if stage == "general" else run.recipe.custom
     if all((run.folder/name/"reward_model.json").exists() for name in run.models_of(stage)): return 0.
-    tokens = sum(fed(run.rm, data) for data in run.training_sets(stage).values())
+    tokens = sum(fed(run.rm, data) for data in run.training_sets(stage, tell=False).values())
     if config.method == "head": return _passes(run, tokens, read=1)
     return _passes(run, tokens, learned=config.epochs)
 
 # %% ../nbs/api/27_plan.ipynb #27a00008
 def work(
     run:Run,      # Its trunk is loaded here
-    tokens:float, # Of all test sets, from `fed`
+    tokens:float, # Of all test sets, from `fed_once`
 )->dict[str,float]: # For each training, and "measure" and a row's name for each measuring: tokens times layers
     "What there is to compute, in the order of a run."
     parts, first = {}, run.model() is not None
@@ -234,10 +248,9 @@ class Ahead:
         run:Run,   # Its trunk is loaded here
         sets:dict, # From its `test_sets`
     ):
-        self.start, self.bar = time.time(), None
-        self.fed = {name: fed(run.model(), data) for name, data in sets.items()}
-        self.parts = work(run, sum(self.fed.values()))
-        self.shares = dict.fromkeys(self.parts, 0.)
+        self.bar, self.tokens = None, fed_once(run.model(), sets)
+        self.parts = work(run, self.tokens)
+        self.shares, self.start = dict.fromkeys(self.parts, 0.), time.time() # all is loaded, work begins
 
 # %% ../nbs/api/27_plan.ipynb #27a00013
 @patch
@@ -260,7 +273,7 @@ def shown(self:Ahead):
     "While it lasts, a terminal has a bar."
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
     if not sys.stdout.isatty(): return (yield self)
-    columns = (BarColumn(), TaskProgressColumn(), TextColumn("{task.fields[left]}"), TextColumn("{task.description}"))
+    columns = (BarColumn(14), TaskProgressColumn(), TextColumn("{task.fields[left]}"), TextColumn("{task.description}"))
     with Progress(*columns, transient=True) as self.bar:
         self.bar.add_task("", total=1., left="")
         try: yield self
@@ -283,6 +296,6 @@ def beside(self:Ahead,
     line:str, # How far a stage is
 )->str: # The same and how long the whole run takes; "" on a terminal, where it stands beside the bar
     "Tell how far the whole is together with a part of it."
-    if not self.bar: return f"{line}; the whole run {left}" if (left := self.left()) else line
+    if not self.bar: return f"{line}; all done in {left}" if (left := self.left()) else line
     self.bar.update(0, description=line)
     return ""

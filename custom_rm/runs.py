@@ -103,7 +103,7 @@ def _row_line(name:str, cells:dict) -> str: # "" where nothing was measured
 # %% ../nbs/api/31_runs.ipynb #4e073ebc
 def _evaluate(run:Run, sets:dict, rows:list[str]) -> dict:
     "The figures of some reward models on every set; each artefact gets its own ones"
-    rms, tokens, whole = {}, Counter(), sum(run.ahead.fed.values()) if run.ahead else 0
+    rms, tokens, whole = {}, Counter(), run.ahead.tokens if run.ahead else 0
     def progress(adapter, count):
         tokens[adapter] += count
         if whole: run.ahead.reached(f"measure {adapter}", tokens[adapter] / whole)

@@ -229,21 +229,24 @@ def _replayed_sets(self:Run, stage:str) -> dict:
 
 # %% ../nbs/api/26_stages.ipynb #5162eaaf
 @patch
-def _in_template(self:Run, stage:str, sets:dict) -> dict:
+def _in_template(self:Run, stage:str, sets:dict, tell:bool=True) -> dict:
     "The same sets in the recipe's template"
     template, rewritten = self.recipe.base.template, {}
     for name, data in sets.items():
         rewritten[name], count = to_one_template(data, template)
-        if count: self.report(f"{stage:9} {count} records of {name} rewritten into the {template} template")
+        if count and tell: self.report(f"{stage:9} {count} records of {name} rewritten into the {template} template")
     return rewritten
 
 # %% ../nbs/api/26_stages.ipynb #eaa73d46
 @patch
-def training_sets(self:Run, stage:str) -> dict:
+def training_sets(self:Run,
+    stage:str,      # "general", a domain, or "together"
+    tell:bool=True, # Report what was rewritten
+)->dict:
     "The records of a stage by name, in one template."
     general = stage == "general"
     sets = self._general_sets() if general else self._domain_sets(stage) | self._replayed_sets(stage)
-    return self._in_template(stage, sets)
+    return self._in_template(stage, sets, tell)
 
 # %% ../nbs/api/26_stages.ipynb #615924d4
 @patch

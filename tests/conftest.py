@@ -33,6 +33,22 @@ custom: {{domains: [loud, quiet], train: {home}/domains.train.json, test: {home}
     return home
 
 
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    "A folder with preferences about small sums and a tiny base model that knows their words"
+    from custom_rm.tiny import sum_text, tiny_base, tiny_preferences
+    home = tmp_path_factory.mktemp("place")
+    tiny_preferences(home)
+    tiny_base(home / "tiny", [sum_text(i, "Yes!!! No...") for i in range(9)])
+    return home
+
+
+@pytest.fixture
+def own_cache(monkeypatch, tmp_path_factory):
+    "A cache that no other test has filled"
+    monkeypatch.setenv("CUSTOM_RM_CACHE", str(tmp_path_factory.mktemp("cache")))
+
+
 @pytest.fixture(scope="session")
 def custom_rm():
     "Run the command line as a user does"

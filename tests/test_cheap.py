@@ -18,22 +18,13 @@ from custom_rm.model import LoRA, RewardModel
 from custom_rm.recipes import read_recipe
 from custom_rm.scorer import score_texts, score_tokens, text_states
 from custom_rm.stages import Run
-from custom_rm.states import Block, Store, text_key, write_block
-from custom_rm.tiny import sum_text, tiny_base, tiny_preferences
+from custom_rm.states import Store, text_key, write_block
+from custom_rm.tiny import sum_text, tiny_base
 
 KINDS = ("llama", "bert")
 
 
-@pytest.fixture(scope="module")
-def place(tmp_path_factory):
-    home = tmp_path_factory.mktemp("cheap")
-    tiny_preferences(home)
-    tiny_base(home / "tiny", [sum_text(i, "Yes!!! No...") for i in range(9)])
-    return home
-
-
-@pytest.fixture(autouse=True)
-def own_cache(monkeypatch, tmp_path_factory): monkeypatch.setenv("CUSTOM_RM_CACHE", str(tmp_path_factory.mktemp("cache")))
+pytestmark = pytest.mark.usefixtures("own_cache")
 
 
 def recipe(place, **changes):
@@ -84,6 +75,21 @@ def test_frozen_layers_leave_memory(place, tmp_path, quantize):
     assert rm.below.weight() == 0 < rm.below.size and not rm.below.lacks(known) and rm.below.lacks(new)
     assert torch.equal(ask(rm, known), plain) and rm.below.away
     assert torch.equal(ask(rm, new), other) and not rm.below.away and rm.below.weight() == rm.below.size
+
+
+def test_frozen_layers_of_a_changed_base_stay_away(place, tmp_path):
+    "What left memory is not replaced by other weights, or by those of another configuration"
+    from safetensors.torch import load_file, save_file
+    for change in ("model.safetensors", "config.json"):
+        base = shutil.copytree(place / "tiny", tmp_path / change / "base")
+        rm = RewardModel(base, quantize=False, device="cpu", frozen=1).add_adapter("a").remember(tmp_path / change / "states")
+        with torch.no_grad(): rm(**rm.batch([dict(input_ids=[[5, 6, 7]])]))
+        rm.below.leave()
+        file = base / change
+        if change == "config.json": file.write_text(file.read_text().replace('"rms_norm_eps": ', '"rms_norm_eps": 1'))
+        else: save_file({name: 2 * w for name, w in load_file(file).items()}, file, metadata={"format": "pt"})
+        with pytest.raises(DataError, match="have changed since they were loaded"), torch.no_grad():
+            rm(**rm.batch([dict(input_ids=[[1, 2, 3]])]))
 
 
 def test_a_slow_disk_is_left_alone(place, tmp_path, monkeypatch):

@@ -17,21 +17,12 @@ from custom_rm.plan import plan
 from custom_rm.recipes import read_recipe
 from custom_rm.scorer import score_texts, text_states
 from custom_rm.stages import Run
-from custom_rm.tiny import sum_text, tiny_base, tiny_preferences
+from custom_rm.tiny import sum_text, tiny_base
 
 TEXTS = [sum_text(i, answer) for i in range(4) for answer in ("Yes.", "No, it is more!!!", "Hm")]
 
 
-@pytest.fixture(scope="module")
-def place(tmp_path_factory):
-    home = tmp_path_factory.mktemp("read")
-    tiny_preferences(home)
-    tiny_base(home / "tiny", [sum_text(i, "Yes!!! No...") for i in range(9)])
-    return home
-
-
-@pytest.fixture(autouse=True)
-def own_cache(monkeypatch, tmp_path_factory): monkeypatch.setenv("CUSTOM_RM_CACHE", str(tmp_path_factory.mktemp("cache")))
+pytestmark = pytest.mark.usefixtures("own_cache")
 
 
 def bent(rm, names=("a",)):
