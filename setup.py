@@ -26,7 +26,7 @@ setup(
     package_dir={"custom_rm.mini": "data/mini", "custom_rm.results": "results"},
     package_data={"custom_rm": ["*.html"], "custom_rm.mini": ["*.json"], "custom_rm.results": ["*/*.json"], "custom_rm.recipes": ["*.yaml"], "custom_rm.studies": ["*.yaml"]},
     install_requires=cfg["requirements"].split(),
-    extras_require={"dev": cfg["dev_requirements"].split(), "serve": cfg["serve_requirements"].split(), "excel": cfg["excel_requirements"].split(), "ray": cfg["ray_requirements"].split(), "notebooks": ["jupyterlab>=4.2"]},
+    extras_require={"dev": cfg["dev_requirements"].split(), "serve": cfg["serve_requirements"].split(), "excel": cfg["excel_requirements"].split(), "ray": cfg["ray_requirements"].split(), "collect": cfg["collect_requirements"].split(), "vote": cfg["vote_requirements"].split(), "notebooks": ["jupyterlab>=4.2"]},
     entry_points={
         "console_scripts": cfg["console_scripts"].split(),
         "nbdev": [f"{cfg['lib_name']}={cfg['lib_name']}._modidx:d"],
