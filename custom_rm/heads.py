@@ -152,7 +152,7 @@ def fit_words(
     if not len(used): return weights, strengths[0], np.zeros(len(groups) * (parts > 1))
     margins = _held_back(few, groups, strengths, known, parts, seed=1) if parts > 1 else np.zeros((1, 0))
     best, *_ = _best(margins)
-    weights[used] = solve(few, strengths[best], known)
+    weights[used] = solve(few.astype(float), strengths[best], known)
     return weights, strengths[best], margins[best]
 
 # %% ../nbs/api/18_heads.ipynb #d895c791
