@@ -40,7 +40,8 @@ def set_blend(
     alpha:float,    # 0 is the general one, 1 the custom one
     name:str="blend", # Of the adapter that is made, or made anew
 )->RewardModel: # The same model, the blend in use
-    "Put (1 − α) general + α custom on the trunk: LoRA matrices, heads, words. Raises `DataError` for an α outside [0, 1]."
+    """Put (1 − α) general + α custom on the trunk: LoRA matrices, heads, words.
+    Raises `DataError` for an α outside [0, 1]."""
     if not 0 <= alpha <= 1: raise DataError(f"alpha is {alpha}; give a number from 0 (general) to 1 (custom)")
     start, end = _both_wide(rm.weights(general), rm.weights(custom))
     if name not in rm.adapters: rm.add_adapter(name, like=general)

@@ -172,7 +172,8 @@ def _unseen(differences:np.ndarray, groups:np.ndarray, prior, strength:float, pa
     "Margins of comparisons that a head of this strength has not seen; of none where nothing can be held back"
     if parts < 2: return np.zeros(0)
     spread = _spread(differences)
-    return _held_back(differences / spread, groups, [strength], None if prior is None else prior * spread, parts, seed=1)[0]
+    known = None if prior is None else prior * spread
+    return _held_back(differences / spread, groups, [strength], known, parts, seed=1)[0]
 
 # %% ../nbs/api/18_heads.ipynb #5a2b565d
 def fit_wide(

@@ -85,8 +85,7 @@ class RewardModel(nn.Module):
         self.trunk, self.tokenizer, self.base = load_trunk(base, quantize, dtype, device, seed, layers, start)
         self.quantize, self.layers, self.lora, self.template = quantize, layers, lora or LoRA(), template
         self.max_length, self.seed, self.dtype, self.adapters = max_length, seed, self.trunk.dtype, []
-        self.start, self.frozen = start, _checked_frozen(self.trunk, frozen)
-        self.wide = {} # by adapter, of those that weigh words too: weights of places, on the CPU, shape (heads, BINS)
+        self.start, self.frozen, self.wide = start, _checked_frozen(self.trunk, frozen), {} # wide: see `set_words`
         self._know_trunk(pooling, read or [])
         self.chat = self._read_chats(chat) if template == CHAT else None
         if trees: self._try_trees()
@@ -301,7 +300,7 @@ def set_words(self:RewardModel,
     name:str, # An adapter on this trunk
     weights:Tensor|None, # Shape (heads, `BINS`); None takes them away
 )->None:
-    "Let an adapter weigh the words of answers."
+    "Let an adapter weigh the words of answers; its weights are then in `wide`, by its name, on the CPU."
     self.wide.pop(name, None)
     if weights is not None and weights.any(): self.wide[name] = weights.detach().float().cpu().clone()
 
@@ -848,9 +847,9 @@ def _card(rm:RewardModel, name:str, weights:Path, info:dict) -> dict:
     told = dict(chat_template=rm.chat, read=rm.reads, words=wide and WORDS) # where there is something to tell
     how = {name: value for name, value in told.items() if value}
     hashes = dict(tokenizer_sha256=tokenizer_sha256(rm.base.path), config_sha256=config_sha256(rm.base.path))
-    return hashes | dict(format=1 + wide, name=name, base=_base_card(rm), template=rm.template, **how, pooling=rm.pooling,
-                         max_length=rm.max_length, lora=asdict(rm.lora), **info, weights_sha256=file_sha256(weights),
-                         device=device_name(rm.device), versions=versions(), date=str(date.today()))
+    return hashes | dict(format=1 + wide, name=name, base=_base_card(rm), template=rm.template, **how,
+                         pooling=rm.pooling, max_length=rm.max_length, lora=asdict(rm.lora), **info,
+                         weights_sha256=file_sha256(weights), device=device_name(rm.device), versions=versions(), date=str(date.today()))
 
 # %% ../nbs/api/15_model.ipynb #1fdb97b9
 def _write(rm:RewardModel, partial:Path, name:str, info:dict, files:dict) -> None:

@@ -186,11 +186,11 @@ def _check_rewards(name:str, rewards:np.ndarray) -> None:
 
 # %% ../nbs/api/21_scorer.ipynb #e595ff30
 def _words(rm:RewardModel, names:list[str], tokens:list, starts:list[int]|None) -> Words|None:
-    "The words of answers, where one of some adapters weighs them. Raises `DataError` where nobody says where they begin"
+    "Answers' words, where one of some adapters weighs them. Raises `DataError` where nobody says where they begin"
     if not (wide := [name for name in names if name in rm.wide]): return None
     if starts is not None: return words_of(tokens, starts)
-    raise DataError(f"reward model {wide[0]!r}: weighs the words of answers too; say where they begin (starts), or score "
-                    "with `score_texts`")
+    raise DataError(f"reward model {wide[0]!r}: weighs the words of answers too; say where they begin (starts), or "
+                    "score with `score_texts`")
 
 # %% ../nbs/api/21_scorer.ipynb #dc514e0d
 @torch.no_grad()

@@ -739,7 +739,8 @@ def _known(rm:RewardModel, prior:str|None) -> tuple:
 def _taught_words(records:list[dict]): # A sparse matrix, shape (comparisons, places)
     "Of each comparison: the preferred answer's counted words minus the other's"
     better, worse, _ = compared(records)
-    counts = table(words_of(*([x for record in records for x in record[key]] for key in ("input_ids", "response_start"))))
+    texts, starts = ([of for record in records for of in record[key]] for key in ("input_ids", "response_start"))
+    counts = table(words_of(texts, starts))
     return counts[better] - counts[worse]
 
 # %% ../nbs/api/26_stages.ipynb #4759116b
