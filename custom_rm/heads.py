@@ -159,13 +159,12 @@ def fit_words(
 def shares(
     margins:np.ndarray, # Of comparisons not seen, by each part, shape (comparisons, 2)
     start:np.ndarray,   # Shares where nothing is known, shape (2,)
-)->np.ndarray: # Shape (2,), none below 0
+)->np.ndarray: # Shape (2,), each from 0 to 1
     "How much each of two parts counts."
+    from scipy.optimize import minimize
     if not len(margins): return start
-    found = solve(margins, 10 / len(margins), start)
-    if (found >= 0).all(): return found
-    left = (found > 0).astype(float) # the other one says the opposite of what it should
-    return left * max(0., solve(margins @ left[:, None], 10 / len(margins), np.array([start @ left]))[0])
+    pull = 10 / len(margins) # felt where there are dozens of comparisons, and no more where there are hundreds
+    return minimize(_surprise, start, (margins, start, pull), jac=True, method="L-BFGS-B", bounds=[(0, 1)] * 2).x
 
 # %% ../nbs/api/18_heads.ipynb #2f627781
 def _unseen(differences:np.ndarray, groups:np.ndarray, prior, strength:float, parts:int) -> np.ndarray:

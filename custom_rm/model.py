@@ -849,7 +849,8 @@ def _card(rm:RewardModel, name:str, weights:Path, info:dict) -> dict:
     hashes = dict(tokenizer_sha256=tokenizer_sha256(rm.base.path), config_sha256=config_sha256(rm.base.path))
     return hashes | dict(format=1 + wide, name=name, base=_base_card(rm), template=rm.template, **how,
                          pooling=rm.pooling, max_length=rm.max_length, lora=asdict(rm.lora), **info,
-                         weights_sha256=file_sha256(weights), device=device_name(rm.device), versions=versions(), date=str(date.today()))
+                         weights_sha256=file_sha256(weights), device=device_name(rm.device), versions=versions(),
+                         date=str(date.today()))
 
 # %% ../nbs/api/15_model.ipynb #1fdb97b9
 def _write(rm:RewardModel, partial:Path, name:str, info:dict, files:dict) -> None:
