@@ -1,11 +1,9 @@
 "A reward that weighs the answer's words beside the states: what a few lines of Python say, in every way that texts are scored."
 import json
-import shutil
 
 import numpy as np
 import pytest
 import torch
-import yaml
 
 from custom_rm.artefact import load, read_card
 from custom_rm.blend import blend, set_blend
@@ -21,7 +19,7 @@ from custom_rm.recipes import Recipe, fill_settings, read_recipe, recipe_key, to
 from custom_rm.records import write_json
 from custom_rm.scorer import score_records, score_texts, score_tokens
 from custom_rm.scoring import reward_function, Scorer
-from custom_rm.stages import give_head, Run
+from custom_rm.stages import Run
 from custom_rm.tiny import sum_text, TINY_CHAT, tiny_base
 
 ANSWERS = ("Yes.", "No, it is more!!!", "Hm", "", "more more more")
@@ -63,11 +61,11 @@ def by_hand(rm, name="a", texts=TEXTS):
     for ids in tokens_of(rm.use(name), texts)["input_ids"]:
         ids = torch.tensor([ids])
         with torch.no_grad(): states = rm.bare_trunk().base_model(input_ids=ids, attention_mask=torch.ones_like(ids)).last_hidden_state[0]
-        deep.append(float((states[-1] if rm.pooling == "last" else states.mean(0)) @ rm.head(name).weight[0]))
+        deep.append(float((states[-1] if rm.pooling == "last" else states.mean(0)) @ rm.head(name).weight[0].detach()))
     return np.array(deep) + (words_by_hand(rm, rm.wide[name][0], texts) if name in rm.wide else 0)
 
 
-def close(found, wanted, room=1e-5): assert np.abs(np.array(found) - wanted).max() < room, np.abs(np.array(found) - wanted).max()
+def close(found, wanted, room=1e-5): assert np.abs(np.asarray(found) - wanted).max() < room, np.abs(np.asarray(found) - wanted).max()
 
 
 @pytest.mark.parametrize("trees", [True, False])
@@ -84,7 +82,7 @@ def test_rewards_by_hand(place, tmp_path, pooling, trees):
     close(np.concatenate(score_records(rm, records)), want[0])
     made = tokens_of(rm)
     batch = [dict(input_ids=made["input_ids"][i:i + 5], response_start=made["response_start"][i:i + 5]) for i in (0, 5, 10)]
-    with torch.no_grad(): close(rm(**rm.batch(batch))["rewards"], want[0])
+    with torch.no_grad(): close(rm(**rm.batch(batch))["rewards"].numpy(), want[0])
     rm.remember(tmp_path)
     for _ in range(2): close(score_texts(rm, TEXTS, ["a", "b", "plain"]), want)
     assert len(rm.pooled.places) == len(TEXTS)
@@ -215,13 +213,13 @@ def test_every_way_out_says_the_same(place, tmp_path, custom_rm):
     want = {name: by_hand(rm, name) for name in rm.adapters}
     for name in rm.adapters: rm.use(name).save(tmp_path / "rms" / name)
     asked = [dict(prompt=f"What is {i} plus one?", responses=list(ANSWERS)) for i in range(3)]
-    for folders in (["a"], ["plain", "a"]):
-        scorer = Scorer.load([tmp_path / "rms" / f for f in folders], device="cpu")
-        close(scorer.score(TEXTS, names=["a"]), want["a"])
-        close(np.concatenate([scorer.score(**question, names=["a"]) for question in asked]), want["a"])
-        with TestClient(create_app([tmp_path / "rms" / f for f in folders], "cpu")) as client:
-            said = [client.post("/rank", json=question).json() for question in asked]
-            for name in folders: close(np.concatenate([row[name]["rewards"] for row in said]), want[name])
+    folders = [tmp_path / "rms" / name for name in ("plain", "a")]
+    scorer = Scorer.load(folders, device="cpu")
+    close(scorer.score(TEXTS, names=["a"]), want["a"])
+    close(np.concatenate([scorer.score(**question, names=["a"]) for question in asked]), want["a"])
+    with TestClient(create_app(folders, "cpu")) as client:
+        said = [client.post("/rank", json=question).json() for question in asked]
+        for name in ("plain", "a"): close(np.concatenate([row[name]["rewards"] for row in said]), want[name])
     judge = reward_function(tmp_path / "rms" / "a", device="cpu")
     close(judge([asked[1]["prompt"]] * 2, list(ANSWERS[:2])), want["a"][5:7])
     write_json(tmp_path / "asked.jsonl", asked)
@@ -289,7 +287,7 @@ def test_fitted_by_hand():
     states, marks = rng.normal(size=(n, 4)), rng.integers(0, 20, (2 * n, 4))
     texts = words_of(marks.tolist(), [0] * (2 * n))
     counts = table(texts)
-    assert counts.shape == (2 * n, BINS) and np.allclose(counts.toarray()[:3].sum(1), [float(values.sum()) for _, values in texts.counts[:3]])
+    assert counts.shape == (2 * n, BINS) and np.allclose(counts[:3].toarray().sum(1), [float(values.sum()) for _, values in texts.counts[:3]])
     own = np.log1p([[(row == token).sum() for token in range(20)] for row in marks]) @ likes
     margin = states @ taste + own[0::2] - own[1::2]
     sign = np.where(rng.random(n) < 1 / (1 + np.exp(-margin)), 1, -1)
@@ -345,9 +343,9 @@ def test_votes(place, tmp_path):
 
 def test_lora_on_top_of_words(place, tmp_path):
     "A stage that trains layers keeps the words of the model that it grows from; joint heads each have them, and so do those held to it"
-    custom = dict(method="lora", learning_rate=5e-3, replay=.5, domains=["loud", "quiet"])
+    custom = dict(method="lora", learning_rate=5e-3, replay=.5, domains=["loud", "quiet"], rows=6)
     for sharing, more in (("apart", dict(anchoring=.1)), ("joint", {})):
-        run = Run(made_recipe(place, general=dict(words=True), custom=custom | dict(sharing=sharing) | more), tmp_path / sharing, "cpu", lambda line: None)
+        run = Run(made_recipe(place, general=dict(words=True, rows=6, test={}), custom=custom | dict(sharing=sharing) | more), tmp_path / sharing, "cpu", lambda line: None)
         rm = run.train()
         for name in ("loud", "quiet"):
             assert torch.equal(rm.wide[name], rm.wide["general"]) and not rm.is_plain(name)
@@ -370,7 +368,7 @@ def test_recipes(place, tmp_path):
 def test_words_on_and_off_again(place, tmp_path):
     "The stage that the setting belongs to is made anew, and what grows from it"
     def go(general, custom):
-        recipe = made_recipe(place, general=dict(words=general), custom=dict(words=custom))
+        recipe = made_recipe(place, general=dict(words=general, rows=8), custom=dict(words=custom, rows=8))
         run = Run(recipe, tmp_path / "run", "cpu", said.append, again=True)
         stale = {name for name in ("general", "loud") if (tmp_path / "run" / name).exists() and run.changes(name, read_card(tmp_path / "run" / name))}
         rm = run.train()
@@ -382,4 +380,4 @@ def test_words_on_and_off_again(place, tmp_path):
     assert go(False, False) == ({"loud"}, set())
     stale, wide = go(True, False)
     assert "general" in stale and wide == {"general", "loud"} # loud keeps what it grows from
-    with pytest.raises(DataError, match="general.words differs"): Run(made_recipe(place), tmp_path / "run", "cpu", said.append).train()
+    with pytest.raises(DataError, match="general.words differs"): Run(made_recipe(place, general=dict(rows=8), custom=dict(rows=8)), tmp_path / "run", "cpu", said.append)
