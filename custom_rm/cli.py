@@ -13,19 +13,22 @@ __all__ = ['app', 'DISK_FULL', 'TABLES', 'Device', 'BaseFolder', 'Json', 'Artefa
            'Files', 'TrainFiles', 'MetricName', 'TextFile', 'Prompt', 'Response', 'Also', 'ScoreOut', 'ScoreIgnore',
            'GeneralArtefact', 'CustomArtefact', 'MadeArtefact', 'Alpha', 'Choose', 'Keep', 'Tolerance', 'StudyName',
            'StudyFolder', 'Judge', 'Only', 'Seeds', 'Budget', 'Retry', 'Part', 'Exported', 'Merge', 'Dtype', 'Limit',
-           'Force', 'Push', 'Yes', 'Folders', 'Host', 'Port', 'Token', 'custom_rm', 'fault_line', 'usage_line',
-           'any_letter', 'Stopped', 'stop_politely', 'run_verb', 'main', 'named', 'Explained', 'a_device', 'a_file',
-           'a_folder', 'column', 'several', 'mapping_of', 'convert_verb', 'action', 'clean_verb', 'split_verb',
-           'fetch_verb', 'show_matrix', 'train_verb', 'print_plan', 'plan_verb', 'print_report', 'check_verb',
-           'quickstart_verb', 'named_sets', 'evaluate_verb', 'print_scores', 'what_to_score', 'score_into',
-           'score_verb', 'calibrate_verb', 'print_curve', 'check_blend', 'chosen_alpha', 'blend_verb', 'watching',
-           'a_part', 'write_summary', 'check_cells', 'study_verb', 'export_verb', 'serve_verb']
+           'Force', 'Push', 'Yes', 'Folders', 'Host', 'Port', 'Token', 'Asking', 'AnswersOut', 'Models', 'BaseUrl',
+           'WAYS', 'Roles', 'Many', 'Diverse', 'Temperature', 'MaxTokens', 'SampleSeed', 'Parameters', 'PACE', 'KeyEnv',
+           'AtOnce', 'Retries', 'Timeout', 'PriceIn', 'PriceOut', 'DryRun', 'KEPT', 'StoreFile', 'LeaveOut', 'AskAgain',
+           'custom_rm', 'fault_line', 'usage_line', 'any_letter', 'Stopped', 'stop_politely', 'run_verb', 'main',
+           'named', 'Explained', 'a_device', 'a_file', 'a_folder', 'column', 'several', 'mapping_of', 'convert_verb',
+           'action', 'clean_verb', 'split_verb', 'fetch_verb', 'show_matrix', 'train_verb', 'print_plan', 'plan_verb',
+           'print_report', 'check_verb', 'quickstart_verb', 'named_sets', 'evaluate_verb', 'print_scores',
+           'what_to_score', 'score_into', 'score_verb', 'calibrate_verb', 'print_curve', 'check_blend', 'chosen_alpha',
+           'blend_verb', 'watching', 'a_part', 'write_summary', 'check_cells', 'study_verb', 'export_verb',
+           'serve_verb', 'reply_bar', 'collect_verb']
 
 # %% ../nbs/api/44_cli.ipynb #44eb814a
 import os, re, signal, sys
 from collections.abc import Iterable
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Optional
@@ -117,14 +120,14 @@ def main() -> None:
 
 # %% ../nbs/api/44_cli.ipynb #0081044a
 TABLES = dict(forms="convert", metrics="metrics", losses="losses", poolings="pooling",
-              templates="templates", votes="mapping") # table → its module
+              templates="templates", votes="mapping", flags="collect") # table → its module
 
 # %% ../nbs/api/44_cli.ipynb #1ea887b7
 def named(
-    table:str, # One of `TABLES`, or "recipes" or "studies", which are files
+    table:str, # One of `TABLES`, or "recipes", "studies" or "roles", which are files
 )->str: # Such as "a, b or c"
     "The names in one of the package's tables."
-    if table in ("recipes", "studies"): return choices(sorted(path.stem for path in shipped(table).glob("*.yaml")))
+    if table in ("recipes", "studies", "roles"): return choices(sorted(path.stem for path in shipped(table).glob("*.yaml")))
     return choices(getattr(import_module(f"custom_rm.{TABLES[table]}"), table.upper()))
 
 # %% ../nbs/api/44_cli.ipynb #f6be38af
@@ -850,6 +853,91 @@ def serve_verb(folders:Folders, host:Host="127.0.0.1", port:Port=8000, token:Tok
     from custom_rm.serve import serve
     try: serve(folders, host, port, token, device, base=base)
     except Stopped: return # it was told to stop, answered what waited, and did
+
+# %% ../nbs/api/44_cli.ipynb #2cb0518f
+Asking = Annotated[Path, typer.Argument(metavar="QUESTIONS", help="A .txt of one question per line, or JSON, "
+    "JSON Lines, CSV, Excel, Parquet or Arrow with a column of questions")]
+AnswersOut = Annotated[Path, typer.Option("--out", callback=a_file, metavar="FILE",
+    help="File to write: .json or .jsonl, also with .gz; what is known of each answer goes beside it")]
+Models = Annotated[list[str], typer.Option("--model", help="The model's name, as the endpoint knows it; "
+    "as often as you like")]
+BaseUrl = Annotated[str, typer.Option("--base-url", metavar="ADDRESS", envvar="OPENAI_BASE_URL",
+    help="Any OpenAI-compatible endpoint, such as http://localhost:8000/v1")]
+
+# %% ../nbs/api/44_cli.ipynb #7a2f47d1
+WAYS = "How answers are to differ"
+Roles = Annotated[Optional[str], typer.Option(metavar="FILE", rich_help_panel=WAYS,
+    help="One answer in each role of a YAML file, or of one that comes along: {roles}")]
+Many = Annotated[int, typer.Option("--n", min=1, rich_help_panel=WAYS, help="Answers of each model")]
+Diverse = Annotated[bool, typer.Option("--diverse", rich_help_panel=WAYS,
+    help="Ask for all of a model's answers in one prompt that wants them different")]
+Temperature = Annotated[Optional[float], typer.Option(min=0, rich_help_panel=WAYS, help="The endpoint's own if not given")]
+MaxTokens = Annotated[Optional[int], typer.Option("--max-tokens", min=1, rich_help_panel=WAYS,
+    help="Of one reply; longer ones are cut, and flagged")]
+SampleSeed = Annotated[Optional[int], typer.Option("--seed", rich_help_panel=WAYS,
+    help="Sent with each request, the number of the sample added")]
+Parameters = Annotated[Optional[list[str]], typer.Option("--param", metavar="NAME=VALUE", rich_help_panel=WAYS,
+    help="Sent as it is, such as top_p=0.9; as often as you like")]
+
+# %% ../nbs/api/44_cli.ipynb #a7afdda8
+PACE = "The endpoint"
+KeyEnv = Annotated[str, typer.Option(metavar="NAME", rich_help_panel=PACE,
+    help="Environment variable that holds the key; the key itself is never an option")]
+AtOnce = Annotated[int, typer.Option(min=1, max=1000, rich_help_panel=PACE, help="Requests on the way together")]
+Retries = Annotated[int, typer.Option(min=0, rich_help_panel=PACE,
+    help="Of a request that met a limit or a fault; waits as long as the endpoint says")]
+Timeout = Annotated[float, typer.Option(min=1, rich_help_panel=PACE, help="Seconds for one reply")]
+PriceIn = Annotated[Optional[float], typer.Option(min=0, rich_help_panel=PACE, help="Of a million tokens sent")]
+PriceOut = Annotated[Optional[float], typer.Option(min=0, rich_help_panel=PACE, help="Of a million tokens answered")]
+DryRun = Annotated[bool, typer.Option("--dry-run", rich_help_panel=PACE,
+    help="Say how many requests and tokens it would take, and ask nothing")]
+
+# %% ../nbs/api/44_cli.ipynb #f055cb3c
+KEPT = "What is kept"
+StoreFile = Annotated[Optional[Path], typer.Option("--store", metavar="FILE", callback=a_file, rich_help_panel=KEPT,
+    help="Database of the answers so far, so that nothing is asked twice; beside the output if not given")]
+LeaveOut = Annotated[Optional[list[str]], typer.Option(metavar="FLAG", rich_help_panel=KEPT,
+    help="Don't write answers with this flag: {flags}")]
+AskAgain = Annotated[Optional[list[str]], typer.Option(metavar="FLAG", rich_help_panel=KEPT,
+    help="Ask anew for answers with this flag")]
+
+# %% ../nbs/api/44_cli.ipynb #c8062854
+@contextmanager
+def reply_bar():
+    "What shows a crew's progress on a terminal; nothing where stderr is a file."
+    from rich.console import Console
+    from rich.progress import Progress
+    if not (console := Console(stderr=True)).is_terminal: yield None; return
+    with Progress(console=console, transient=True) as bar:
+        task = bar.add_task("replies", total=None)
+        def show(crew):
+            done, failed = len(crew.answered), len(crew.failed)
+            told = f"replies, {failed} failed" if failed else "replies"
+            bar.update(task, total=crew.total, completed=done + failed, description=told)
+        yield show
+
+# %% ../nbs/api/44_cli.ipynb #9f23c33b
+@app.command("collect", cls=Explained)
+def collect_verb(questions:Asking, out:AnswersOut, model:Models, base_url:BaseUrl="https://api.openai.com/v1",
+    roles:Roles=None, n:Many=1, diverse:Diverse=False, temperature:Temperature=None, max_tokens:MaxTokens=None,
+    seed:SampleSeed=None, param:Parameters=None, key_env:KeyEnv="OPENAI_API_KEY", at_once:AtOnce=8, retries:Retries=6,
+    timeout:Timeout=600., price_in:PriceIn=None, price_out:PriceOut=None, dry_run:DryRun=False, store:StoreFile=None,
+    leave_out:LeaveOut=None, ask_again:AskAgain=None, prompt:PromptColumn=None, ignore:IgnoreColumns=None,
+    json_path:Json=None):
+    "Ask language models questions, and keep the answers: in roles, several times, or deliberately different."
+    from custom_rm import collect
+    from custom_rm.evaluate import write_report
+    told = collect.read_roles(recipe_path(roles, "roles")) if roles else {}
+    settings = collect.parameters(param or [], temperature=temperature, max_tokens=max_tokens)
+    sampling = collect.Sampling(model, told, n, diverse, settings, seed)
+    endpoint = collect.Endpoint(base_url, key_env, at_once, retries, timeout)
+    job = collect.collect_file(questions, out, prompt, ignore or [], sampling=sampling, endpoint=endpoint, store=store,
+        leave_out=tuple(leave_out or ()), ask_again=tuple(ask_again or ()), price_in=price_in, price_out=price_out)
+    if dry_run: return print(job.estimate())
+    with reply_bar() as progress: report = collect.collect(job, lambda line: print(f"custom-rm: {line}", file=sys.stderr), progress)
+    print(report)
+    if json_path: write_report(json_path, asdict(report))
+    if report.missing or not report.written: raise typer.Exit(1)
 
 # %% ../nbs/api/44_cli.ipynb #10680ad8
 #| eval: false
