@@ -22,7 +22,7 @@ __all__ = ['app', 'DISK_FULL', 'TABLES', 'Device', 'BaseFolder', 'Json', 'Artefa
            'print_report', 'check_verb', 'quickstart_verb', 'named_sets', 'evaluate_verb', 'print_scores',
            'what_to_score', 'score_into', 'score_verb', 'calibrate_verb', 'print_curve', 'check_blend', 'chosen_alpha',
            'blend_verb', 'watching', 'a_part', 'write_summary', 'check_cells', 'study_verb', 'export_verb',
-           'serve_verb', 'reply_bar', 'collect_verb']
+           'serve_verb', 'reply_bar', 'aside', 'collect_verb']
 
 # %% ../nbs/api/44_cli.ipynb #44eb814a
 import os, re, signal, sys
@@ -127,7 +127,8 @@ def named(
     table:str, # One of `TABLES`, or "recipes", "studies" or "roles", which are files
 )->str: # Such as "a, b or c"
     "The names in one of the package's tables."
-    if table in ("recipes", "studies", "roles"): return choices(sorted(path.stem for path in shipped(table).glob("*.yaml")))
+    files = table in ("recipes", "studies", "roles")
+    if files: return choices(sorted(path.stem for path in shipped(table).glob("*.yaml")))
     return choices(getattr(import_module(f"custom_rm.{TABLES[table]}"), table.upper()))
 
 # %% ../nbs/api/44_cli.ipynb #f6be38af
@@ -871,7 +872,8 @@ Roles = Annotated[Optional[str], typer.Option(metavar="FILE", rich_help_panel=WA
 Many = Annotated[int, typer.Option("--n", min=1, rich_help_panel=WAYS, help="Answers of each model")]
 Diverse = Annotated[bool, typer.Option("--diverse", rich_help_panel=WAYS,
     help="Ask for all of a model's answers in one prompt that wants them different")]
-Temperature = Annotated[Optional[float], typer.Option(min=0, rich_help_panel=WAYS, help="The endpoint's own if not given")]
+Temperature = Annotated[Optional[float], typer.Option(min=0, rich_help_panel=WAYS,
+    help="The endpoint's own if not given")]
 MaxTokens = Annotated[Optional[int], typer.Option("--max-tokens", min=1, rich_help_panel=WAYS,
     help="Of one reply; longer ones are cut, and flagged")]
 SampleSeed = Annotated[Optional[int], typer.Option("--seed", rich_help_panel=WAYS,
@@ -916,6 +918,13 @@ def reply_bar():
             bar.update(task, total=crew.total, completed=done + failed, description=told)
         yield show
 
+# %% ../nbs/api/44_cli.ipynb #7ea75806
+def aside(
+    line:str,
+)->None:
+    "Tell a waiting user something, beside what is piped."
+    print(f"custom-rm: {line}", file=sys.stderr)
+
 # %% ../nbs/api/44_cli.ipynb #9f23c33b
 @app.command("collect", cls=Explained)
 def collect_verb(questions:Asking, out:AnswersOut, model:Models, base_url:BaseUrl="https://api.openai.com/v1",
@@ -934,7 +943,7 @@ def collect_verb(questions:Asking, out:AnswersOut, model:Models, base_url:BaseUr
     job = collect.collect_file(questions, out, prompt, ignore or [], sampling=sampling, endpoint=endpoint, store=store,
         leave_out=tuple(leave_out or ()), ask_again=tuple(ask_again or ()), price_in=price_in, price_out=price_out)
     if dry_run: return print(job.estimate())
-    with reply_bar() as progress: report = collect.collect(job, lambda line: print(f"custom-rm: {line}", file=sys.stderr), progress)
+    with reply_bar() as progress: report = collect.collect(job, aside, progress)
     print(report)
     if json_path: write_report(json_path, asdict(report))
     if report.missing or not report.written: raise typer.Exit(1)

@@ -40,7 +40,8 @@ def _other_file(lines:list[str]) -> str:
     "What a text of questions rather is; empty for one that is none of it"
     cells = [plain_name(word) for word in re.split(r"[,;\t|]", lines[0])]
     if any("\0" in line for line in lines): return "holds zero bytes, so it is not text; save it as UTF-8"
-    if lines[0] in ("[", "{") or isinstance(unpacked(lines[0]), (list, dict)): return "is JSON; name it .json or .jsonl"
+    is_json = lines[0] in ("[", "{") or isinstance(unpacked(lines[0]), (list, dict))
+    if is_json: return "is JSON; name it .json or .jsonl"
     if len(lines) > 1 and all("\t" in line for line in lines): return "has a tab in every line; name it .tsv"
     if set(cells) & {*PROMPTS} and all(len(name.split("_")) < 4 for name in cells) and lines[0][-1] not in "?.!":
         return f"names columns in its first line ({lines[0]:.40}); name it .csv, or remove that line"
@@ -87,7 +88,8 @@ def _question(value, where:str) -> str:
     "The words to ask"
     value = as_words(value)
     if not isinstance(value, str) or not value.strip():
-        raise DataError(f"{where}: its question is {json.dumps(value, default=str):.40}; fill it in, or remove that row")
+        shown = f"{json.dumps(value, default=str):.40}"
+        raise DataError(f"{where}: its question is {shown}; fill it in, or remove that row")
     turns = prompt_turns(check_unicode(value.strip(), where), where)
     if [turn["role"] for turn in turns] == ["user"]: return turns[0]["content"].strip()
     raise DataError(f"{where}: holds {len(turns)} turns of a conversation; give one question in each row")
@@ -97,7 +99,8 @@ def _joined(row:dict, asked:list[str], where:str) -> str:
     "The words of a row's columns, one line for each"
     words = [as_words(cell(row, column)) for column in asked]
     if odd := next((w for w in words if w is not None and not isinstance(w, str)), None):
-        raise DataError(f"{where}: holds {json.dumps(odd, default=str):.60} where a question should be; write it as text")
+        shown = f"{json.dumps(odd, default=str):.60}"
+        raise DataError(f"{where}: holds {shown} where a question should be; write it as text")
     return as_lines([word.strip() for word in words if word and word.strip()])
 
 # %% ../nbs/api/42_collect.ipynb #35c1611e
@@ -106,7 +109,8 @@ def _table_questions(source:str|Path, prompt:str|None, ignore:Iterable[str]) -> 
     rows = list(read_rows(source))
     if all(isinstance(row, str) for _, row in rows) and not prompt: return rows
     if odd := next((placed for placed in rows if not isinstance(placed[1], dict)), None):
-        raise DataError(f"{odd[0]}: is {json.dumps(odd[1], default=str):.40}, not an object with columns; mend that row")
+        shown = f"{json.dumps(odd[1], default=str):.40}"
+        raise DataError(f"{odd[0]}: is {shown}, not an object with columns; mend that row")
     columns = Columns(rows)
     ignored = [column for name in ignore for column in columns.resolve_all(name)]
     asked = _question_columns(columns, prompt, ignored)
@@ -121,7 +125,8 @@ def read_questions(
 )->list[str]: # In the order of the file
     "The questions of a file. Raises `DataError` for one that can't be understood, with the option to type."
     plain = Path(source).name.lower().removesuffix(".gz").endswith(".txt")
-    if plain and (prompt or ignore): raise DataError(f"{source}: is a text without columns; name it .csv if it has some")
+    if plain and (prompt or ignore):
+        raise DataError(f"{source}: is a text without columns; name it .csv if it has some")
     placed = _line_questions(Path(source)) if plain else _table_questions(source, prompt, ignore)
     if not placed: raise DataError(f"{source}: is empty; write one question per line")
     return [_question(value, where) for where, value in placed]
@@ -147,7 +152,7 @@ def _check_role(path, name, prompt) -> None:
 def read_roles(
     path:str|Path, # YAML: one role per key, with its system prompt, or nothing for none
 )->dict[str,str]: # Role → prompt; empty where it is told nothing
-    "The roles of a file. Raises `DataError` for fewer than two, for one that stands twice, and for two that are equal."
+    "The roles of a file. Raises `DataError` for fewer than two, one that stands twice, and two that are equal."
     given = read_yaml(path, "file of roles")
     if not isinstance(given, dict) or len(given) < 2:
         raise DataError(f"{path}: holds no two roles; write one line for each, name: what it is told")
@@ -207,9 +212,9 @@ def parameters(
 
 # %% ../nbs/api/42_collect.ipynb #6cca1617
 _DIVERSE = """Write {n} answers to the question below. Each must stand alone and answer all of it, and each must be \
-honest. Make them as different as good answers can be: in what they advise or hold true, in what they care about, in \
-length, form and tone, so that whoever dislikes one may like another. Put the first between <answer 1> and </answer 1>, \
-the second between <answer 2> and </answer 2>, and so on. Write nothing outside these marks.
+honest. Make them as different as good answers can be: in what they advise or hold true, in what they care about, \
+in length, form and tone, so that whoever dislikes one may like another. Put the first between <answer 1> and \
+</answer 1>, the second between <answer 2> and </answer 2>, and so on. Write nothing outside these marks.
 
 Question: """
 
@@ -296,8 +301,9 @@ class Answer:
 # %% ../nbs/api/42_collect.ipynb #c9f08dfb
 def _words(value) -> str:
     "A message's content: words, or parts of which some are words; letters that no file can hold are replaced"
-    if isinstance(value, list): value = "".join(part["text"] for part in value if isinstance(part, dict)
-                                                and isinstance(part.get("text"), str))
+    if isinstance(value, list):
+        parts = [part.get("text") for part in value if isinstance(part, dict)]
+        value = "".join(part for part in parts if isinstance(part, str))
     return re.sub("[\ud800-\udfff]", "\ufffd", value) if isinstance(value, str) else ""
 
 # %% ../nbs/api/42_collect.ipynb #fbede54e
@@ -334,11 +340,12 @@ FLAGS = dict(
 # %% ../nbs/api/42_collect.ipynb #6deb532e
 _ENDED = dict(length="cut", max_tokens="cut", content_filter="filtered", safety="filtered") | dict.fromkeys(
     ("stop", "eos", "eos_token", "end_turn", "stop_sequence"), "")
-_REFUSAL = re.compile(
-    r"\W*(?:(?:i['’]?m|i am|we['’]?re|my)?\s*(?:very |really |so |deeply )?(?:sorry|apolog\w+|unfortunately)\b[^.!?\n]{0,40}?)?"
-    r"(?:as an ai\b[^.!?\n]{0,60}?)?\bi(?: am|['’]m)?\s*(?:cannot|can['’]?t|can not|won['’]?t|will not|unable to|not able to|"
-    r"must decline|have to decline)\s+(?:to )?(?:\w+ly )?(?:assist|help|answer|comply|provide|fulfil\w*|do that|discuss|"
-    r"respond|create|write|generate|engage|support|give|offer|share|continue|participate)\b", re.I)
+# an apology perhaps, then "I can't", then what cannot be done
+_SORRY = r"(?:(?:i['’]?m|i am|my)?\s*(?:very |really |so |deeply )?(?:sorry|apolog\w+|unfortunately)\b[^.!?\n]{0,40}?)?"
+_UNABLE = r"\bi(?: am|['’]m)?\s*(?:cannot|can['’]?t|can not|won['’]?t|will not|unable to|not able to|must decline)"
+_DOING = (r"(?:assist|help|answer|comply|provide|fulfil\w*|do that|discuss|respond|create|write|generate|engage|"
+          r"support|give|offer|share|continue|participate)\b")
+_REFUSAL = re.compile(rf"\W*{_SORRY}(?:as an ai\b[^.!?\n]{{0,60}}?)?{_UNABLE}\s+(?:to )?(?:\w+ly )?{_DOING}", re.I)
 
 def is_refusal(
     text:str, # An answer
@@ -398,8 +405,8 @@ def _told(path:Path) -> Iterator[None]:
 _OURS, _VERSION = 0x43524d43, 1 # what marks the file as ours, and the form of its tables
 _TABLES = """
 begin;
-create table answers (key text, attempt int, address text, body text, sample int, text text, finish text, refusal text,
-    reported text, tokens_in int, tokens_out int, date text, primary key (key, attempt));
+create table answers (key text, attempt int, address text, body text, sample int, text text, finish text,
+    refusal text, reported text, tokens_in int, tokens_out int, date text, primary key (key, attempt));
 create table asked (key text primary key, date text); -- requests that are on the way
 create table failed (n integer primary key, key text, date text, why text);
 create index failed_key on failed (key);
@@ -432,6 +439,7 @@ class Store:
 # %% ../nbs/api/42_collect.ipynb #87da3bff
 def _now() -> str: return datetime.now(timezone.utc).isoformat(timespec="seconds") # for people as well
 
+# %% ../nbs/api/42_collect.ipynb #7aa99edc
 @patch
 def begin(
     self:Store,
@@ -483,8 +491,8 @@ def find(
     "The answer to a request."
     wanted = "text, finish, refusal, reported, tokens_in, tokens_out, date"
     with _told(self.path):
-        row = self.base.execute(f"select {wanted} from answers where key = ? order by attempt desc", (key,)).fetchone()
-    return row and Answer(*row)
+        rows = self.base.execute(f"select {wanted} from answers where key = ? order by attempt desc", (key,))
+        return Answer(*row) if (row := rows.fetchone()) else None
 
 # %% ../nbs/api/42_collect.ipynb #82e6fd8c
 @patch
@@ -544,10 +552,11 @@ def find_key(
     name = endpoint.key_env
     key = os.environ.get(name, "").strip()
     if not key and not re.fullmatch(r"[A-Z][A-Z0-9_]*", name):
-        raise DataError("--key-env takes the name of an environment variable, such as OPENAI_API_KEY, never the key itself")
+        raise DataError("--key-env takes the name of an environment variable, such as OPENAI_API_KEY, never the key")
     if not key and _is_here(endpoint.address): return "none"
-    if not key: raise DataError(f"{name} is not set; export {name}=… with the key of {endpoint.address}, or none if it "
-                                "wants none, or name another variable with --key-env")
+    if not key:
+        raise DataError(f"{name} is not set; export {name}=… with the key of {endpoint.address}, or none if it wants "
+                        "none, or name another variable with --key-env")
     if key.isascii() and key.isprintable() and " " not in key: return key
     raise DataError(f"{name} holds a space or a letter that no key has; set it anew")
 
@@ -580,6 +589,7 @@ def _seconds(fault) -> float:
     with suppress(AttributeError, TypeError, ValueError): return float(fault.response.headers["retry-after"])
     return 0.
 
+# %% ../nbs/api/42_collect.ipynb #868f8876
 def _remedy(fault, endpoint:Endpoint) -> str:
     "What a person has to do about a fault that all requests would meet; empty for others"
     status, wait = getattr(fault, "status_code", None), _seconds(fault)
@@ -589,6 +599,8 @@ def _remedy(fault, endpoint:Endpoint) -> str:
     return f"run the same command in {wait:.0f} seconds" if wait > 60 else ""
 
 # %% ../nbs/api/42_collect.ipynb #6b178ff3
+_KINDS = dict(APIConnectionError="no connection", APITimeoutError="no reply in time") # as the client calls them
+
 def complaint(
     fault:Exception, # What the client raised
     endpoint:Endpoint,
@@ -598,8 +610,7 @@ def complaint(
     body = getattr(fault, "body", None)
     said = body.get("message") if isinstance(body, dict) else None
     words = " ".join(str(said or fault.__cause__ or fault).split())
-    kind = getattr(fault, "status_code", None) or dict(
-        APIConnectionError="no connection", APITimeoutError="no reply in time").get(type(fault).__name__, type(fault).__name__)
+    kind = getattr(fault, "status_code", None) or _KINDS.get(type(fault).__name__, type(fault).__name__)
     return Unanswered(without_key(f"{kind}: {words}", key)[:200], _remedy(fault, endpoint))
 
 # %% ../nbs/api/42_collect.ipynb #2920f15a
@@ -692,6 +703,7 @@ async def _work(self:Crew) -> None:
         try: await self._one(*missing)
         except Exception as fault: self.stop(fault) # such as a full disk; the others bring theirs home
 
+# %% ../nbs/api/42_collect.ipynb #2395f5d8
 @patch
 async def run(self:Crew) -> None:
     "All that is missing. Raises what stopped it."
@@ -705,6 +717,7 @@ def _wait(done:Future) -> None:
         with suppress(Waiting): done.exception(.2)
     done.result()
 
+# %% ../nbs/api/42_collect.ipynb #a19463c1
 def run_crew(
     crew:Crew,
     say:Callable, # Takes a line for a user who stops it
@@ -786,6 +799,9 @@ def about(
                 date=a.date, finish=a.finish, tokens_in=a.tokens_in, tokens_out=a.tokens_out,
                 characters=len(said.text))
 
+# %% ../nbs/api/42_collect.ipynb #2e45e1b4
+def _many(n:int, one:str, many:str="") -> str: return f"{n:,} {one if n == 1 else many or one + 's'}" # 2 questions
+
 # %% ../nbs/api/42_collect.ipynb #0a89a8e3
 @dataclass
 class Collection:
@@ -821,6 +837,11 @@ def count(
         if one.answer.reported and one.answer.reported not in reported: reported.append(one.answer.reported)
 
 # %% ../nbs/api/42_collect.ipynb #49bf85d2
+def _cost(tokens_in:int, tokens_out:int, price_in:float|None, price_out:float|None) -> float:
+    "What tokens cost, by prices of a million"
+    return (tokens_in * (price_in or 0) + tokens_out * (price_out or 0)) / 1e6
+
+# %% ../nbs/api/42_collect.ipynb #034bffae
 @patch
 def pay(
     self:Collection,
@@ -835,36 +856,38 @@ def pay(
         self.tokens_in += one.tokens_in or 0
         self.tokens_out += one.tokens_out or 0
     if price_in is not None or price_out is not None:
-        self.price = (self.tokens_in * (price_in or 0) + self.tokens_out * (price_out or 0)) / 1e6
+        self.price = _cost(self.tokens_in, self.tokens_out, price_in, price_out)
 
 # %% ../nbs/api/42_collect.ipynb #21a354fe
 @patch
 def _money(self:Collection) -> list[str]:
     "Lines about tokens and price"
-    uncounted = f"; the endpoint counted none for {self.uncounted:,} replies" if self.uncounted else ""
+    uncounted = f"; the endpoint counted none for {self.uncounted:,} of the replies" if self.uncounted else ""
     lines = [f"  {'tokens':12}{self.tokens_in:>8,} in, {self.tokens_out:,} out{uncounted}"] if self.new else []
     return lines + ([] if self.price is None else [f"  {'price':12}{self.price:>8,.4f}  for this run's replies"])
 
+# %% ../nbs/api/42_collect.ipynb #dc8203e9
 @patch
 def _ending(self:Collection) -> list[str]:
     "Lines about the files, and what they lack"
-    lines = [f"{self.written:,} of {self.questions:,} questions written to {self.output}, "
-             f"what is known of each answer to {self.about}"] if self.written else [f"nothing was written to {self.output}"]
-    if self.left_out: lines.append(f"{self.left_out:,} questions left out")
+    files = f"written to {self.output}, what is known of each answer to {self.about}"
+    lines = [f"{self.written:,} of {_many(self.questions, 'question')} {files}" if self.written else "nothing was written"]
+    if self.left_out: lines.append(f"{_many(self.left_out, 'question')} left out")
     if self.missing:
-        n, why = sum(self.missing.values()), next(iter(self.missing))
-        lines.append(f"{n:,} replies are missing ({why}); the same command asks for these alone")
+        missing, why = _many(sum(self.missing.values()), "missing reply", "missing replies"), next(iter(self.missing))
+        lines.append(f"{missing} ({why}); the same command asks for nothing else")
     return lines
 
 # %% ../nbs/api/42_collect.ipynb #32950822
 @patch
 def __str__(self:Collection) -> str:
     "A table for people"
-    lines = [f"{self.questions:,} questions, {self.answers:,} answers; {self.new:,} replies are new"]
-    if self.twice: lines.append(f"  {'twice':12}{self.twice:>8,}  questions stand in the file again; asked once")
-    if self.forsaken: lines.append(f"  {'forsaken':12}{self.forsaken:>8,}  requests were on the way when an earlier run "
-                                   "was ended; asked again, and perhaps paid twice")
-    lines += [f"  {flag:12}{self.flags[flag]:>8,}  {FLAGS[flag]}" for flag in FLAGS if flag in self.flags]
+    counts = [("twice", self.twice, "questions stand in the file again; asked once"),
+              ("forsaken", self.forsaken, "requests were on the way when an earlier run was ended; perhaps paid twice"),
+              *((flag, self.flags.get(flag, 0), meaning) for flag, meaning in FLAGS.items())]
+    lines = [f"{_many(self.questions, 'question')}, {_many(self.answers, 'answer')}; "
+             f"{_many(self.new, 'new reply', 'new replies')}"]
+    lines += [f"  {name:12}{n:>8,}  {meaning}" for name, n, meaning in counts if n]
     lines += [f"  the endpoint calls {model} {', '.join(names)}" for model, names in self.models.items()
               if names and names != [model]]
     return "\n".join([*lines, *self._money(), *self._ending()])
@@ -873,10 +896,6 @@ def __str__(self:Collection) -> str:
 def _about_path(out:Path) -> Path:
     "Where the file about the answers goes: answers.jsonl → answers.about.jsonl"
     return out.with_name(re.sub(r"\.jsonl?(\.gz)?$", "", out.name, flags=re.I) + ".about.jsonl")
-
-def _check_flags(name:str, flags:Iterable[str], known:Iterable[str]) -> None:
-    "Raises `DataError` for a flag that there isn't"
-    for flag in flags: choose(flag, list(known), name)
 
 # %% ../nbs/api/42_collect.ipynb #58c7dcd0
 @dataclass
@@ -901,15 +920,16 @@ def _check_job(job:Job) -> None:
     job.store = check_place(job.store or f"{job.out}.db")
     if job.store.resolve() in (job.out.resolve(), _about_path(job.out).resolve()):
         raise DataError(f"{job.store}: is the output; name another file with --store")
-    _check_flags("--leave-out", job.leave_out, FLAGS)
-    _check_flags("--ask-again", job.ask_again, [flag for flag in FLAGS if flag not in ("same", "near")])
+    for flag in job.leave_out: choose(flag, FLAGS, "--leave-out")
+    for flag in job.ask_again: choose(flag, [flag for flag in FLAGS if flag not in ("same", "near")], "--ask-again")
     if not job.questions: raise DataError("there are no questions; nothing to ask")
 
 # %% ../nbs/api/42_collect.ipynb #15fed955
 @patch
 def requests(self:Job) -> dict[str,Request]: # Key → request, in the order of the questions
     "Every request of the job, once."
-    asked = (request for question in dict.fromkeys(self.questions) for request in requests_for(question, self.sampling))
+    questions = dict.fromkeys(self.questions)
+    asked = (request for question in questions for request in requests_for(question, self.sampling))
     return {request_key(self.endpoint.address, request): request for request in asked}
 
 # %% ../nbs/api/42_collect.ipynb #927bc5c8
@@ -936,20 +956,25 @@ def unanswered(self:Job) -> list[tuple[str,Request]]: # As from `missing`
 # %% ../nbs/api/42_collect.ipynb #e98d3a91
 def _thumb(text:str) -> int: return -(-len(text.encode()) // 4) # tokens, four bytes each
 
+def _thought(requests:list, s:Sampling) -> tuple[int, int, bool]:
+    "(tokens sent, tokens that come back, whether that is the most), by rule of thumb"
+    limits = [s.parameters.get(name) for name in ("max_tokens", "max_completion_tokens")]
+    most = next((limit for limit in limits if isinstance(limit, int)), None)
+    sent = sum(4 + _thumb(m["content"]) for _, request in requests for m in request.body["messages"])
+    return sent, len(requests) * (most or 500 * (s.n if s.diverse else 1)), most is not None
+
+# %% ../nbs/api/42_collect.ipynb #23b22ab8
 @patch
 def estimate(self:Job) -> str: # Lines for people
     "What the job would ask and cost. Nothing is asked, nothing written."
     missing = self.unanswered()
-    most = next((v for name in ("max_tokens", "max_completion_tokens")
-                 if isinstance(v := self.sampling.parameters.get(name), int)), None)
-    sent = sum(4 + _thumb(m["content"]) for _, request in missing for m in request.body["messages"])
-    back = len(missing) * (most or 500 * (self.sampling.n if self.sampling.diverse else 1))
-    lines = [f"{len(missing):,} requests would be asked; {len(self.requests()) - len(missing):,} are answered already",
-             f"  {'tokens':12}{sent:>8,} in, by rule of thumb; " +
-             (f"at most {back:,} out" if most else f"{back:,} out, if answers have 500; --max-tokens sets a limit")]
-    price = (sent * (self.price_in or 0) + back * (self.price_out or 0)) / 1e6
-    priced = self.price_in is not None or self.price_out is not None
-    return "\n".join(lines + [f"  {'price':12}{price:>8,.4f}" if priced else "  price: give --price-in and --price-out"])
+    sent, back, limited = _thought(missing, self.sampling)
+    out = f"at most {back:,} out" if limited else f"{back:,} out, if answers have 500; --max-tokens sets a limit"
+    price = f"{_cost(sent, back, self.price_in, self.price_out):>8,.4f}"
+    if self.price_in is None and self.price_out is None: price = " unknown; give --price-in and --price-out"
+    there = len(self.requests()) - len(missing)
+    return "\n".join([f"{len(missing):,} requests would be asked; {there:,} are answered already",
+                      f"  {'tokens':12}{sent:>8,} in, by rule of thumb; {out}", f"  {'price':12}{price}"])
 
 # %% ../nbs/api/42_collect.ipynb #29d693de
 @patch
@@ -979,7 +1004,7 @@ def collect(
     say:Callable=print, # Takes lines for the user while it runs
     progress:Callable|None=None, # Called with the `Crew` after each reply
 )->Collection: # Print it
-    "Ask for what is missing, then write what there is. Raises `DataError` for what stops it; answers so far are kept."
+    "Ask for what is missing, then write what there is. Raises `DataError` for what stops it; answers are kept."
     different = len(dict.fromkeys(job.questions))
     report = Collection(str(job.out), str(_about_path(job.out)), different, len(job.questions) - different)
     if job.unanswered(): find_key(job.endpoint), _client_class()
@@ -1003,6 +1028,7 @@ def collect_file(
     **settings,      # Of `Job`
 )->Job:
     "A job from a file of questions. Raises `DataError` where the output would be written over it."
-    same = [p for p in (Path(out), _about_path(Path(out))) if Path(source).exists() and p.resolve() == Path(source).resolve()]
-    if same: raise DataError(f"{source}: is the file of questions; choose another place with --out")
+    written = [Path(out).resolve(), _about_path(Path(out)).resolve()]
+    if Path(source).resolve() in written:
+        raise DataError(f"{source}: is the file of questions; choose another place with --out")
     return Job(read_questions(source, prompt, ignore), Path(out), **settings)

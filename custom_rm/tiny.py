@@ -162,7 +162,8 @@ class _Asked(BaseHTTPRequestHandler):
 # %% ../nbs/api/90_tiny.ipynb #7ddbac74
 def _completion(body:dict, said:str|dict) -> dict:
     "A reply to a request"
-    choice = said if isinstance(said, dict) else dict(message=dict(role="assistant", content=said), finish_reason="stop")
+    spoken = dict(message=dict(role="assistant", content=said), finish_reason="stop")
+    choice = said if isinstance(said, dict) else spoken
     asked, words = (sum(len(str(m["content"]).split()) for m in ms) for ms in (body["messages"], [choice["message"]]))
     usage = dict(prompt_tokens=asked, completion_tokens=words, total_tokens=asked + words)
     return dict(id="tiny", object="chat.completion", created=0, model=body["model"], usage=usage,
