@@ -513,17 +513,6 @@ def in_turn(
     say(f"another process is collecting into {store}; waiting for it, to ask nothing twice")
     with alone(lock): yield
 
-# %% ../nbs/api/42_collect.ipynb #c16f6b60
-@dataclass
-class Endpoint:
-    "Where to ask, and how fast"
-    address:str = "https://api.openai.com/v1" # What stands before /chat/completions
-    key_env:str = "OPENAI_API_KEY" # Names the environment variable that holds the key
-    at_once:int = 8       # Requests on the way together
-    retries:int = 6       # Of one request, by the client itself, which heeds Retry-After
-    timeout:float = 600.  # Seconds for one reply
-    def __post_init__(self): self.address = _checked_address(self.address)
-
 # %% ../nbs/api/42_collect.ipynb #53cb6ef1
 def _checked_address(address:str) -> str:
     "An address without a slash at its end. Raises `DataError` for one that is none, or that holds a secret"
@@ -537,6 +526,17 @@ def _checked_address(address:str) -> str:
     if parts.path.rstrip("/").endswith("/completions"):
         raise DataError(f"--base-url {address}: leave away what stands behind /v1")
     return address.strip().rstrip("/")
+
+# %% ../nbs/api/42_collect.ipynb #c16f6b60
+@dataclass
+class Endpoint:
+    "Where to ask, and how fast"
+    address:str = "https://api.openai.com/v1" # What stands before /chat/completions
+    key_env:str = "OPENAI_API_KEY" # Names the environment variable that holds the key
+    at_once:int = 8       # Requests on the way together
+    retries:int = 6       # Of one request, by the client itself, which heeds Retry-After
+    timeout:float = 600.  # Seconds for one reply
+    def __post_init__(self): self.address = _checked_address(self.address)
 
 # %% ../nbs/api/42_collect.ipynb #ac1dff49
 def _is_here(address:str) -> bool:
@@ -648,6 +648,15 @@ class Crew:
         self.total, self.answered, self.failed, self.in_a_row, self.on_the_way = len(missing), set(), {}, 0, 0
         self.stopping, self.fault = False, None
 
+# %% ../nbs/api/42_collect.ipynb #42f7e2f2
+@patch
+def stop(
+    self:Crew,
+    fault:BaseException|None=None, # Why; raised when all have come back
+)->None:
+    "Send no further request; those that are on the way come back."
+    self.stopping, self.fault = True, self.fault or fault
+
 # %% ../nbs/api/42_collect.ipynb #097f0bd9
 @patch
 async def _answer(self:Crew, request:Request, key:str, attempt:int) -> Answer:
@@ -670,15 +679,6 @@ def _note_failure(self:Crew, key:str, fault:Unanswered) -> None:
     if not remedy and self.in_a_row >= max(10, 2 * self.endpoint.at_once):
         remedy = f"{self.in_a_row} requests in a row have failed; run the same command when it works again"
     if remedy: self.stop(DataError(f"{self.endpoint.address}: {fault.why}; {remedy}; what was answered is kept"))
-
-# %% ../nbs/api/42_collect.ipynb #42f7e2f2
-@patch
-def stop(
-    self:Crew,
-    fault:BaseException|None=None, # Why; raised when all have come back
-)->None:
-    "Send no further request; those that are on the way come back."
-    self.stopping, self.fault = True, self.fault or fault
 
 # %% ../nbs/api/42_collect.ipynb #1364c42d
 @patch
@@ -870,8 +870,8 @@ def _money(self:Collection) -> list[str]:
 @patch
 def _ending(self:Collection) -> list[str]:
     "Lines about the files, and what they lack"
-    files = f"written to {self.output}, what is known of each answer to {self.about}"
-    lines = [f"{self.written:,} of {_many(self.questions, 'question')} {files}" if self.written else "nothing was written"]
+    written = f"{self.written:,} of {_many(self.questions, 'question')} written to {self.output}"
+    lines = [f"{written}, what is known of each answer to {self.about}" if self.written else "nothing was written"]
     if self.left_out: lines.append(f"{_many(self.left_out, 'question')} left out")
     if self.missing:
         missing, why = _many(sum(self.missing.values()), "missing reply", "missing replies"), next(iter(self.missing))
