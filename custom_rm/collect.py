@@ -31,7 +31,6 @@ from .core import alone, check_place, check_unicode, choose, DataError, patch
 from .files import read_rows, unpacked
 from .mapping import (
     as_lines, cell, is_label, is_note, is_short, joined, Mapping, names, option, plain_name, wordy)
-from .recipes import read_yaml
 from .records import check_json_name, open_text, readable, write_json
 from .templates import as_words, prompt_turns
 
@@ -132,12 +131,12 @@ def read_questions(
     return [_question(value, where) for where, value in placed]
 
 # %% ../nbs/api/42_collect.ipynb #0e8a4fa9
-def _name_twice(path:str|Path) -> str|None:
-    "A name that stands twice at the top of a YAML file; YAML itself would keep the last"
+def _name_twice(text:str) -> str|None:
+    "A name that stands twice at the top of YAML, which itself would keep the last"
     import yaml
-    node = yaml.compose(Path(path).read_text(encoding="utf-8"))
-    counts = Counter(key.value for key, _ in node.value if isinstance(key.value, str))
-    return next((name for name, n in counts.items() if n > 1), None)
+    node = yaml.compose(text)
+    names = Counter(key.value for key, _ in node.value) if isinstance(node, yaml.MappingNode) else {}
+    return next((name for name, n in names.items() if n > 1), None)
 
 # %% ../nbs/api/42_collect.ipynb #a90c29ef
 def _check_role(path, name, prompt) -> None:
@@ -148,15 +147,24 @@ def _check_role(path, name, prompt) -> None:
         raise DataError(f"{path}: role {name} is told {prompt!r:.40}, not a text; write name: what it is told")
     check_unicode(f"{name}{prompt}", f"{path}: role {name}")
 
+# %% ../nbs/api/42_collect.ipynb #62cb2539
+def _yaml(path:str|Path) -> tuple[object, str|None]:
+    "What a YAML file holds, and a name that stands in it twice"
+    import yaml
+    with readable(Path(path)), open_text(Path(path)) as file: text = file.read()
+    try: return yaml.safe_load(text), _name_twice(text)
+    except (yaml.YAMLError, TypeError) as e: # TypeError for a key that is a list
+        raise DataError(f"{path}: is not YAML ({' '.join(str(e).split())[:150]})") from None
+
 # %% ../nbs/api/42_collect.ipynb #aebf0abb
 def read_roles(
     path:str|Path, # YAML: one role per key, with its system prompt, or nothing for none
 )->dict[str,str]: # Role → prompt; empty where it is told nothing
     "The roles of a file. Raises `DataError` for fewer than two, one that stands twice, and two that are equal."
-    given = read_yaml(path, "file of roles")
+    given, twice = _yaml(path)
     if not isinstance(given, dict) or len(given) < 2:
         raise DataError(f"{path}: holds no two roles; write one line for each, name: what it is told")
-    if twice := _name_twice(path): raise DataError(f"{path}: role {twice} stands there twice; rename one")
+    if twice: raise DataError(f"{path}: role {twice} stands there twice; rename one")
     for name, prompt in given.items(): _check_role(path, name, prompt)
     roles = {name.strip(): (prompt or "").strip() for name, prompt in given.items()}
     for (a, one), (b, other) in combinations(roles.items(), 2):
@@ -226,9 +234,8 @@ def several_prompt(
     return _DIVERSE.replace("{n}", str(n)) + question
 
 # %% ../nbs/api/42_collect.ipynb #8e56e5ee
-_MARK = r"<\s*{slash}answer[\s_-]*(\d+)\s*>"
-_OPEN, _ANY = re.compile(_MARK.format(slash=""), re.I), re.compile(_MARK.format(slash="/?"), re.I)
-_WHOLE = re.compile(_MARK.format(slash="") + r"(.*?)<\s*/answer[\s_-]*\1\s*>", re.I | re.S)
+_ANY = re.compile(r"<\s*/?\s*answer[\s_-]*\d+\s*>", re.I)
+_WHOLE = re.compile(r"<\s*answer[\s_-]*(\d+)\s*>(.*?)<\s*/\s*answer[\s_-]*\1\s*>", re.I | re.S)
 
 def parse_answers(
     reply:str,
@@ -310,11 +317,11 @@ def _words(value) -> str:
 def _reply(raw:bytes) -> tuple[dict, dict]:
     "A reply's object and its first choice. Raises `Unanswered` where there is none"
     try: body = json.loads(raw)
-    except (ValueError, RecursionError): raise Unanswered(f"no JSON came back but {raw[:40]!r}") from None
+    except (ValueError, RecursionError): raise Unanswered(f"no JSON came back but {raw.decode(errors='replace')!r}") from None
     choices = body.get("choices") if isinstance(body, dict) else None
     first = choices[0] if isinstance(choices, list) and choices else None
     if isinstance(first, dict) and isinstance(first.get("message"), dict): return body, first
-    raise Unanswered(f"a reply without an answer came back: {' '.join(json.dumps(body).split()):.120}")
+    raise Unanswered(f"a reply without an answer came back: {json.dumps(body, ensure_ascii=False)}")
 
 # %% ../nbs/api/42_collect.ipynb #41a67e52
 def read_reply(
@@ -586,7 +593,7 @@ def new_client(
 # %% ../nbs/api/42_collect.ipynb #9873c8d2
 def _seconds(fault) -> float:
     "How long the endpoint asks to wait; 0 where it doesn't say"
-    with suppress(AttributeError, TypeError, ValueError): return float(fault.response.headers["retry-after"])
+    with suppress(AttributeError, TypeError, ValueError): return float(fault.response.headers.get("retry-after"))
     return 0.
 
 # %% ../nbs/api/42_collect.ipynb #868f8876
@@ -661,10 +668,13 @@ def stop(
 @patch
 async def _answer(self:Crew, request:Request, key:str, attempt:int) -> Answer:
     "Ask. Raises `Unanswered`, whose words don't hold the key"
+    raw = fault = None
     try: raw = await _send(self.client, request, key, attempt)
-    except Exception as fault: raise complaint(fault, self.endpoint, self.key) from None
+    except Exception as e: fault = e
+    if fault: raise complaint(fault, self.endpoint, self.key)
     try: answer = read_reply(raw)
-    except Unanswered as fault: raise Unanswered(without_key(fault.why, self.key)) from None
+    except Unanswered as e: fault = e
+    if fault: raise Unanswered(without_key(fault.why, self.key)[:200]) # cut last, or half a key would be left
     clean = {name: without_key(getattr(answer, name), self.key) for name in ("text", "finish", "refusal", "reported")}
     return replace(answer, **clean)
 
