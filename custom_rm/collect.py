@@ -317,7 +317,8 @@ def _words(value) -> str:
 def _reply(raw:bytes) -> tuple[dict, dict]:
     "A reply's object and its first choice. Raises `Unanswered` where there is none"
     try: body = json.loads(raw)
-    except (ValueError, RecursionError): raise Unanswered(f"no JSON came back but {raw.decode(errors='replace')!r}") from None
+    except (ValueError, RecursionError):
+        raise Unanswered(f"no JSON came back but {raw.decode(errors='replace')!r}") from None
     choices = body.get("choices") if isinstance(body, dict) else None
     first = choices[0] if isinstance(choices, list) and choices else None
     if isinstance(first, dict) and isinstance(first.get("message"), dict): return body, first
