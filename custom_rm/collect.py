@@ -243,10 +243,10 @@ def parse_answers(
 )->list[str]|None: # None for a reply that is not exactly that
     "The answers in a reply to `several_prompt`."
     reply = reply.rpartition("</think>")[2]
-    found = _WHOLE.findall(reply)
-    texts = [text.strip() for _, text in found]
-    whole = [int(number) for number, _ in found] == list(range(1, n + 1)) and len(_ANY.findall(reply)) == 2 * n
-    return texts if whole and all(texts) else None
+    if len(_ANY.findall(reply)) != 2 * n: return None
+    numbers, texts = zip(*_WHOLE.findall(reply)) if _WHOLE.search(reply) else ((), ())
+    texts = [text.strip() for text in texts]
+    return texts if list(map(int, numbers)) == [*range(1, n + 1)] and all(texts) else None
 
 # %% ../nbs/api/42_collect.ipynb #3dec39d9
 class Request(NamedTuple):
@@ -332,7 +332,7 @@ def read_reply(
     body, choice = _reply(raw)
     said, usage = choice["message"], body.get("usage") if isinstance(body.get("usage"), dict) else {}
     def text(value): return _words(value) if isinstance(value, str) else None
-    def count(value): return value if isinstance(value, int) and not isinstance(value, bool) else None
+    def count(value): return value if type(value) is int and 0 <= value < 10**12 else None # else no count
     refusal = text(said.get("refusal")) or None
     return Answer(_words(said.get("content")) or refusal or "", text(choice.get("finish_reason")), refusal,
                   text(body.get("model")), count(usage.get("prompt_tokens")), count(usage.get("completion_tokens")))
@@ -440,9 +440,20 @@ class Store:
         with _told(self.path):
             self.base = sqlite3.connect(self.path, check_same_thread=False, timeout=60)
             self.base.execute("pragma journal_mode=wal")
-            self.base.execute("pragma synchronous=full") # an answer that was paid for outlives a power cut
             _prepare(self.base, self.path)
     def close(self) -> None: self.base.close()
+
+# %% ../nbs/api/42_collect.ipynb #6dddc5bc
+@patch
+@contextmanager
+def writing(
+    self:Store,
+    safely:bool=True, # Wait until it is on the disk
+)->Iterator[sqlite3.Connection]:
+    "One transaction. Raises `DataError` where there is no room, or no right to write."
+    with _told(self.path):
+        self.base.execute(f"pragma synchronous={'full' if safely else 'normal'}")
+        with self.base: yield self.base
 
 # %% ../nbs/api/42_collect.ipynb #87da3bff
 def _now() -> str: return datetime.now(timezone.utc).isoformat(timespec="seconds") # for people as well
@@ -454,9 +465,9 @@ def begin(
     key:str, # Of a request that is about to leave
 )->int: # How often it was answered, or failed, before
     "Note that a request is on the way."
-    with _told(self.path), self.base:
-        self.base.execute("insert or replace into asked values (?, ?)", (key, _now()))
-        counts = (self.base.execute(f"select count(*) from {table} where key = ?", (key,)).fetchone()[0]
+    with self.writing(safely=False) as base:
+        base.execute("insert or replace into asked values (?, ?)", (key, _now()))
+        counts = (base.execute(f"select count(*) from {table} where key = ?", (key,)).fetchone()[0]
                   for table in ("answers", "failed"))
         return sum(counts)
 
@@ -474,9 +485,9 @@ def keep(
     a = answer
     row = (key, attempt, address, json.dumps(request.body), request.sample, a.text, a.finish, a.refusal, a.reported,
            a.tokens_in, a.tokens_out, _now())
-    with _told(self.path), self.base:
-        self.base.execute(f"insert into answers values ({', '.join('?' * len(row))})", row)
-        self.base.execute("delete from asked where key = ?", (key,))
+    with self.writing() as base:
+        base.execute(f"insert into answers values ({', '.join('?' * len(row))})", row)
+        base.execute("delete from asked where key = ?", (key,))
 
 # %% ../nbs/api/42_collect.ipynb #9ee5c227
 @patch
@@ -486,9 +497,9 @@ def fail(
     why:str,
 )->None:
     "Keep why a request has no answer."
-    with _told(self.path), self.base:
-        self.base.execute("insert into failed (key, date, why) values (?, ?, ?)", (key, _now(), why))
-        self.base.execute("delete from asked where key = ?", (key,))
+    with self.writing(safely=False) as base:
+        base.execute("insert into failed (key, date, why) values (?, ?, ?)", (key, _now(), why))
+        base.execute("delete from asked where key = ?", (key,))
 
 # %% ../nbs/api/42_collect.ipynb #412d5853
 @patch
@@ -506,7 +517,7 @@ def find(
 @patch
 def forsaken(self:Store) -> int: # How many
     "Forget the requests that were on the way when an earlier run was ended."
-    with _told(self.path), self.base: return self.base.execute("delete from asked").rowcount
+    with self.writing(safely=False) as base: return base.execute("delete from asked").rowcount
 
 # %% ../nbs/api/42_collect.ipynb #c2b9e550
 @contextmanager
@@ -904,9 +915,11 @@ def __str__(self:Collection) -> str:
     return "\n".join([*lines, *self._money(), *self._ending()])
 
 # %% ../nbs/api/42_collect.ipynb #0823606d
-def _about_path(out:Path) -> Path:
-    "Where the file about the answers goes: answers.jsonl → answers.about.jsonl"
-    return out.with_name(re.sub(r"\.jsonl?(\.gz)?$", "", out.name, flags=re.I) + ".about.jsonl")
+def _beside(out:Path, ending:str) -> Path:
+    "A file's neighbour: answers.jsonl → answers.about.jsonl"
+    return out.with_name(re.sub(r"\.jsonl?(\.gz)?$", "", out.name, flags=re.I) + ending)
+
+def _about_path(out:Path) -> Path: return _beside(out, ".about.jsonl") # where the file about the answers goes
 
 # %% ../nbs/api/42_collect.ipynb #58c7dcd0
 @dataclass
@@ -928,7 +941,7 @@ def _check_job(job:Job) -> None:
     "Make places of names. Raises `DataError` for what can't be written, flags that there aren't, no questions"
     job.out = check_place(job.out)
     check_json_name(job.out)
-    job.store = check_place(job.store or f"{job.out}.db")
+    job.store = check_place(job.store or _beside(job.out, ".collect.sqlite"))
     if job.store.resolve() in (job.out.resolve(), _about_path(job.out).resolve()):
         raise DataError(f"{job.store}: is the output; name another file with --store")
     for flag in job.leave_out: choose(flag, FLAGS, "--leave-out")

@@ -181,6 +181,30 @@ def test_a_reply_that_is_not_all_of_it_is_not_guessed(reply): assert parse_answe
 def test_replies_that_are(): assert parse_answers("<think><answer 1>x</answer 1></think>ok\n< answer_1 >a\n\nb</ answer_1 ><ANSWER 2>c</ANSWER 2>\nHope it helps", 2) == ["a\n\nb", "c"]
 
 
+def test_replies_of_any_shape():
+    "An answer, or why there is none; and in no time, even where a model repeats itself without end"
+    import random
+    def value(r, depth=0):
+        kind = r.randrange(12 if depth < 4 else 8)
+        if kind < 8: return r.choice([None, True, 0, -1, 3.5, "", "stop", "length", "x\ud83d", "<answer 1>", float("nan"), 10**400])
+        if kind < 10: return [value(r, depth + 1) for _ in range(r.randrange(4))]
+        return {r.choice(["choices", "message", "content", "usage", "prompt_tokens", "model", "text", "type", "error"]): value(r, depth + 1) for _ in range(r.randrange(6))}
+    answers = 0
+    for seed in range(4000):
+        r = random.Random(seed)
+        choice = {"message": {"content": value(r, 2), "refusal": value(r, 3)}, "finish_reason": value(r, 3)}
+        raw = json.dumps(r.choice([value(r), {"choices": [choice], "usage": {"prompt_tokens": value(r, 3)}, "model": value(r, 3)}])).encode()
+        try: answer = room.read_reply(raw[:r.randrange(len(raw) + 1)] if r.random() < .1 else raw)
+        except room.Unanswered: continue
+        flags_of(answer), answer.text.encode()
+        assert answer.tokens_in is None or 0 <= answer.tokens_in < 10**12
+        answers += 1
+    assert answers > 1000
+    began = time.process_time()
+    for text in ("<answer 1>" * 20_000, "<answer 1>a</answer 1>" * 20_000, "i'm very " * 20_000, "sorry " * 20_000): assert parse_answers(text, 2) is None and not is_refusal(text)
+    assert time.process_time() - began < 5
+
+
 def test_convert_takes_the_file(tmp_path, custom_rm):
     with Endpoint(lambda body, n: f"Answer {n}: {body['messages'][0]['content']}\n\n## Human:\nno turn") as server: collect(a_job(tmp_path, server))
     done = custom_rm("convert", tmp_path / "out.jsonl", tmp_path / "records.json", "--domain", "poet")
@@ -303,7 +327,7 @@ def test_the_key_is_nowhere(tmp_path):
         assert server.asked[0]["authorization"] == f"Bearer {KEY}"
     assert KEY not in out + err and "[key]" in out
     assert not [path for path in tmp_path.rglob("*") if path.is_file() and KEY.encode() in path.read_bytes()]
-    assert b"[key]" in (tmp_path / "out.jsonl.db").read_bytes()
+    assert b"[key]" in (tmp_path / "out.collect.sqlite").read_bytes()
 
 
 @pytest.mark.parametrize("value", [KEY + "\nX-Other: y", KEY + " ", "schlüssel-" + KEY, KEY + "\x7f"])
@@ -332,10 +356,10 @@ def test_a_dry_run_asks_and_writes_nothing(tmp_path, custom_rm):
         assert done.returncode == 0 and "12 requests would be asked; 0 are answered already" in done.stdout and "at most 1,200 out" in done.stdout, done.stderr
         assert "0.01" in done.stdout and not server.asked and not list(tmp_path.glob("out*"))
         collect(a_job(tmp_path, server, sampling=Sampling(["m"], roles=ROLES, parameters={"max_tokens": 100})))
-        before = (tmp_path / "out.jsonl.db").read_bytes()
+        before = (tmp_path / "out.collect.sqlite").read_bytes()
         done = custom_rm(*command(tmp_path, server, "--dry-run", "--max-tokens", 100))
         assert "0 requests would be asked; 12 are answered already" in done.stdout and len(server.asked) == 12
-        assert (tmp_path / "out.jsonl.db").read_bytes() == before
+        assert (tmp_path / "out.collect.sqlite").read_bytes() == before
 
 
 def test_without_a_key_or_the_client_what_is_there_can_be_written(tmp_path, monkeypatch):
@@ -353,7 +377,7 @@ def test_without_a_key_or_the_client_what_is_there_can_be_written(tmp_path, monk
     (lambda path: room.Store(path).base.executescript("pragma user_version = 99"), "was made by another version"),
     (lambda path: path.mkdir(), "is a folder")])
 def test_a_database_that_is_not_ours_stays_as_it_is(tmp_path, make, told):
-    make(tmp_path / "out.jsonl.db")
+    make(tmp_path / "out.collect.sqlite")
     with Endpoint() as server, pytest.raises(DataError, match=told): collect(a_job(tmp_path, server))
     assert not server.asked and not (tmp_path / "out.jsonl").exists()
 
