@@ -234,8 +234,8 @@ def several_prompt(
     return _DIVERSE.replace("{n}", str(n)) + question
 
 # %% ../nbs/api/42_collect.ipynb #8e56e5ee
-_ANY = re.compile(r"<\s*/?\s*answer[\s_-]*\d+\s*>", re.I)
-_WHOLE = re.compile(r"<\s*answer[\s_-]*(\d+)\s*>(.*?)<\s*/\s*answer[\s_-]*\1\s*>", re.I | re.S)
+_ANY = re.compile(r"<\s*/?\s*answer[\s_-]*\d{1,4}\s*>", re.I)
+_WHOLE = re.compile(r"<\s*answer[\s_-]*(\d{1,4})\s*>(.*?)<\s*/\s*answer[\s_-]*\1\s*>", re.I | re.S)
 
 def parse_answers(
     reply:str,
@@ -537,7 +537,7 @@ def _checked_address(address:str) -> str:
     "An address without a slash at its end. Raises `DataError` for one that is none, or that holds a secret"
     try: parts = urlsplit(address.strip())
     except ValueError: parts = urlsplit("")
-    if parts.username or parts.password or parts.query or parts.fragment:
+    if "@" in address or parts.query or parts.fragment:
         raise DataError("--base-url holds more than an address (a name, a password or a query), and it would be kept "
                         "with the answers; put the key into an environment variable, --key-env says which")
     if parts.scheme not in ("http", "https") or not parts.hostname:
@@ -819,7 +819,7 @@ def about(
     return dict(question=number, query=question, name=said.name, sample=said.request.sample, place=place,
                 flags=said.flags, endpoint=address, model=body.pop("model"), reported=a.reported, parameters=body,
                 date=a.date, finish=a.finish, tokens_in=a.tokens_in, tokens_out=a.tokens_out,
-                characters=len(said.text))
+                characters=len(said.text), **(dict(reply=a.text) if "unparsed" in said.flags else {}))
 
 # %% ../nbs/api/42_collect.ipynb #2e45e1b4
 def _many(n:int, one:str, many:str="") -> str: return f"{n:,} {one if n == 1 else many or one + 's'}" # 2 questions
@@ -895,6 +895,8 @@ def _ending(self:Collection) -> list[str]:
     written = f"{self.written:,} of {_many(self.questions, 'question')} written to {self.output}"
     lines = [f"{written}, what is known of each answer to {self.about}" if self.written else "nothing was written"]
     if self.left_out: lines.append(f"{_many(self.left_out, 'question')} left out")
+    if self.flags.get("same", 0) > self.answers / 2:
+        lines.append("most answers are the same: does the endpoint heed the temperature, and the roles?")
     if self.missing:
         missing, why = _many(sum(self.missing.values()), "missing reply", "missing replies"), next(iter(self.missing))
         lines.append(f"{missing} ({why}); the same command asks for nothing else")
@@ -1018,9 +1020,8 @@ def write(
         lines += [about(one, question, number, places.get(id(one)), self.endpoint.address) for one in said or []]
         if left: rows.append(row_of(question, left, self.sampling))
     report.left_out = report.questions - len(rows)
-    if not rows: return
-    write_json(_about_path(self.out), lines)
-    report.written = write_json(self.out, rows)
+    if lines: write_json(_about_path(self.out), lines)
+    report.written = write_json(self.out, rows) if rows else 0
 
 # %% ../nbs/api/42_collect.ipynb #08ccb4ef
 def collect(

@@ -170,6 +170,7 @@ def test_diverse_answers(tmp_path):
     with Endpoint(behave) as server: report = collect(a_job(tmp_path, server, ASKED[:2], Sampling(["m"], n=2, diverse=True)))
     assert (report.written, report.left_out, report.flags, report.answers) == (1, 1, {"unparsed": 1}, 2)
     assert lines(tmp_path / "out.jsonl") == [{"prompt": "Is bread good?", "responses": ["Yes.", "No, never."]}]
+    assert [line.get("reply") for line in lines(tmp_path / "out.about.jsonl")] == [None, None, "1. Yes 2. No"]
 
 
 @pytest.mark.parametrize("reply", ["<answer 1>a</answer 1>", "<answer 2>b</answer 2><answer 1>a</answer 1>", "<answer 1>a</answer 1><answer 2></answer 2>",
@@ -463,6 +464,8 @@ def served(tmp_path_factory):
     from custom_rm.tiny import TINY_CHAT, tiny_base
     home = tmp_path_factory.mktemp("served")
     base = tiny_base(home / "tiny", ["Is bread good?"], chat=TINY_CHAT)
+    settings = json.loads((base / "generation_config.json").read_text())
+    (base / "generation_config.json").write_text(json.dumps(settings | dict(do_sample=True)))  # or the server passes over the temperature
     with socket.socket() as s: s.bind(("127.0.0.1", 0)); port = s.getsockname()[1]
     words = ["serve", str(base), "--host", "127.0.0.1", "--port", str(port), "--device", "cpu"]
     offline = os.environ | dict(HF_HUB_OFFLINE="1", TRANSFORMERS_OFFLINE="1", HF_HUB_DISABLE_TELEMETRY="1", OMP_NUM_THREADS="1")
@@ -491,6 +494,8 @@ def test_a_real_endpoint(served, tmp_path):
     samples = Sampling([str(base)], n=2, seed=1, parameters=dict(max_tokens=6, temperature=1.0))
     many = collect(Job(ASKED[:1], tmp_path / "lists.jsonl", samples, endpoint))
     assert many.new == 2 and "cut" in report.flags | many.flags
+    (row,) = lines(tmp_path / "lists.jsonl")
+    assert row["responses"][0] != row["responses"][1], "each sample has a seed of its own"
     wrong = Job(ASKED[:1], tmp_path / "no.jsonl", Sampling(["nobody/nothing"], n=2), room.Endpoint(address, retries=0, timeout=60))
     try: assert collect(wrong).written == 0
     except DataError as fault: assert address in str(fault)
