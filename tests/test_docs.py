@@ -78,8 +78,8 @@ def test_shown_commands_exist(command):
     else: assert words[0] in ("pip", "custom-rm", "jupyter", "git", "cd", ".", "python"), command
 
 
-# what a page calls FILE or mine.yaml is one of these here; verbs that fetch, serve or train for minutes have tests of their own
-ELSEWHERE = ("fetch", "serve", "quickstart", "VERB")
+# what a page calls FILE or mine.yaml is one of these here; verbs that fetch, serve, ask or train for minutes have tests of their own
+ELSEWHERE = ("fetch", "serve", "quickstart", "collect", "VERB")
 whole = [c for c in shown if c.startswith("custom-rm ") and len(c.split()) > 2 and c.split()[1] not in ELSEWHERE and "cuda" not in c]
 
 
