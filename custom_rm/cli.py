@@ -10,16 +10,17 @@ __all__ = ['app', 'DISK_FULL', 'TABLES', 'Device', 'BaseFolder', 'Json', 'Artefa
            'Votes', 'REST', 'OnlyRows', 'IgnoreColumns', 'KeepColumns', 'SkipFaulty', 'MappingFile', 'Records',
            'Cleaned', 'Against', 'Report', 'Test', 'By', 'Seed', 'OutTrain', 'OutTest', 'Names', 'Dest', 'Mirror',
            'RecipeName', 'RunFolder', 'Again', 'CacheGib', 'Show', 'SETTINGS', 'Measure', 'What', 'TriedDevice',
-           'Files', 'TrainFiles', 'MetricName', 'TextFile', 'Prompt', 'Response', 'Also', 'ScoreOut', 'ScoreIgnore',
-           'GeneralArtefact', 'CustomArtefact', 'MadeArtefact', 'Alpha', 'Choose', 'Keep', 'Tolerance', 'StudyName',
-           'StudyFolder', 'Judge', 'Only', 'Seeds', 'Budget', 'Retry', 'Part', 'Exported', 'Merge', 'Dtype', 'Limit',
-           'Force', 'Push', 'Yes', 'Folders', 'Host', 'Port', 'Token', 'custom_rm', 'fault_line', 'usage_line',
-           'any_letter', 'Stopped', 'stop_politely', 'run_verb', 'main', 'named', 'Explained', 'a_device', 'a_file',
-           'a_folder', 'column', 'several', 'mapping_of', 'convert_verb', 'action', 'clean_verb', 'split_verb',
-           'fetch_verb', 'show_matrix', 'train_verb', 'print_plan', 'plan_verb', 'print_report', 'check_verb',
-           'quickstart_verb', 'named_sets', 'evaluate_verb', 'print_scores', 'what_to_score', 'score_into',
-           'score_verb', 'calibrate_verb', 'print_curve', 'check_blend', 'chosen_alpha', 'blend_verb', 'watching',
-           'a_part', 'write_summary', 'check_cells', 'study_verb', 'export_verb', 'serve_verb']
+           'Files', 'TrainFiles', 'MetricName', 'BENCHMARK', 'BenchmarkFiles', 'BenchmarkKind', 'TextFile', 'Prompt',
+           'Response', 'Also', 'ScoreOut', 'ScoreIgnore', 'GeneralArtefact', 'CustomArtefact', 'MadeArtefact', 'Alpha',
+           'Choose', 'Keep', 'Tolerance', 'StudyName', 'StudyFolder', 'Judge', 'Only', 'Seeds', 'Budget', 'Retry',
+           'Part', 'Exported', 'Merge', 'Dtype', 'Limit', 'Force', 'Push', 'Yes', 'Folders', 'Host', 'Port', 'Token',
+           'custom_rm', 'fault_line', 'usage_line', 'any_letter', 'Stopped', 'stop_politely', 'run_verb', 'main',
+           'named', 'Explained', 'a_device', 'a_file', 'a_folder', 'column', 'several', 'mapping_of', 'convert_verb',
+           'action', 'clean_verb', 'split_verb', 'fetch_verb', 'show_matrix', 'train_verb', 'print_plan', 'plan_verb',
+           'print_report', 'check_verb', 'quickstart_verb', 'named_sets', 'check_measured', 'benchmark_figures',
+           'show_benchmarks', 'evaluate_verb', 'print_scores', 'what_to_score', 'score_into', 'score_verb',
+           'calibrate_verb', 'print_curve', 'check_blend', 'chosen_alpha', 'blend_verb', 'watching', 'a_part',
+           'write_summary', 'check_cells', 'study_verb', 'export_verb', 'serve_verb']
 
 # %% ../nbs/api/44_cli.ipynb #44eb814a
 import os, re, signal, sys
@@ -116,7 +117,7 @@ def main() -> None:
         print(f"custom-rm: {line}", file=sys.stderr); sys.exit(2)
 
 # %% ../nbs/api/44_cli.ipynb #0081044a
-TABLES = dict(forms="convert", metrics="metrics", losses="losses", poolings="pooling",
+TABLES = dict(forms="convert", metrics="metrics", benchmarks="benchmarks", losses="losses", poolings="pooling",
               templates="templates", votes="mapping") # table → its module
 
 # %% ../nbs/api/44_cli.ipynb #1ea887b7
@@ -495,7 +496,7 @@ def quickstart_verb(
         f"Next: copy {folder}/recipe.yaml, name your own data in it, and run custom-rm train your.yaml")
 
 # %% ../nbs/api/44_cli.ipynb #7aaf5034
-Files = Annotated[list[Path], typer.Argument(metavar="FILE...", help="Files of records")]
+Files = Annotated[Optional[list[Path]], typer.Argument(metavar="[FILE...]", help="Files of records")]
 TrainFiles = Annotated[Optional[list[Path]], typer.Option(help="Training records, one for each FILE, in order: "
     "for the bag-of-words floor, and to look for the test questions in")]
 MetricName = Annotated[str, typer.Option(help="What the table shows: {metrics}")]
@@ -535,18 +536,64 @@ def _figures(artefact:Path, files:list[Path], train:list[Path], device:str|None,
     found = caveats(rm, sets, {rm.active: trained_on(artefact)}, given)
     return report(evaluate(rm, sets), floors(sets, learn), rm.device, **found)
 
-# %% ../nbs/api/44_cli.ipynb #e90b225a
-@app.command("evaluate", cls=Explained)
-def evaluate_verb(artefact:Artefact, files:Files, train:TrainFiles=None, metric:MetricName="accuracy",
-    json_path:Json=None, device:Device=None, base:BaseFolder=None):
-    "Measure a reward model on files of records, beside the floors."
+# %% ../nbs/api/44_cli.ipynb #c365ad28
+BENCHMARK = "Benchmarks people know, instead of FILE"
+BenchmarkFiles = Annotated[Optional[list[str]], typer.Option("--benchmark", metavar="FILE", rich_help_panel=BENCHMARK,
+    help="A file of a benchmark, or a set on the hub, scored by the benchmark's own rules; once for each of its files")]
+BenchmarkKind = Annotated[Optional[str], typer.Option("--benchmark-kind", metavar="NAME", rich_help_panel=BENCHMARK,
+    help="Which it is, where its fields don't say it: {benchmarks}")]
+
+# %% ../nbs/api/44_cli.ipynb #9290b56a
+def check_measured(
+    files:list[Path]|None, train:list[Path]|None,    # As for `evaluate`
+    benchmark:list[str]|None, kind:str|None,         # Likewise
+)->None:
+    "Raises `DataError` where there is nothing to measure, or options contradict each other."
+    if not files and not benchmark: raise DataError("evaluate needs FILE of records, or --benchmark FILE; give FILE, or --benchmark")
+    if files and benchmark:
+        raise DataError("a benchmark is scored by its own rules, in a call of its own; leave FILE or --benchmark away")
+    if kind and not benchmark: raise DataError("--benchmark-kind says what --benchmark is; give that too, or leave it away")
+    if benchmark and train: raise DataError("--train is for FILE, and a benchmark needs no training records; leave it away")
     if train and len(train) != len(files):
         raise DataError(f"--train is given {len(train)} times for {len(files)} files; give one for each, in order")
+
+# %% ../nbs/api/44_cli.ipynb #3a985e0d
+def benchmark_figures(
+    artefact:Path, sources:list[str], kind:str|None, device:str|None, base:str|None=None, # As for `evaluate`
+)->dict: # As `evaluate.report` gives, with model and benchmarks
+    "A reward model measured on benchmarks, by their rules."
+    from custom_rm.artefact import load, read_card, trained_on
+    from custom_rm.benchmarks import read_benchmarks, run_benchmarks
+    from custom_rm.evaluate import report
+    read = read_benchmarks(sources, read_card(artefact)["template"], kind)
+    rm = load(artefact, device=device, base=base)
+    return report({}, {}, rm.device, model=rm.active, benchmarks=run_benchmarks(rm, read, trained_on(artefact)))
+
+# %% ../nbs/api/44_cli.ipynb #a6547829
+def show_benchmarks(
+    figures:dict, # From `benchmark_figures`
+)->None:
+    "Print a table for each benchmark, and below it what to know before believing it."
+    from rich.console import Console
+    from custom_rm.benchmarks import benchmark_remarks, benchmark_table
+    console = Console()
+    wide = console if console.is_terminal else Console(width=140)
+    for found in figures["benchmarks"].values():
+        wide.print(benchmark_table(found, figures["model"]))
+        for line in benchmark_remarks(found, figures["model"]): print(line)
+
+# %% ../nbs/api/44_cli.ipynb #e90b225a
+@app.command("evaluate", cls=Explained)
+def evaluate_verb(artefact:Artefact, files:Files=None, train:TrainFiles=None, metric:MetricName="accuracy",
+    json_path:Json=None, device:Device=None, base:BaseFolder=None, benchmark:BenchmarkFiles=None,
+    benchmark_kind:BenchmarkKind=None):
+    "Measure a reward model on files of records, or on benchmarks, beside the floors."
+    check_measured(files, train, benchmark, benchmark_kind)
     from custom_rm.evaluate import write_report
     from custom_rm.metrics import METRICS
     choose(metric, METRICS, "--metric")
-    figures = _figures(artefact, files, train or [], device, base)
-    show_matrix(figures, metric)
+    if benchmark: show_benchmarks(figures := benchmark_figures(artefact, benchmark, benchmark_kind, device, base))
+    else: show_matrix(figures := _figures(artefact, files, train or [], device, base), metric)
     if json_path: write_report(json_path, figures)
 
 # %% ../nbs/api/44_cli.ipynb #fcdbd757
