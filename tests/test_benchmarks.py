@@ -3,6 +3,7 @@ import gzip
 import json
 import os
 from pathlib import Path
+from statistics import NormalDist
 
 import numpy as np
 import pytest
@@ -40,6 +41,11 @@ def wrote(folder, name, *rows):
 
 def scored(kind, items, rewards):
     return {group: {name: s["value"] for name, s in scores.items()} for group, scores in score_benchmark(kind, items, rewards).items()}
+
+
+def estimates(kind, items, rewards, draws):
+    rules = BENCHMARKS[kind]
+    return rules.combine(items, [rules.points(*pair) for pair in zip(items, rewards)], draws)["subsets"]
 
 
 def made(kind, rows, name="set"):
@@ -125,9 +131,9 @@ def test_chance_and_floors_are_what_they_say():
     rows = {"rewardbench-2": [f(i) for i in range(60) for f in (four, tied, ref)], "rm-bench": [nine(i) for i in range(60)], "ppe-correctness": [tries(i) for i in range(60)]}
     for kind, some in rows.items():
         items = made(kind, some)
-        draws = [scored(kind, items, [rng.normal(size=len(item["text"])) for item in items])["subsets"] for _ in range(40)]
+        draws = [estimates(kind, items, [rng.normal(size=len(item["text"])) for item in items], 1) for _ in range(40)]
         for name, told in score_benchmark(kind, items, [[0.] * len(item["text"]) for item in items])["subsets"].items():
-            values = [draw[name] for draw in draws]
+            values = [draw[name].value for draw in draws]
             assert told["chance"] == close(np.mean(values), abs=5 * np.std(values) / 40 ** .5), (kind, name)
     told = score_benchmark("llmbar", made("llmbar", [bar(10 ** i) for i in range(3, 9)], "natural"), [[1, 0]] * 6)["subsets"]["natural"]
     assert (told["value"], told["chance"], told["longer"] + told["shorter"]) == (1, .5, 1)
@@ -149,11 +155,11 @@ def test_intervals_draw_questions():
 def test_an_interval_covers():
     "Of a weighted mean of two subsets, in repeated experiments"
     rng, inside = np.random.default_rng(2), 0
+    items = made("rm-bench", [nine(i, domain=d) for d in ("safety-refuse", "safety-response") for i in range(40)])
     for _ in range(60):
-        items = made("rm-bench", [nine(i, domain=d) for d in ("safety-refuse", "safety-response") for i in range(40)])
         rewards = [rng.normal(0, 1, 6) + np.r_[np.full(3, rng.normal(.5)), 0, 0, 0] for _ in items]
-        told = score_benchmark("rm-bench", items, rewards)["subsets"]["safety normal"]
-        inside += told["low"] <= np.mean(rng.normal(.5, 3 ** .5, 100_000) > 0) <= told["high"]
+        low, high = interval(estimates("rm-bench", items, rewards, 300)["safety normal"])
+        inside += low <= NormalDist().cdf(.5 / 3 ** .5) <= high # a right answer's lead has mean ½ and variance 3
     assert inside >= 52
 
 
@@ -355,4 +361,3 @@ def test_agreement_of_seeds():
     same = seed_agreement([margins[0]] * 2, np.arange(4000))
     assert (same["agreement"], same["kappa"], same["all_alike"]) == (1, 1, 1)
     assert seed_agreement([margins[0], -margins[0]], np.arange(4000))["agreement"] == 0
-    assert interval is not None
