@@ -144,14 +144,15 @@ def expected_calibration_error(
     if not pairs: return float("nan")
     return sum(n * abs(confidence - accuracy) for n, confidence, accuracy in bins) / pairs
 
-# %% ../nbs/api/20_metrics.ipynb #3720c692
+# %% ../nbs/api/20_metrics.ipynb #008b55ae
 def reliability_curve(
     margin:np.ndarray, # Shape (n,)
     group:np.ndarray,  # Question of each pair, shape (n,); drawn whole for the intervals
     bins:int=10,       # Of equal width of confidence between 0.5 and 1, as for `calibration_bins`
 )->list[dict]: # For each non-empty bin, from unsure to sure: confidence, accuracy, low, high, n (pairs), questions
     "How often the model is right, by how sure it is, with 95% intervals: the points of a reliability diagram."
-    edges = np.log(np.linspace(.5, 1, bins + 1)[:-1] / np.linspace(.5, 0, bins + 1)[:-1]) # the margins of these confidences
+    from_half = np.arange(bins) / bins / 2
+    edges = np.log((.5 + from_half) / (.5 - from_half)) # the margins at which bins of confidence begin
     where, curve = np.searchsorted(edges, np.nan_to_num(np.abs(margin)), side="right") - 1, []
     for inside in (where == b for b in range(bins)):
         if not inside.any(): continue
@@ -246,7 +247,7 @@ def rewards(
     flat = self.words.transform([t for record in texts for t in record]) @ self.model.coef_[0]
     return [list(r) for r in np.split(flat, np.cumsum([len(r) for r in texts])[:-1])]
 
-# %% ../nbs/api/20_metrics.ipynb #784d0ae5
+# %% ../nbs/api/20_metrics.ipynb #a5630595
 def part_accuracy(
     pairs:Pairs,      # Of a reward model
     part:np.ndarray,  # Which of them, booleans of shape (n,)
@@ -256,7 +257,7 @@ def part_accuracy(
     low, high = accuracy_interval(right, group) if len(right) else (float("nan"), float("nan"))
     return dict(accuracy=mean_or_nan(right), low=low, high=high, n=len(right), questions=len(np.unique(group)))
 
-# %% ../nbs/api/20_metrics.ipynb #62ece155
+# %% ../nbs/api/20_metrics.ipynb #c369c322
 def by_length(
     pairs:Pairs,       # Of a reward model
     longer:np.ndarray, # Length of the preferred text minus that of the other, shape (n,)
@@ -267,7 +268,7 @@ def by_length(
     parts = dict(longer_wins=longer > 0, longer_loses=longer < 0, same_length=longer == 0)
     return {name: part_accuracy(pairs, part) for name, part in parts.items()}
 
-# %% ../nbs/api/20_metrics.ipynb #2a16191c
+# %% ../nbs/api/20_metrics.ipynb #4b907480
 def length_weights(
     longer:np.ndarray, # Length of the preferred text minus that of the other, shape (n,)
     bins:int=5,        # Of pairs whose lengths are about equally far apart; equally full
@@ -280,7 +281,7 @@ def length_weights(
         weights[inside] = len(wins) / 2 / np.where(wins, wins.sum(), (~wins).sum())
     return weights
 
-# %% ../nbs/api/20_metrics.ipynb #a00dcb9b
+# %% ../nbs/api/20_metrics.ipynb #a831d39f
 def matched_accuracy(
     pairs:Pairs,       # Of a reward model
     longer:np.ndarray, # Length of the preferred text minus that of the other, shape (n,)
@@ -297,7 +298,7 @@ def matched_accuracy(
     if np.ptp(total / weight) < 1e-9: low, high = wilson_interval(total.sum() / weight.sum(), len(total))
     return dict(accuracy=float(total.sum() / weight.sum()), low=float(low), high=float(high)) | counts
 
-# %% ../nbs/api/20_metrics.ipynb #fffcbe73
+# %% ../nbs/api/20_metrics.ipynb #de5ca008
 def seed_agreement(
     margins:list[np.ndarray], # For each seed the margins of the same pairs, each of shape (n,)
     group:np.ndarray,         # Question of each pair, shape (n,)
