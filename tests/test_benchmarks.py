@@ -299,7 +299,7 @@ def test_overlap_and_cuts_are_told(rm, place):
     found = run_benchmarks(rm, {"llmbar": items}, questions_of(items[:2]))["llmbar"]
     lines = "\n".join(benchmark_remarks(found, "a"))
     assert "2 of 3 records ask a question that a was trained on" in lines and "3 of 3 comparisons can't be told apart" in lines
-    assert "3 comparisons have equal rewards, which count as a half" in lines and "no score for adversarial, which needs neighbor" in lines
+    assert "comparisons with equal rewards, which count as a half: 3" in lines and "no score for adversarial, which needs neighbor" in lines
 
 
 def test_from_a_terminal(rm, custom_rm, tmp_path):
