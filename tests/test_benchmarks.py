@@ -309,7 +309,7 @@ def test_from_a_terminal(rm, custom_rm, tmp_path):
     assert done.returncode == 0, done.stderr
     assert "RM-Bench: score" in done.stdout and "chat hard" in done.stdout and "natural" in done.stdout
     told = json.loads((tmp_path / "out.json").read_text())["benchmarks"]
-    assert list(told) == ["rm-bench", "llmbar"] and told["rm-bench"]["scores"]["sections"]["chat"]["n"] == 12
+    assert list(told) == ["rm-bench", "llmbar"] and told["rm-bench"]["scores"]["sections"]["chat"]["n"] == 4
     for words, message in (([], "give FILE, or --benchmark"), ([files[1], "--benchmark", files[0]], "by its own rules"),
                            (["--benchmark", files[0], "--train", files[1]], "--train"), ([files[1], "--benchmark-kind", "llmbar"], "--benchmark-kind"),
                            (["--benchmark", files[1], "--benchmark-kind", "rm-bench"], "lacks prompt")):
