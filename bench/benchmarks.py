@@ -69,6 +69,18 @@ def bag(records: list[dict], read: dict[str, list[dict]]) -> dict:
     return {kind: score_benchmark(kind, items, words.rewards([item["text"] for item in items])) for kind, items in read.items()}
 
 
+def by_length_of(rm, read: dict[str, list[dict]]) -> dict:
+    "Accuracy where the longer answer wins and where it loses, and after matching length"
+    from custom_rm.metrics import by_length, longer_wins, matched_accuracy, to_pairs
+    from custom_rm.scorer import score_records
+    found = {}
+    for kind, items in read.items():
+        scores, questions = [item["score"] for item in items], [item["question"] for item in items]
+        pairs, longer = to_pairs(score_records(rm, items), scores, questions), to_pairs(longer_wins([item["text"] for item in items]), scores).margin
+        found[kind] = by_length(pairs, longer) | dict(matched=matched_accuracy(pairs, longer))
+    return found
+
+
 def main():
     p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     p.add_argument("--base", default="smollm2-135m")
@@ -98,7 +110,7 @@ def main():
     found = run_benchmarks(rm, read, questions_of(records))
     about = dict(base=a.base, depth=a.depth, pooling="mean", max_length=a.max_length, head=dict(accuracy=head.accuracy, comparisons=head.comparisons, questions=head.questions, strength=head.strength),
                  pairs=a.pairs or "all", rows=a.rows or "all", cut={name: round(share, 3) for name, share in cut.items()})
-    write_report(a.out, about | dict(benchmarks=found, bag_of_words=bag(records, read), minutes=round((time.time() - start) / 60, 1),
+    write_report(a.out, about | dict(benchmarks=found, bag_of_words=bag(records, read), length=by_length_of(rm, read), minutes=round((time.time() - start) / 60, 1),
                                      device=device_name(rm.device), dtype=str(rm.dtype)[6:], versions=versions(), date=str(date.today())))
     for kind in found: show(benchmark_table(found[kind], "general"))
 

@@ -536,17 +536,18 @@ def _figures(artefact:Path, files:list[Path], train:list[Path], device:str|None,
     found = caveats(rm, sets, {rm.active: trained_on(artefact)}, given)
     return report(evaluate(rm, sets), floors(sets, learn), rm.device, **found)
 
-# %% ../nbs/api/44_cli.ipynb #429e2cd6
+# %% ../nbs/api/44_cli.ipynb #c365ad28
 BENCHMARK = "Benchmarks people know, instead of FILE"
 BenchmarkFiles = Annotated[Optional[list[str]], typer.Option("--benchmark", metavar="FILE", rich_help_panel=BENCHMARK,
     help="A file of a benchmark, or a set on the hub, scored by the benchmark's own rules; once for each of its files")]
 BenchmarkKind = Annotated[Optional[str], typer.Option("--benchmark-kind", metavar="NAME", rich_help_panel=BENCHMARK,
     help="Which it is, where its fields don't say it: {benchmarks}")]
 
-# %% ../nbs/api/44_cli.ipynb #f4c93e93
+# %% ../nbs/api/44_cli.ipynb #24fd6b5b
 def check_measured(
     files:list[Path]|None, train:list[Path]|None,    # As for `evaluate`
     benchmark:list[str]|None, kind:str|None,         # Likewise
+    metric:str="accuracy",                           # Likewise
 )->None:
     "Raises `DataError` where there is nothing to measure, or options contradict each other."
     if not files and not benchmark: raise DataError("evaluate has nothing to measure; give FILE, or --benchmark FILE")
@@ -556,10 +557,12 @@ def check_measured(
         raise DataError("--benchmark-kind says what --benchmark is; give that too, or leave it away")
     if benchmark and train:
         raise DataError("--train is for FILE, and a benchmark needs no training records; leave it away")
+    if benchmark and metric != "accuracy":
+        raise DataError(f"--metric {metric} is for FILE, and a benchmark has scores of its own; leave it away")
     if train and len(train) != len(files):
         raise DataError(f"--train is given {len(train)} times for {len(files)} files; give one for each, in order")
 
-# %% ../nbs/api/44_cli.ipynb #e2e78a2e
+# %% ../nbs/api/44_cli.ipynb #3a985e0d
 def benchmark_figures(
     artefact:Path, sources:list[str], kind:str|None, device:str|None, base:str|None=None, # As for `evaluate`
 )->dict: # As `evaluate.report` gives, with model and benchmarks
@@ -571,7 +574,7 @@ def benchmark_figures(
     rm = load(artefact, device=device, base=base)
     return report({}, {}, rm.device, model=rm.active, benchmarks=run_benchmarks(rm, read, trained_on(artefact)))
 
-# %% ../nbs/api/44_cli.ipynb #aeed41c8
+# %% ../nbs/api/44_cli.ipynb #a6547829
 def show_benchmarks(
     figures:dict, # From `benchmark_figures`
 )->None:
@@ -590,7 +593,7 @@ def evaluate_verb(artefact:Artefact, files:Files=None, train:TrainFiles=None, me
     json_path:Json=None, device:Device=None, base:BaseFolder=None, benchmark:BenchmarkFiles=None,
     benchmark_kind:BenchmarkKind=None):
     "Measure a reward model on files of records, or on benchmarks, beside the floors."
-    check_measured(files, train, benchmark, benchmark_kind)
+    check_measured(files, train, benchmark, benchmark_kind, metric)
     from custom_rm.evaluate import write_report
     from custom_rm.metrics import METRICS
     choose(metric, METRICS, "--metric")
