@@ -536,14 +536,14 @@ def _figures(artefact:Path, files:list[Path], train:list[Path], device:str|None,
     found = caveats(rm, sets, {rm.active: trained_on(artefact)}, given)
     return report(evaluate(rm, sets), floors(sets, learn), rm.device, **found)
 
-# %% ../nbs/api/44_cli.ipynb #c365ad28
+# %% ../nbs/api/44_cli.ipynb #429e2cd6
 BENCHMARK = "Benchmarks people know, instead of FILE"
 BenchmarkFiles = Annotated[Optional[list[str]], typer.Option("--benchmark", metavar="FILE", rich_help_panel=BENCHMARK,
     help="A file of a benchmark, or a set on the hub, scored by the benchmark's own rules; once for each of its files")]
 BenchmarkKind = Annotated[Optional[str], typer.Option("--benchmark-kind", metavar="NAME", rich_help_panel=BENCHMARK,
     help="Which it is, where its fields don't say it: {benchmarks}")]
 
-# %% ../nbs/api/44_cli.ipynb #24fd6b5b
+# %% ../nbs/api/44_cli.ipynb #4fca6803
 def check_measured(
     files:list[Path]|None, train:list[Path]|None,    # As for `evaluate`
     benchmark:list[str]|None, kind:str|None,         # Likewise
@@ -562,7 +562,7 @@ def check_measured(
     if train and len(train) != len(files):
         raise DataError(f"--train is given {len(train)} times for {len(files)} files; give one for each, in order")
 
-# %% ../nbs/api/44_cli.ipynb #3a985e0d
+# %% ../nbs/api/44_cli.ipynb #e2e78a2e
 def benchmark_figures(
     artefact:Path, sources:list[str], kind:str|None, device:str|None, base:str|None=None, # As for `evaluate`
 )->dict: # As `evaluate.report` gives, with model and benchmarks
@@ -574,7 +574,7 @@ def benchmark_figures(
     rm = load(artefact, device=device, base=base)
     return report({}, {}, rm.device, model=rm.active, benchmarks=run_benchmarks(rm, read, trained_on(artefact)))
 
-# %% ../nbs/api/44_cli.ipynb #a6547829
+# %% ../nbs/api/44_cli.ipynb #aeed41c8
 def show_benchmarks(
     figures:dict, # From `benchmark_figures`
 )->None:

@@ -144,7 +144,7 @@ def expected_calibration_error(
     if not pairs: return float("nan")
     return sum(n * abs(confidence - accuracy) for n, confidence, accuracy in bins) / pairs
 
-# %% ../nbs/api/20_metrics.ipynb #247faf2b
+# %% ../nbs/api/20_metrics.ipynb #008b55ae
 def reliability_curve(
     margin:np.ndarray, # Shape (n,)
     group:np.ndarray,  # Question of each pair, shape (n,); drawn whole for the intervals
@@ -247,7 +247,7 @@ def rewards(
     flat = self.words.transform([t for record in texts for t in record]) @ self.model.coef_[0]
     return [list(r) for r in np.split(flat, np.cumsum([len(r) for r in texts])[:-1])]
 
-# %% ../nbs/api/20_metrics.ipynb #784d0ae5
+# %% ../nbs/api/20_metrics.ipynb #a5630595
 def part_accuracy(
     pairs:Pairs,      # Of a reward model
     part:np.ndarray,  # Which of them, booleans of shape (n,)
@@ -257,18 +257,18 @@ def part_accuracy(
     low, high = accuracy_interval(right, group) if len(right) else (float("nan"), float("nan"))
     return dict(accuracy=mean_or_nan(right), low=low, high=high, n=len(right), questions=len(np.unique(group)))
 
-# %% ../nbs/api/20_metrics.ipynb #62ece155
+# %% ../nbs/api/20_metrics.ipynb #c6a5feb9
 def by_length(
     pairs:Pairs,       # Of a reward model
     longer:np.ndarray, # Length of the preferred text minus that of the other, shape (n,)
-)->dict[str,dict]: # longer_wins, longer_loses and same_length, each as `part_accuracy` gives
+)->dict[str,dict]: # longer_wins, longer_loses and as_long, each as `part_accuracy` gives
     "Accuracy where the longer text is the preferred one, where it is not, and where length says nothing."
     if len(longer) != len(pairs.margin):
         raise DataError(f"{len(longer)} lengths for {len(pairs.margin)} pairs; compare the same records' texts")
-    parts = dict(longer_wins=longer > 0, longer_loses=longer < 0, same_length=longer == 0)
+    parts = dict(longer_wins=longer > 0, longer_loses=longer < 0, as_long=longer == 0)
     return {name: part_accuracy(pairs, part) for name, part in parts.items()}
 
-# %% ../nbs/api/20_metrics.ipynb #2a16191c
+# %% ../nbs/api/20_metrics.ipynb #4b907480
 def length_weights(
     longer:np.ndarray, # Length of the preferred text minus that of the other, shape (n,)
     bins:int=5,        # Of pairs whose lengths are about equally far apart; equally full
@@ -281,7 +281,7 @@ def length_weights(
         weights[inside] = len(wins) / 2 / np.where(wins, wins.sum(), (~wins).sum())
     return weights
 
-# %% ../nbs/api/20_metrics.ipynb #a00dcb9b
+# %% ../nbs/api/20_metrics.ipynb #a831d39f
 def matched_accuracy(
     pairs:Pairs,       # Of a reward model
     longer:np.ndarray, # Length of the preferred text minus that of the other, shape (n,)
@@ -298,7 +298,7 @@ def matched_accuracy(
     if np.ptp(total / weight) < 1e-9: low, high = wilson_interval(total.sum() / weight.sum(), len(total))
     return dict(accuracy=float(total.sum() / weight.sum()), low=float(low), high=float(high)) | counts
 
-# %% ../nbs/api/20_metrics.ipynb #fffcbe73
+# %% ../nbs/api/20_metrics.ipynb #de5ca008
 def seed_agreement(
     margins:list[np.ndarray], # For each seed the margins of the same pairs, each of shape (n,)
     group:np.ndarray,         # Question of each pair, shape (n,)

@@ -349,7 +349,7 @@ def test_matching_length():
     alike = matched_accuracy(Pairs(np.ones(4), np.arange(4)), np.ones(4))
     assert alike["n"] == 0 and alike["left_out"] == 4 and np.isnan(alike["accuracy"])
     parts = by_length(Pairs(longer, np.arange(500)), longer)
-    assert (parts["longer_wins"]["accuracy"], parts["longer_loses"]["accuracy"], parts["same_length"]["n"]) == (1, 0, 0)
+    assert (parts["longer_wins"]["accuracy"], parts["longer_loses"]["accuracy"], parts["as_long"]["n"]) == (1, 0, 0)
     with pytest.raises(DataError, match="3 lengths for 2 pairs"): by_length(Pairs(np.ones(2), np.arange(2)), np.ones(3))
 
 
