@@ -110,7 +110,7 @@ def main():
     found = run_benchmarks(rm, read, questions_of(records))
     about = dict(base=a.base, depth=a.depth, pooling="mean", max_length=a.max_length, head=dict(accuracy=head.accuracy, comparisons=head.comparisons, questions=head.questions, strength=head.strength),
                  pairs=a.pairs or "all", rows=a.rows or "all", cut={name: round(share, 3) for name, share in cut.items()})
-    write_report(a.out, about | dict(benchmarks=found, bag_of_words=bag(records, read), length=by_length_of(rm, read), minutes=round((time.time() - start) / 60, 1),
+    write_report(a.out, about | dict(benchmarks=found, bag_of_words=bag(records, read), length=by_length_of(rm, read), minutes_of_last_run=round((time.time() - start) / 60, 1),
                                      device=device_name(rm.device), dtype=str(rm.dtype)[6:], versions=versions(), date=str(date.today())))
     for kind in found: show(benchmark_table(found[kind], "general"))
 
