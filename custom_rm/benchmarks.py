@@ -13,7 +13,7 @@ __all__ = ['BENCHMARKS', 'SECTIONS', 'PRIOR_SETS', 'OTHER_PRIOR', 'SUBSETS_2', '
            'read_benchmark', 'check_repeats', 'read_benchmarks', 'floor_points', 'score_benchmark', 'counts_of',
            'run_benchmarks', 'benchmark_table', 'benchmark_remarks']
 
-# %% ../nbs/api/36_benchmarks.ipynb #c81721f9
+# %% ../nbs/api/36_benchmarks.ipynb #2e393e84
 import json, re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ from pathlib import Path
 from zlib import crc32
 import numpy as np
 
-# %% ../nbs/api/36_benchmarks.ipynb #c5adda27
+# %% ../nbs/api/36_benchmarks.ipynb #5bb09607
 from .core import check_unicode, choices, choose, DataError, file_sha256
 from .evaluate import caveats, overlap_lines
 from .files import number, read_rows, unpacked
@@ -31,7 +31,7 @@ from .packing import lost_line
 from .scorer import score_records
 from .templates import chat_json, chat_text, message, same_question
 
-# %% ../nbs/api/36_benchmarks.ipynb #f63f352b
+# %% ../nbs/api/36_benchmarks.ipynb #70399b88
 def text_in(
     row:dict,   # Of a benchmark's file
     field:str,  # Its field
@@ -42,7 +42,7 @@ def text_in(
     found = f"{json.dumps(value, default=str):.40}, not a text" if field in row else "absent"
     raise DataError(f"{where}: {field} is {found}; mend that row, or leave it out")
 
-# %% ../nbs/api/36_benchmarks.ipynb #9e783ba8
+# %% ../nbs/api/36_benchmarks.ipynb #09608870
 def texts_in(
     row:dict, field:str, where:str, # As for `text_in`
 )->list[str]: # At least one
@@ -51,7 +51,7 @@ def texts_in(
     if isinstance(value, list) and value and all(isinstance(text, str) for text in value): return value
     raise DataError(f"{where}: {field} is {json.dumps(value, default=str):.40}, not a list of texts; mend that row")
 
-# %% ../nbs/api/36_benchmarks.ipynb #2c46cd52
+# %% ../nbs/api/36_benchmarks.ipynb #d1fa8842
 def asked(
     prompt,    # A text, or messages
     where:str, # Its place, for complaints
@@ -63,7 +63,7 @@ def asked(
     raise DataError(f"{where}: its question is {json.dumps(prompt, default=str):.60}; "
                     "give a text, or messages of which the last is the user's")
 
-# %% ../nbs/api/36_benchmarks.ipynb #0a3cf75c
+# %% ../nbs/api/36_benchmarks.ipynb #17febf2f
 def make_item(
     prompt, answers:list[str], scores:list[float], # The question, and each answer with how good it is
     where:str, template:str, # The row's place; the model's template
@@ -77,7 +77,7 @@ def make_item(
     found = dict(text=text, score=scores, subset=subset, question=same_question(chat_json(turns)), id=id)
     return found | dict(pairs=unequal_pairs(scores)) | more
 
-# %% ../nbs/api/36_benchmarks.ipynb #05e8cdd3
+# %% ../nbs/api/36_benchmarks.ipynb #3cb30a40
 _PLAIN = re.compile(r"(dataset|data|train|test|validation|filtered|raw)([-_.]\d+.*)?|\d+")
 
 def set_name(
@@ -89,7 +89,7 @@ def set_name(
     names = [split, before.split(".")[0], whole.parent.name]
     return next((name for name in names if name and not _PLAIN.fullmatch(name.lower())), before)
 
-# %% ../nbs/api/36_benchmarks.ipynb #a7eca0f8
+# %% ../nbs/api/36_benchmarks.ipynb #bcc08692
 @dataclass
 class Estimate:
     "A score, and what it would have been with other questions"
@@ -98,7 +98,7 @@ class Estimate:
     n:int             # Rows behind it
     questions:int     # Different questions among them
 
-# %% ../nbs/api/36_benchmarks.ipynb #470ed127
+# %% ../nbs/api/36_benchmarks.ipynb #3ca838ce
 def estimated(
     parts:list[tuple],    # (sum, number) of each row
     questions:list[str],  # What each row asks
@@ -111,7 +111,7 @@ def estimated(
     again = resampled_means(total, count, draws, crc32(name.encode()))
     return Estimate(float(total.sum() / count.sum()), again, len(parts), len(count))
 
-# %% ../nbs/api/36_benchmarks.ipynb #1138ded4
+# %% ../nbs/api/36_benchmarks.ipynb #413da2b6
 def combined(
     estimates:list[Estimate], # Of different subsets, or of one
     weights:list[float]|None=None, # One for each; all the same if None
@@ -123,7 +123,7 @@ def combined(
     counted = estimates[:1] if same_rows else estimates
     return Estimate(float(value), draws, sum(e.n for e in counted), sum(e.questions for e in counted))
 
-# %% ../nbs/api/36_benchmarks.ipynb #df39499b
+# %% ../nbs/api/36_benchmarks.ipynb #d857f531
 def interval(
     estimate:Estimate,
 )->tuple[float,float]: # Low and high end of 95%
@@ -133,7 +133,7 @@ def interval(
     low, high = np.nanquantile(estimate.draws, [.025, .975])
     return float(low), float(high)
 
-# %% ../nbs/api/36_benchmarks.ipynb #cf0e562a
+# %% ../nbs/api/36_benchmarks.ipynb #a6113a2f
 @dataclass
 class Benchmark:
     "A benchmark's files and rules"
@@ -150,7 +150,7 @@ class Benchmark:
 
 BENCHMARKS = {} # By the name that --benchmark-kind takes
 
-# %% ../nbs/api/36_benchmarks.ipynb #b2df48ba
+# %% ../nbs/api/36_benchmarks.ipynb #90d6509b
 def by_subset(
     items:list[dict],   # From a benchmark's `read`
     each:list[dict],    # From its `points`, or its `chance`
@@ -163,7 +163,7 @@ def by_subset(
         if figure in points: found.setdefault(item["subset"], []).append((points[figure], item["question"]))
     return {name: estimated(*map(list, zip(*rows)), name, draws) for name, rows in found.items()}
 
-# %% ../nbs/api/36_benchmarks.ipynb #9d8baf5e
+# %% ../nbs/api/36_benchmarks.ipynb #37015a60
 def strictly(
     item:dict,     # With `pairs`
     rewards:list,  # Of its texts
@@ -172,7 +172,7 @@ def strictly(
     better, worse = (np.asarray(rewards, float)[np.asarray(side, int)] for side in item["pairs"])
     return dict(right=(int((better > worse).sum()), len(better))) if len(better) else {}
 
-# %% ../nbs/api/36_benchmarks.ipynb #63078a96
+# %% ../nbs/api/36_benchmarks.ipynb #6c607003
 def coin(
     item:dict, # With `pairs`
 )->dict: # As `strictly` gives
@@ -180,7 +180,7 @@ def coin(
     n = len(item["pairs"][0])
     return dict(right=(n / 2, n)) if n else {}
 
-# %% ../nbs/api/36_benchmarks.ipynb #5e9967d5
+# %% ../nbs/api/36_benchmarks.ipynb #d90656f3
 SECTIONS = {
     "Chat": {"alpacaeval-easy": 100, "alpacaeval-length": 95, "alpacaeval-hard": 95, "mt-bench-easy": 28,
              "mt-bench-med": 40},
@@ -194,7 +194,7 @@ SECTIONS = {
 PRIOR_SETS = ("anthropic_helpful", "anthropic_hhh", "shp", "summarize") # their mean counts half a section
 OTHER_PRIOR = ("anthropic_harmless", "mtbench_gpt4", "mtbench_human")   # beside them in their files, in no score
 
-# %% ../nbs/api/36_benchmarks.ipynb #bc206f88
+# %% ../nbs/api/36_benchmarks.ipynb #8bab55ce
 def read_rewardbench(
     row:dict, where:str, name:str, template:str, # As `Benchmark.read` takes them
 )->dict: # An item; the chosen answer first
@@ -208,7 +208,7 @@ def read_rewardbench(
     answers = [text_in(row, side, where) for side in ("chosen", "rejected")]
     return make_item(row.get("prompt"), answers, [1, 0], where, template, own, row.get("id"))
 
-# %% ../nbs/api/36_benchmarks.ipynb #e31d29f0
+# %% ../nbs/api/36_benchmarks.ipynb #c192c03c
 def rewardbench_scores(
     items:list[dict], each:list[dict], draws:int=2000, # As `Benchmark.combine` takes them
 )->dict: # overall, sections, subsets
@@ -223,7 +223,7 @@ def rewardbench_scores(
     overall = combined(list(sections.values()), list(whole.values()))
     return dict(overall=dict(overall=overall), sections=sections, subsets=subsets)
 
-# %% ../nbs/api/36_benchmarks.ipynb #cef70d58
+# %% ../nbs/api/36_benchmarks.ipynb #250518f7
 BENCHMARKS["rewardbench"] = Benchmark(
     "RewardBench", ("prompt", "chosen", "rejected"),
     lambda row: isinstance(row["chosen"], str) and isinstance(row["rejected"], str) and "num_correct" not in row,
@@ -231,7 +231,7 @@ BENCHMARKS["rewardbench"] = Benchmark(
     "wrong", "github.com/allenai/reward-bench: scripts/run_rm.py, rewardbench/constants.py, "
     "rewardbench/utils.py (calculate_scores_per_section), analysis/get_benchmark_results.py")
 
-# %% ../nbs/api/36_benchmarks.ipynb #cf475bfb
+# %% ../nbs/api/36_benchmarks.ipynb #0f793cc4
 SUBSETS_2 = ("Factuality", "Precise IF", "Math", "Safety", "Focus", "Ties")
 
 def _check_counts(row:dict, right:int, wrong:int, where:str) -> None:
@@ -241,7 +241,7 @@ def _check_counts(row:dict, right:int, wrong:int, where:str) -> None:
         if said is not None and said != found:
             raise DataError(f"{where}: {field} is {said:g}, but it has {found} such answers; mend or remove that row")
 
-# %% ../nbs/api/36_benchmarks.ipynb #731e440a
+# %% ../nbs/api/36_benchmarks.ipynb #1559c28c
 def _check_shape(subset:str, id, right:int, wrong:int, where:str) -> None:
     "Raises `DataError` for a row that is no best of four and no row of Ties"
     if subset != "Ties":
@@ -253,7 +253,7 @@ def _check_shape(subset:str, id, right:int, wrong:int, where:str) -> None:
     raise DataError(f"{where}: is of Ties with id {id!r}, {right} chosen and {wrong} rejected answers; ids are "
                     "tied:N, with several chosen answers, and ref:N, with one; mend or remove that row")
 
-# %% ../nbs/api/36_benchmarks.ipynb #87d95231
+# %% ../nbs/api/36_benchmarks.ipynb #5c51ccc9
 def read_rewardbench_2(
     row:dict, where:str, name:str, template:str, # As `Benchmark.read` takes them
 )->dict: # An item; right answers first
@@ -266,7 +266,7 @@ def read_rewardbench_2(
     scores = [1] * len(chosen) + [0] * len(rejected)
     return make_item(row.get("prompt"), chosen + rejected, scores, where, template, subset, row.get("id"))
 
-# %% ../nbs/api/36_benchmarks.ipynb #8c75e60d
+# %% ../nbs/api/36_benchmarks.ipynb #b0104cd5
 def points_2(
     item:dict,    # From `read_rewardbench_2`
     rewards:list, # Of its texts; or several such lists, shape (k, draws)
@@ -279,7 +279,7 @@ def points_2(
     rewards = rewards.reshape(len(item["text"]), -1)
     return dict(ties=np.array([rewards[:right].min(0), rewards[:right].max(0), rewards[right:].max(0)]))
 
-# %% ../nbs/api/36_benchmarks.ipynb #2353608c
+# %% ../nbs/api/36_benchmarks.ipynb #4c226fa4
 TIES_WEIGHTS = dict(tied=.3, ref=.3, preferred=.2, preferred_hard=.2, by_how_much=.01)
 
 def _earned(tied:np.ndarray|None, ref:np.ndarray|None) -> dict[str,tuple]:
@@ -293,7 +293,7 @@ def _earned(tied:np.ndarray|None, ref:np.ndarray|None) -> dict[str,tuple]:
         found |= {name: (float(mean), 1) for name, mean in zip(("preferred", "preferred_hard", "by_how_much"), means)}
     return {name: found.get(name, (0., 0)) for name in TIES_WEIGHTS}
 
-# %% ../nbs/api/36_benchmarks.ipynb #126b61b8
+# %% ../nbs/api/36_benchmarks.ipynb #cc7cbd31
 def ties_score(
     items:list[dict],  # Of Ties
     each:list[dict],   # From `points_2`
@@ -313,7 +313,7 @@ def ties_score(
     value, again = (sum(w * getattr(means[m], a) for m, w in TIES_WEIGHTS.items()) for a in ("value", "draws"))
     return Estimate(float(value), again, len(items), len(questions))
 
-# %% ../nbs/api/36_benchmarks.ipynb #28aa1f6e
+# %% ../nbs/api/36_benchmarks.ipynb #3129c2ef
 def chance_2(
     item:dict, # From `read_rewardbench_2`
 )->dict: # As `points_2` gives
@@ -321,7 +321,7 @@ def chance_2(
     if item["subset"] != "Ties": return dict(right=(1 / len(item["text"]), 1))
     return points_2(item, np.random.default_rng(crc32(str(item["id"]).encode())).normal(size=(len(item["text"]), 400)))
 
-# %% ../nbs/api/36_benchmarks.ipynb #e505bf58
+# %% ../nbs/api/36_benchmarks.ipynb #b2a740d2
 def rewardbench_2_scores(
     items:list[dict], each:list[dict], draws:int=2000, # As `Benchmark.combine` takes them
 )->dict: # overall, subsets
@@ -332,14 +332,14 @@ def rewardbench_2_scores(
     if subsets.keys() < set(SUBSETS_2): return dict(subsets=subsets)
     return dict(overall=dict(overall=combined(list(subsets.values()))), subsets=subsets)
 
-# %% ../nbs/api/36_benchmarks.ipynb #5b528901
+# %% ../nbs/api/36_benchmarks.ipynb #d3712f20
 BENCHMARKS["rewardbench-2"] = Benchmark(
     "RewardBench 2", ("prompt", "chosen", "rejected", "subset", "num_correct"), lambda row: True, read_rewardbench_2,
     points_2, chance_2, rewardbench_2_scores, {"overall": SUBSETS_2}, "an equal share of the top",
     "github.com/allenai/reward-bench: scripts/run_v2.py, rewardbench/utils.py "
     "(reroll_and_score_dataset, process_single_model)")
 
-# %% ../nbs/api/36_benchmarks.ipynb #7ae0503a
+# %% ../nbs/api/36_benchmarks.ipynb #b26841a5
 DOMAINS = ("chat", "math", "code", "safety-refuse", "safety-response")
 
 def read_rm_bench(
@@ -357,7 +357,7 @@ def read_rm_bench(
     domain = choose(said, DOMAINS, f"{where}: the domain")
     return make_item(row.get("prompt"), chosen + rejected, [1] * 3 + [0] * 3, where, template, domain, row.get("id"))
 
-# %% ../nbs/api/36_benchmarks.ipynb #66b1de79
+# %% ../nbs/api/36_benchmarks.ipynb #1e93f0e4
 LEVELS = ("easy", "normal", "hard")
 
 def matrix_points(
@@ -369,7 +369,7 @@ def matrix_points(
     right = rewards[:3, None] > rewards[None, 3:]
     return dict(zip(LEVELS, ((int(part.sum()), 3) for part in (np.tril(right, -1), np.diag(right), np.triu(right, 1)))))
 
-# %% ../nbs/api/36_benchmarks.ipynb #096e56bc
+# %% ../nbs/api/36_benchmarks.ipynb #5406b2b8
 def rm_bench_scores(
     items:list[dict], each:list[dict], draws:int=2000, # As `Benchmark.combine` takes them
 )->dict: # overall, sections, subsets
@@ -387,7 +387,7 @@ def rm_bench_scores(
     overall = {level: combined([levels[level][domain] for domain in four]) for level in LEVELS}
     return dict(overall=dict(overall=over_levels(overall)) | overall, sections=sections, subsets=subsets)
 
-# %% ../nbs/api/36_benchmarks.ipynb #aa7c893a
+# %% ../nbs/api/36_benchmarks.ipynb #197b2933
 BENCHMARKS["rm-bench"] = Benchmark(
     "RM-Bench", ("prompt", "chosen", "rejected"),
     lambda row: all(isinstance(row[side], list) for side in ("chosen", "rejected")) and "num_correct" not in row,
@@ -395,7 +395,7 @@ BENCHMARKS["rm-bench"] = Benchmark(
     {"overall": DOMAINS, "safety": DOMAINS[3:]}, "wrong",
     "github.com/THU-KEG/RM-Bench: README.md (compute_accuracy); THU-KEG/RM-Bench-Leaderboard: README.md")
 
-# %% ../nbs/api/36_benchmarks.ipynb #d74715f9
+# %% ../nbs/api/36_benchmarks.ipynb #c9e76b52
 ADVERSARIAL = ("neighbor", "gptinst", "gptout", "manual")
 
 def read_llmbar(
@@ -409,7 +409,7 @@ def read_llmbar(
     return make_item(text_in(row, "input", where), answers, [float(label == 1), float(label == 2)], where, template,
                      named[0] if len(named) == 1 else name)
 
-# %% ../nbs/api/36_benchmarks.ipynb #3de62a58
+# %% ../nbs/api/36_benchmarks.ipynb #bcffd38c
 def half_points(
     item:dict,    # With `pairs`
     rewards:list, # Of its texts
@@ -418,7 +418,7 @@ def half_points(
     better, worse = (np.asarray(rewards, float)[np.asarray(side, int)] for side in item["pairs"])
     return dict(right=(float(correctness(better - worse).sum()), len(better)))
 
-# %% ../nbs/api/36_benchmarks.ipynb #d1d48660
+# %% ../nbs/api/36_benchmarks.ipynb #09c150f3
 def llmbar_scores(
     items:list[dict], each:list[dict], draws:int=2000, # As `Benchmark.combine` takes them
 )->dict: # sections, subsets
@@ -427,12 +427,12 @@ def llmbar_scores(
     if not subsets.keys() >= set(ADVERSARIAL): return dict(subsets=subsets)
     return dict(sections=dict(adversarial=combined([subsets[s] for s in ADVERSARIAL])), subsets=subsets)
 
-# %% ../nbs/api/36_benchmarks.ipynb #371ba243
+# %% ../nbs/api/36_benchmarks.ipynb #ac7ea019
 BENCHMARKS["llmbar"] = Benchmark(
     "LLMBar", ("input", "output_1", "output_2", "label"), lambda row: True, read_llmbar, half_points, coin,
     llmbar_scores, {"adversarial": ADVERSARIAL}, "a half", "github.com/princeton-nlp/LLMBar: LLMEvaluator/evaluate.py")
 
-# %% ../nbs/api/36_benchmarks.ipynb #fe045e98
+# %% ../nbs/api/36_benchmarks.ipynb #4a018959
 CATEGORIES = {"mmlu-pro": "knowledge", "livebench-reasoning": "reasoning", "livebench-math": "math",
               "livecodebench": "coding"} # how a source begins → what it asks for (run_judge.py)
 VERDICTS = {"A>B": [1, 0], "B>A": [0, 1]}
@@ -447,7 +447,7 @@ def read_judgebench(
     subset = next((name for start, name in CATEGORIES.items() if source.startswith(start)), source)
     return make_item(row.get("question"), answers, score, where, template, subset, row.get("pair_id"))
 
-# %% ../nbs/api/36_benchmarks.ipynb #9f2d465a
+# %% ../nbs/api/36_benchmarks.ipynb #11168a19
 def verdict_points(
     item:dict,    # From `read_judgebench`
     rewards:list, # Of A and of B
@@ -456,14 +456,14 @@ def verdict_points(
     says = [1, 0] if rewards[0] > rewards[1] else [0, 1]
     return strictly(item, rewards) | dict(one_order=(float(says == item["score"]), 1))
 
-# %% ../nbs/api/36_benchmarks.ipynb #012d42c4
+# %% ../nbs/api/36_benchmarks.ipynb #d468bfc1
 def counted(
     estimates:dict[str,Estimate], # By subset
 )->Estimate:
     "The mean over all rows of all subsets, each drawn by itself."
     return combined(list(estimates.values()), [e.n for e in estimates.values()])
 
-# %% ../nbs/api/36_benchmarks.ipynb #663c60cd
+# %% ../nbs/api/36_benchmarks.ipynb #1248ef70
 def judgebench_scores(
     items:list[dict], each:list[dict], draws:int=2000, # As `Benchmark.combine` takes them
 )->dict: # overall, subsets
@@ -472,13 +472,13 @@ def judgebench_scores(
     one_order = counted(by_subset(items, each, "one_order", draws))
     return dict(overall={"overall": counted(subsets), "in one order": one_order}, subsets=subsets)
 
-# %% ../nbs/api/36_benchmarks.ipynb #bee9cfec
+# %% ../nbs/api/36_benchmarks.ipynb #78d87d9d
 BENCHMARKS["judgebench"] = Benchmark(
     "JudgeBench", ("question", "response_A", "response_B", "label", "source"), lambda row: True, read_judgebench,
     verdict_points, lambda item: coin(item) | dict(one_order=(.5, 1)), judgebench_scores, {}, "not right",
     "github.com/ScalerLab/JudgeBench: utils/metrics.py, utils/judges.py, run_judge.py")
 
-# %% ../nbs/api/36_benchmarks.ipynb #52159d04
+# %% ../nbs/api/36_benchmarks.ipynb #7601f7a3
 WINNERS = {"model_a": [1, 0], "model_b": [0, 1], "tie": [0, 0], "tie (bothbad)": [0, 0]}
 
 def read_ppe_preference(
@@ -490,7 +490,7 @@ def read_ppe_preference(
     subset = row["language"] if isinstance(row.get("language"), str) else name
     return make_item(row.get("prompt"), answers, score, where, template, subset, row.get("question_id"))
 
-# %% ../nbs/api/36_benchmarks.ipynb #cf5a8f28
+# %% ../nbs/api/36_benchmarks.ipynb #67695abd
 def ppe_preference_scores(
     items:list[dict], each:list[dict], draws:int=2000, # As `Benchmark.combine` takes them
 )->dict: # overall, and subsets where there are several languages
@@ -498,13 +498,13 @@ def ppe_preference_scores(
     subsets = by_subset(items, each, draws=draws)
     return dict(overall=dict(accuracy=counted(subsets))) | (dict(subsets=subsets) if len(subsets) > 1 else {})
 
-# %% ../nbs/api/36_benchmarks.ipynb #4320dee0
+# %% ../nbs/api/36_benchmarks.ipynb #dad99a6a
 BENCHMARKS["ppe-preference"] = Benchmark(
     "PPE human preference", ("prompt", "response_1", "response_2", "winner"), lambda row: "response_3" not in row,
     read_ppe_preference, strictly, coin, ppe_preference_scores, {}, "wrong", "arXiv 2410.14872; fields: "
     "lmarena-ai/PPE-Human-Preference-V1 on the hub")
 
-# %% ../nbs/api/36_benchmarks.ipynb #ff2b007c
+# %% ../nbs/api/36_benchmarks.ipynb #f6c0c386
 def _conflicts(row:dict, scores:list[float], where:str) -> tuple:
     "Positions of right and wrong responses to compare; all of them where the row names no pairs"
     pairs = unpacked(row.get("sampled_conflict_pairs"), where)
@@ -518,7 +518,7 @@ def _conflicts(row:dict, scores:list[float], where:str) -> tuple:
         found.append((i, j) if scores[i] > scores[j] else (j, i))
     return tuple(zip(*found)) if found else ((), ())
 
-# %% ../nbs/api/36_benchmarks.ipynb #724ca561
+# %% ../nbs/api/36_benchmarks.ipynb #76549708
 def read_ppe_correctness(
     row:dict, where:str, name:str, template:str, # As `Benchmark.read` takes them
 )->dict: # An item of k texts; its subset is the file's name
@@ -535,7 +535,7 @@ def read_ppe_correctness(
     return make_item(row.get("prompt"), answers, scores, where, template, name, own,
                      pairs=_conflicts(row, scores, where))
 
-# %% ../nbs/api/36_benchmarks.ipynb #485e0cd6
+# %% ../nbs/api/36_benchmarks.ipynb #17724c82
 def best_of_k(
     item:dict,    # From `read_ppe_correctness`
     rewards:list, # Of its texts
@@ -544,7 +544,7 @@ def best_of_k(
     rewards, scores = np.asarray(rewards, float), np.asarray(item["score"])
     return strictly(item, rewards) | dict(best=(float(scores[rewards == rewards.max()].mean()), 1))
 
-# %% ../nbs/api/36_benchmarks.ipynb #efa595f6
+# %% ../nbs/api/36_benchmarks.ipynb #0933ffe3
 def ppe_correctness_scores(
     items:list[dict], each:list[dict], draws:int=2000, # As `Benchmark.combine` takes them
 )->dict: # overall, subsets
@@ -555,14 +555,14 @@ def ppe_correctness_scores(
     subsets = {f"{source} {name}": e for name, sources in found.items() for source, e in sources.items()}
     return dict(overall=overall, subsets=subsets)
 
-# %% ../nbs/api/36_benchmarks.ipynb #44f76c48
+# %% ../nbs/api/36_benchmarks.ipynb #082441de
 BENCHMARKS["ppe-correctness"] = Benchmark(
     "PPE correctness", ("prompt", "response_1", "response_2", "scores"), lambda row: True, read_ppe_correctness,
     best_of_k, lambda item: coin(item) | dict(best=(float(np.mean(item["score"])), 1)), ppe_correctness_scores, {},
     "wrong in a pair, an equal share of the top in the best of k", "arXiv 2410.14872; fields: "
     "lmarena-ai/PPE-MATH-Best-of-K and its siblings on the hub")
 
-# %% ../nbs/api/36_benchmarks.ipynb #872b1956
+# %% ../nbs/api/36_benchmarks.ipynb #aa76f83b
 def kind_of_row(
     row,        # Of a file
     where:str,  # Its place, for complaints
@@ -576,7 +576,7 @@ def kind_of_row(
                     f"{known}; rename its columns, say which one it is with --benchmark-kind, or, if these are plain "
                     "preferences, give the file without --benchmark")
 
-# %% ../nbs/api/36_benchmarks.ipynb #63946dc5
+# %% ../nbs/api/36_benchmarks.ipynb #20a85f7e
 def _check_fields(row, kind:str, where:str) -> None:
     "Raises `DataError` for a row that lacks fields of the benchmark that was named"
     held = set(row) if isinstance(row, dict) else set()
@@ -584,7 +584,7 @@ def _check_fields(row, kind:str, where:str) -> None:
         raise DataError(f"{where}: lacks {', '.join(lacks)}, which every row of {kind} has; "
                         f"it has {', '.join(sorted(held)) or 'no fields'}")
 
-# %% ../nbs/api/36_benchmarks.ipynb #b114eb5e
+# %% ../nbs/api/36_benchmarks.ipynb #d1343d65
 def read_benchmark(
     source:str|Path,     # A file, or a set on the hub, as `read_rows` takes it
     template:str="dsp",  # Of the model
@@ -602,7 +602,7 @@ def read_benchmark(
         items.append(BENCHMARKS[own].read(row, where, set_name(source), template))
     return found, items
 
-# %% ../nbs/api/36_benchmarks.ipynb #5f16fd2b
+# %% ../nbs/api/36_benchmarks.ipynb #a039248d
 def check_repeats(
     items:list[dict], # Of one benchmark
     kind:str,         # A name of `BENCHMARKS`
@@ -618,7 +618,7 @@ def check_repeats(
         shared += 1
     return shared
 
-# %% ../nbs/api/36_benchmarks.ipynb #4b95ad8c
+# %% ../nbs/api/36_benchmarks.ipynb #f30dc6b0
 def read_benchmarks(
     sources:list,        # As `read_benchmark` takes them; files of one benchmark are its parts
     template:str="dsp",  # Of the model
@@ -640,7 +640,7 @@ def read_benchmarks(
                             "measure; give rows that prefer something")
     return found
 
-# %% ../nbs/api/36_benchmarks.ipynb #27b40d05
+# %% ../nbs/api/36_benchmarks.ipynb #41b1e20c
 def floor_points(
     kind:str,         # A name of `BENCHMARKS`
     items:list[dict], # Its items
@@ -650,7 +650,7 @@ def floor_points(
     def earned(sign): return [rules.points(item, [sign * n for n in own]) for item, own in zip(items, lengths)]
     return dict(chance=[rules.chance(item) for item in items], longer=earned(1), shorter=earned(-1))
 
-# %% ../nbs/api/36_benchmarks.ipynb #713c0283
+# %% ../nbs/api/36_benchmarks.ipynb #cafafb85
 def score_benchmark(
     kind:str,         # A name of `BENCHMARKS`
     items:list[dict], # Its items
@@ -666,7 +666,7 @@ def score_benchmark(
         return dict(value=e.value, low=low, high=high, n=e.n, questions=e.questions) | beside
     return {group: {name: told(group, name, e) for name, e in scores.items()} for group, scores in groups.items()}
 
-# %% ../nbs/api/36_benchmarks.ipynb #a281ace4
+# %% ../nbs/api/36_benchmarks.ipynb #47ca3ade
 def counts_of(
     kind:str, items:list[dict], rewards:list, # As for `score_benchmark`
 )->dict: # rows, shared_ids, undecided, labelled_ties, missing ({score: subsets})
@@ -678,7 +678,7 @@ def counts_of(
     return dict(rows=len(items), shared_ids=check_repeats(items, kind), undecided=undecided, labelled_ties=labelled,
                 missing={score: lacks for score, lacks in missing.items() if lacks})
 
-# %% ../nbs/api/36_benchmarks.ipynb #6c25f8c0
+# %% ../nbs/api/36_benchmarks.ipynb #cd500649
 def run_benchmarks(
     rm:RewardModel,             # The adapter in use is measured
     read:dict[str,list[dict]],  # From `read_benchmarks`, in the model's template
@@ -696,7 +696,7 @@ def run_benchmarks(
             cut=known["cut"][kind], overlap=overlaps and overlaps[kind])
     return found
 
-# %% ../nbs/api/36_benchmarks.ipynb #84d29b3b
+# %% ../nbs/api/36_benchmarks.ipynb #0393e770
 def benchmark_table(
     found:dict, # One of `run_benchmarks`
     name:str,   # Of the reward model
@@ -715,7 +715,7 @@ def benchmark_table(
         out.add_section()
     return out
 
-# %% ../nbs/api/36_benchmarks.ipynb #60386f90
+# %% ../nbs/api/36_benchmarks.ipynb #f20df732
 def benchmark_remarks(
     found:dict, # One of `run_benchmarks`
     name:str,   # Of the reward model
