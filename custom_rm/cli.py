@@ -10,22 +10,26 @@ __all__ = ['app', 'DISK_FULL', 'TABLES', 'Device', 'BaseFolder', 'Json', 'Artefa
            'Votes', 'REST', 'OnlyRows', 'IgnoreColumns', 'KeepColumns', 'SkipFaulty', 'MappingFile', 'Records',
            'Cleaned', 'Against', 'Report', 'Test', 'By', 'Seed', 'OutTrain', 'OutTest', 'Names', 'Dest', 'Mirror',
            'RecipeName', 'RunFolder', 'Again', 'CacheGib', 'Show', 'SETTINGS', 'Measure', 'What', 'TriedDevice',
-           'Files', 'TrainFiles', 'MetricName', 'TextFile', 'Prompt', 'Response', 'Also', 'ScoreOut', 'ScoreIgnore',
-           'GeneralArtefact', 'CustomArtefact', 'MadeArtefact', 'Alpha', 'Choose', 'Keep', 'Tolerance', 'StudyName',
-           'StudyFolder', 'Judge', 'Only', 'Seeds', 'Budget', 'Retry', 'Part', 'Exported', 'Merge', 'Dtype', 'Limit',
-           'Force', 'Push', 'Yes', 'Folders', 'Host', 'Port', 'Token', 'custom_rm', 'fault_line', 'usage_line',
-           'any_letter', 'Stopped', 'stop_politely', 'run_verb', 'main', 'named', 'Explained', 'a_device', 'a_file',
-           'a_folder', 'column', 'several', 'mapping_of', 'convert_verb', 'action', 'clean_verb', 'split_verb',
-           'fetch_verb', 'show_matrix', 'train_verb', 'print_plan', 'plan_verb', 'print_report', 'check_verb',
-           'quickstart_verb', 'named_sets', 'evaluate_verb', 'print_scores', 'what_to_score', 'score_into',
-           'score_verb', 'calibrate_verb', 'print_curve', 'check_blend', 'chosen_alpha', 'blend_verb', 'watching',
-           'a_part', 'write_summary', 'check_cells', 'study_verb', 'export_verb', 'serve_verb']
+           'Files', 'TrainFiles', 'MetricName', 'BENCHMARK', 'BenchmarkFiles', 'BenchmarkKind', 'TextFile', 'Prompt',
+           'Response', 'Also', 'ScoreOut', 'ScoreIgnore', 'GeneralArtefact', 'CustomArtefact', 'MadeArtefact', 'Alpha',
+           'Choose', 'Keep', 'Tolerance', 'StudyName', 'StudyFolder', 'Judge', 'Only', 'Seeds', 'Budget', 'Retry',
+           'Part', 'Exported', 'Merge', 'Dtype', 'Limit', 'Force', 'Push', 'Yes', 'Folders', 'Host', 'Port', 'Token',
+           'Asking', 'AnswersOut', 'Models', 'BaseUrl', 'WAYS', 'Roles', 'Many', 'Diverse', 'Temperature', 'MaxTokens',
+           'SampleSeed', 'Parameters', 'PACE', 'KeyEnv', 'AtOnce', 'Retries', 'Timeout', 'PriceIn', 'PriceOut',
+           'DryRun', 'KEPT', 'StoreFile', 'LeaveOut', 'AskAgain', 'custom_rm', 'fault_line', 'usage_line', 'any_letter',
+           'Stopped', 'stop_politely', 'run_verb', 'main', 'named', 'Explained', 'a_device', 'a_file', 'a_folder',
+           'column', 'several', 'mapping_of', 'convert_verb', 'action', 'clean_verb', 'split_verb', 'fetch_verb',
+           'show_matrix', 'train_verb', 'print_plan', 'plan_verb', 'print_report', 'check_verb', 'quickstart_verb',
+           'named_sets', 'check_measured', 'benchmark_figures', 'show_benchmarks', 'evaluate_verb', 'print_scores',
+           'what_to_score', 'score_into', 'score_verb', 'calibrate_verb', 'print_curve', 'check_blend', 'chosen_alpha',
+           'blend_verb', 'watching', 'a_part', 'write_summary', 'check_cells', 'study_verb', 'export_verb',
+           'serve_verb', 'reply_bar', 'aside', 'collect_verb']
 
 # %% ../nbs/api/44_cli.ipynb #44eb814a
 import os, re, signal, sys
 from collections.abc import Iterable
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Optional
@@ -116,15 +120,16 @@ def main() -> None:
         print(f"custom-rm: {line}", file=sys.stderr); sys.exit(2)
 
 # %% ../nbs/api/44_cli.ipynb #0081044a
-TABLES = dict(forms="convert", metrics="metrics", losses="losses", poolings="pooling",
-              templates="templates", votes="mapping") # table → its module
+TABLES = dict(forms="convert", metrics="metrics", benchmarks="benchmarks", losses="losses", poolings="pooling",
+              templates="templates", votes="mapping", flags="collect") # table → its module
 
 # %% ../nbs/api/44_cli.ipynb #1ea887b7
 def named(
-    table:str, # One of `TABLES`, or "recipes" or "studies", which are files
+    table:str, # One of `TABLES`, or "recipes", "studies" or "roles", which are files
 )->str: # Such as "a, b or c"
     "The names in one of the package's tables."
-    if table in ("recipes", "studies"): return choices(sorted(path.stem for path in shipped(table).glob("*.yaml")))
+    files = table in ("recipes", "studies", "roles")
+    if files: return choices(sorted(path.stem for path in shipped(table).glob("*.yaml")))
     return choices(getattr(import_module(f"custom_rm.{TABLES[table]}"), table.upper()))
 
 # %% ../nbs/api/44_cli.ipynb #f6be38af
@@ -497,7 +502,7 @@ def quickstart_verb(
         f"Next: copy {folder}/recipe.yaml, name your own data in it, and run custom-rm train your.yaml")
 
 # %% ../nbs/api/44_cli.ipynb #7aaf5034
-Files = Annotated[list[Path], typer.Argument(metavar="FILE...", help="Files of records")]
+Files = Annotated[Optional[list[Path]], typer.Argument(metavar="[FILE...]", help="Files of records")]
 TrainFiles = Annotated[Optional[list[Path]], typer.Option(help="Training records, one for each FILE, in order: "
     "for the bag-of-words floor, and to look for the test questions in")]
 MetricName = Annotated[str, typer.Option(help="What the table shows: {metrics}")]
@@ -537,18 +542,69 @@ def _figures(artefact:Path, files:list[Path], train:list[Path], device:str|None,
     found = caveats(rm, sets, {rm.active: trained_on(artefact)}, given)
     return report(evaluate(rm, sets), floors(sets, learn), rm.device, **found)
 
-# %% ../nbs/api/44_cli.ipynb #e90b225a
-@app.command("evaluate", cls=Explained)
-def evaluate_verb(artefact:Artefact, files:Files, train:TrainFiles=None, metric:MetricName="accuracy",
-    json_path:Json=None, device:Device=None, base:BaseFolder=None):
-    "Measure a reward model on files of records, beside the floors."
+# %% ../nbs/api/44_cli.ipynb #429e2cd6
+BENCHMARK = "Benchmarks people know, instead of FILE"
+BenchmarkFiles = Annotated[Optional[list[str]], typer.Option("--benchmark", metavar="FILE", rich_help_panel=BENCHMARK,
+    help="A file of a benchmark, or a set on the hub, scored by the benchmark's own rules; once for each of its files")]
+BenchmarkKind = Annotated[Optional[str], typer.Option("--benchmark-kind", metavar="NAME", rich_help_panel=BENCHMARK,
+    help="Which it is, where its fields don't say it: {benchmarks}")]
+
+# %% ../nbs/api/44_cli.ipynb #4fca6803
+def check_measured(
+    files:list[Path]|None, train:list[Path]|None,    # As for `evaluate`
+    benchmark:list[str]|None, kind:str|None,         # Likewise
+    metric:str="accuracy",                           # Likewise
+)->None:
+    "Raises `DataError` where there is nothing to measure, or options contradict each other."
+    if not files and not benchmark: raise DataError("evaluate has nothing to measure; give FILE, or --benchmark FILE")
+    if files and benchmark:
+        raise DataError("a benchmark is scored by its own rules, in a call of its own; leave FILE or --benchmark away")
+    if kind and not benchmark:
+        raise DataError("--benchmark-kind says what --benchmark is; give that too, or leave it away")
+    if benchmark and train:
+        raise DataError("--train is for FILE, and a benchmark needs no training records; leave it away")
+    if benchmark and metric != "accuracy":
+        raise DataError(f"--metric {metric} is for FILE, and a benchmark has scores of its own; leave it away")
     if train and len(train) != len(files):
         raise DataError(f"--train is given {len(train)} times for {len(files)} files; give one for each, in order")
+
+# %% ../nbs/api/44_cli.ipynb #e2e78a2e
+def benchmark_figures(
+    artefact:Path, sources:list[str], kind:str|None, device:str|None, base:str|None=None, # As for `evaluate`
+)->dict: # As `evaluate.report` gives, with model and benchmarks
+    "A reward model measured on benchmarks, by their rules."
+    from custom_rm.artefact import load, read_card, trained_on
+    from custom_rm.benchmarks import read_benchmarks, run_benchmarks
+    from custom_rm.evaluate import report
+    read = read_benchmarks(sources, read_card(artefact)["template"], kind)
+    rm = load(artefact, device=device, base=base)
+    return report({}, {}, rm.device, model=rm.active, benchmarks=run_benchmarks(rm, read, trained_on(artefact)))
+
+# %% ../nbs/api/44_cli.ipynb #aeed41c8
+def show_benchmarks(
+    figures:dict, # From `benchmark_figures`
+)->None:
+    "Print a table for each benchmark, and below it what to know before believing it."
+    from rich.console import Console
+    from custom_rm.benchmarks import benchmark_remarks, benchmark_table
+    console = Console()
+    wide = console if console.is_terminal else Console(width=140)
+    for found in figures["benchmarks"].values():
+        wide.print(benchmark_table(found, figures["model"]))
+        for line in benchmark_remarks(found, figures["model"]): print(line)
+
+# %% ../nbs/api/44_cli.ipynb #e90b225a
+@app.command("evaluate", cls=Explained)
+def evaluate_verb(artefact:Artefact, files:Files=None, train:TrainFiles=None, metric:MetricName="accuracy",
+    json_path:Json=None, device:Device=None, base:BaseFolder=None, benchmark:BenchmarkFiles=None,
+    benchmark_kind:BenchmarkKind=None):
+    "Measure a reward model on files of records, or on benchmarks, beside the floors."
+    check_measured(files, train, benchmark, benchmark_kind, metric)
     from custom_rm.evaluate import write_report
     from custom_rm.metrics import METRICS
     choose(metric, METRICS, "--metric")
-    figures = _figures(artefact, files, train or [], device, base)
-    show_matrix(figures, metric)
+    if benchmark: show_benchmarks(figures := benchmark_figures(artefact, benchmark, benchmark_kind, device, base))
+    else: show_matrix(figures := _figures(artefact, files, train or [], device, base), metric)
     if json_path: write_report(json_path, figures)
 
 # %% ../nbs/api/44_cli.ipynb #fcdbd757
@@ -852,6 +908,99 @@ def serve_verb(folders:Folders, host:Host="127.0.0.1", port:Port=8000, token:Tok
     from custom_rm.serve import serve
     try: serve(folders, host, port, token, device, base=base)
     except Stopped: return # it was told to stop, answered what waited, and did
+
+# %% ../nbs/api/44_cli.ipynb #2cb0518f
+Asking = Annotated[Path, typer.Argument(metavar="QUESTIONS", help="A .txt of one question per line, or JSON, "
+    "JSON Lines, CSV, Excel, Parquet or Arrow with a column of questions")]
+AnswersOut = Annotated[Path, typer.Option("--out", callback=a_file, metavar="FILE",
+    help="File to write: .json or .jsonl, also with .gz; what is known of each answer goes beside it")]
+Models = Annotated[list[str], typer.Option("--model", help="The model's name, as the endpoint knows it; "
+    "as often as you like")]
+BaseUrl = Annotated[str, typer.Option("--base-url", metavar="ADDRESS", envvar="OPENAI_BASE_URL",
+    help="Any OpenAI-compatible endpoint, such as http://localhost:8000/v1")]
+
+# %% ../nbs/api/44_cli.ipynb #7a2f47d1
+WAYS = "How answers are to differ"
+Roles = Annotated[Optional[str], typer.Option(metavar="FILE", rich_help_panel=WAYS,
+    help="One answer in each role of a YAML file, or of one that comes along: {roles}")]
+Many = Annotated[int, typer.Option("--n", min=1, rich_help_panel=WAYS, help="Answers of each model")]
+Diverse = Annotated[bool, typer.Option("--diverse", rich_help_panel=WAYS,
+    help="Ask for all of a model's answers in one prompt that wants them different")]
+Temperature = Annotated[Optional[float], typer.Option(min=0, rich_help_panel=WAYS,
+    help="The endpoint's own if not given")]
+MaxTokens = Annotated[Optional[int], typer.Option("--max-tokens", min=1, rich_help_panel=WAYS,
+    help="Of one reply; longer ones are cut, and flagged")]
+SampleSeed = Annotated[Optional[int], typer.Option("--seed", rich_help_panel=WAYS,
+    help="Sent with each request, the number of the sample added")]
+Parameters = Annotated[Optional[list[str]], typer.Option("--param", metavar="NAME=VALUE", rich_help_panel=WAYS,
+    help="Sent as it is, such as top_p=0.9; as often as you like")]
+
+# %% ../nbs/api/44_cli.ipynb #a7afdda8
+PACE = "The endpoint"
+KeyEnv = Annotated[str, typer.Option(metavar="NAME", rich_help_panel=PACE,
+    help="Environment variable that holds the key; the key itself is never an option")]
+AtOnce = Annotated[int, typer.Option(min=1, max=1000, rich_help_panel=PACE, help="Requests on the way together")]
+Retries = Annotated[int, typer.Option(min=0, rich_help_panel=PACE,
+    help="Of a request that met a limit or a fault; waits as long as the endpoint says")]
+Timeout = Annotated[float, typer.Option(min=1, rich_help_panel=PACE, help="Seconds for one reply")]
+PriceIn = Annotated[Optional[float], typer.Option(min=0, rich_help_panel=PACE, help="Of a million tokens sent")]
+PriceOut = Annotated[Optional[float], typer.Option(min=0, rich_help_panel=PACE, help="Of a million tokens answered")]
+DryRun = Annotated[bool, typer.Option("--dry-run", rich_help_panel=PACE,
+    help="Say how many requests and tokens it would take, and ask nothing")]
+
+# %% ../nbs/api/44_cli.ipynb #f055cb3c
+KEPT = "What is kept"
+StoreFile = Annotated[Optional[Path], typer.Option("--store", metavar="FILE", callback=a_file, rich_help_panel=KEPT,
+    help="Database of the answers so far, so that nothing is asked twice; beside the output if not given")]
+LeaveOut = Annotated[Optional[list[str]], typer.Option(metavar="FLAG", rich_help_panel=KEPT,
+    help="Don't write answers with this flag: {flags}")]
+AskAgain = Annotated[Optional[list[str]], typer.Option(metavar="FLAG", rich_help_panel=KEPT,
+    help="Ask anew for answers with this flag")]
+
+# %% ../nbs/api/44_cli.ipynb #c8062854
+@contextmanager
+def reply_bar():
+    "What shows a crew's progress on a terminal; nothing where stderr is a file."
+    from rich.console import Console
+    from rich.progress import Progress
+    if not (console := Console(stderr=True)).is_terminal: yield None; return
+    with Progress(console=console, transient=True) as bar:
+        task = bar.add_task("replies", total=None)
+        def show(crew):
+            done, failed = len(crew.answered), len(crew.failed)
+            told = f"replies, {failed} failed" if failed else "replies"
+            bar.update(task, total=crew.total, completed=done + failed, description=told)
+        yield show
+
+# %% ../nbs/api/44_cli.ipynb #7ea75806
+def aside(
+    line:str,
+)->None:
+    "Tell a waiting user something, beside what is piped."
+    print(f"custom-rm: {line}", file=sys.stderr)
+
+# %% ../nbs/api/44_cli.ipynb #9f23c33b
+@app.command("collect", cls=Explained)
+def collect_verb(questions:Asking, out:AnswersOut, model:Models, base_url:BaseUrl="https://api.openai.com/v1",
+    roles:Roles=None, n:Many=1, diverse:Diverse=False, temperature:Temperature=None, max_tokens:MaxTokens=None,
+    seed:SampleSeed=None, param:Parameters=None, key_env:KeyEnv="OPENAI_API_KEY", at_once:AtOnce=8, retries:Retries=6,
+    timeout:Timeout=600., price_in:PriceIn=None, price_out:PriceOut=None, dry_run:DryRun=False, store:StoreFile=None,
+    leave_out:LeaveOut=None, ask_again:AskAgain=None, prompt:PromptColumn=None, ignore:IgnoreColumns=None,
+    json_path:Json=None):
+    "Ask language models questions, and keep the answers: in roles, several times, or deliberately different."
+    from custom_rm import collect
+    from custom_rm.evaluate import write_report
+    told = collect.read_roles(recipe_path(roles, "roles")) if roles else {}
+    settings = collect.parameters(param or [], temperature=temperature, max_tokens=max_tokens)
+    sampling = collect.Sampling(model, told, n, diverse, settings, seed)
+    endpoint = collect.Endpoint(base_url, key_env, at_once, retries, timeout)
+    job = collect.collect_file(questions, out, prompt, ignore or [], sampling=sampling, endpoint=endpoint, store=store,
+        leave_out=tuple(leave_out or ()), ask_again=tuple(ask_again or ()), price_in=price_in, price_out=price_out)
+    if dry_run: return print(job.estimate())
+    with reply_bar() as progress: report = collect.collect(job, aside, progress)
+    print(report)
+    if json_path: write_report(json_path, asdict(report))
+    if report.missing or not report.written: raise typer.Exit(1)
 
 # %% ../nbs/api/44_cli.ipynb #10680ad8
 #| eval: false
