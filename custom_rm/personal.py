@@ -223,7 +223,7 @@ class Pull:
     questions:int  # In which answers differ in it
 
 # %% ../nbs/api/35_personal.ipynb #35b00006
-@patch(as_prop=True)
+@patch
 def sure(self:Pull) -> bool: # Is what length explains outside the interval?
     "Does it stand out?"
     return self.low > self.expected or self.high < self.expected
@@ -261,7 +261,7 @@ class Likes:
 # %% ../nbs/api/35_personal.ipynb #35b0000d
 def _said(pulls:list[Pull], questions:int) -> str:
     "A line for people"
-    sure = [pull for pull in pulls if pull.sure]
+    sure = [pull for pull in pulls if pull.sure()]
     if not sure: return f"Too early to say what you like: in {questions} questions nothing stands out from chance."
     told = [f"{'more' if p.share > p.expected else 'less'} of {p.name!r} ({p.share:.0%} of {p.questions})" for p in sure]
     return f"What stands out in {questions} questions: {'; '.join(told[:5])}."
@@ -277,5 +277,5 @@ def likes(
     longer = signs["length", False]
     enough = {key: sign for key, sign in signs.items() if len(np.unique(groups[sign != 0])) >= FEWEST}
     pulls = [_pull(*key, sign, longer, groups, len(enough)) for key, sign in enough.items()]
-    pulls.sort(key=lambda p: (not p.sure, -abs(p.share - p.expected) * np.sqrt(p.questions), p.name))
+    pulls.sort(key=lambda p: (not p.sure(), -abs(p.share - p.expected) * np.sqrt(p.questions), p.name))
     return Likes(pulls, _said(pulls, len(np.unique(groups))))
