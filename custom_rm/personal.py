@@ -249,7 +249,8 @@ def _pull(name:str, word:bool, sign:np.ndarray, longer:np.ndarray, groups:np.nda
     def mean(values): return float(np.mean([values[at][groups[at] == group].mean() for group in questions]))
     share, wins = mean((sign + 1) / 2), (longer.sum() / max(1, np.abs(longer).sum()) + 1) / 2
     expected = .5 if name == "length" and not word else mean(.5 + (wins - .5) * longer * sign)
-    return Pull(name, word, share, expected, *wilson_interval(share, len(questions), 1 - .05 / tried), len(questions))
+    low, high = wilson_interval(share, len(questions), 1 - .05 / tried) # as wide as so many looks require
+    return Pull(name, word, share, expected, low, high, len(questions))
 
 # %% ../nbs/api/35_personal.ipynb #35b0000c
 @dataclass
