@@ -171,20 +171,52 @@ def fit_personal(
     right, surprise = float(correctness(margins).mean()), float(np.logaddexp(0, -margins).mean())
     return Personal(head / spread, strength, start.name, right, surprise, len(groups), len(np.unique(groups)))
 
+# %% ../nbs/api/35_personal.ipynb #35a0001a
+class _Course:
+    "Votes in their order, and what speaks for what among them"
+    def __init__(self, differences:np.ndarray, groups:np.ndarray, priors:dict):
+        self.scaled, known, _ = _scaled(differences, groups, priors) # spreads know no preference, so all votes may tell them
+        self.groups, self.starts = groups, _starts(self.scaled, known)
+        self.alike = self.scaled @ self.scaled.T
+        self.added, self.chosen, self.when = np.zeros(len(groups)), None, 0
+
+# %% ../nbs/api/35_personal.ipynb #35a0001b
+@patch
+def choose(self:_Course, n:int) -> None:
+    "Choose start and strength by the first n votes, each time that half as many more have come"
+    if n < self.when: return
+    self.chosen, self.when = _choose(self.scaled[:n], self.groups[:n], self.starts)[:2], int(n * 1.5) + 1
+
+# %% ../nbs/api/35_personal.ipynb #35a0001d
+@patch
+def margin(self:_Course, n:int, known:np.ndarray) -> float:
+    "What the head of some votes says of vote n"
+    start, strength = self.chosen
+    along, mean = self.scaled[known] @ start.directions.T, self.scaled[known] @ start.mean
+    kernel = self.alike[np.ix_(known, known)] / strength + along @ along.T
+    self.added[known] = _settle(kernel[None], mean[None], self.added[None, known])[0]
+    to_n = self.alike[n, known] / strength + along @ (start.directions @ self.scaled[n])
+    return float(self.scaled[n] @ start.mean + to_n @ self.added[known])
+
 # %% ../nbs/api/35_personal.ipynb #35a0001c
 def before_learned(
     differences:np.ndarray, # In the order of the votes, the preferred text's state minus the other's, shape (n, width)
     groups:np.ndarray,      # Number of the question of each, shape (n,)
     priors:dict[str,np.ndarray]|None=None, # Known heads by name, each of shape (width,); none if None
-    every:int=1,            # Votes after which the head is fitted again
+    every:int=1,            # Votes after which the head is fitted again; one in a hundred of them where they are many
 )->np.ndarray: # Margin of each vote; 0, half right, where nothing was known, shape (n,)
-    "What the head said of each vote before it had seen it, or another of its question."
-    differences, groups = np.asarray(differences, float), np.asarray(groups)
-    margins = np.zeros(len(differences))
+    "What a head said of each vote before it had seen it, or another vote on its question."
+    if not len(differences): return np.zeros(0)
+    course, fitted, margins = _Course(np.asarray(differences, float), np.asarray(groups), priors or {}), 0, []
     for n in range(len(differences)):
-        before = np.flatnonzero(groups[:n] != groups[n])
-        if len(before): margins[n] = differences[n] @ fit_personal(differences[before], groups[before], priors).weights
-    return margins
+        if n - fitted >= max(every, n // 100): fitted = n
+        known = np.flatnonzero(course.groups[:fitted] != course.groups[n])
+        if not len(known):
+            margins.append(0.)
+            continue
+        course.choose(fitted)
+        margins.append(course.margin(n, known))
+    return np.array(margins)
 
 # %% ../nbs/api/35_personal.ipynb #35b00002
 def _share(text:str, pattern:str) -> float:
