@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 # %% ../nbs/api/35_personal.ipynb #35a00005
-from .core import DataError, patch
+from .core import choose, DataError, patch
 from .heads import solve
 from .instant import check_grown, tokenized
 from .metrics import correctness, wilson_interval
@@ -60,7 +60,7 @@ def _left_out(kernels:np.ndarray, means:np.ndarray, added:np.ndarray, groups:np.
         at = np.flatnonzero(groups == group)
         own, bent = spread[:, at[:, None], at], curve[:, at, None]
         margins[:, at] -= (own @ np.linalg.solve(np.eye(len(at)) - bent * own, pull[:, at, None]))[..., 0]
-    return margins
+    return np.where(np.abs(margins) < 1e-9, 0, margins) # nothing known is no opinion, not the noise of rounding
 
 # %% ../nbs/api/35_personal.ipynb #35a0000e
 @dataclass
@@ -188,7 +188,7 @@ class _Course:
 
 # %% ../nbs/api/35_personal.ipynb #35a0001b
 @patch
-def choose(self:_Course, n:int) -> None:
+def pick(self:_Course, n:int) -> None:
     "Choose start and strength by the first n votes, each time that half as many more have come"
     if n < self.when: return
     self.chosen, self.when = _choose(self.scaled[:n], self.groups[:n], self.starts)[:2], int(n * 1.5) + 1
@@ -220,13 +220,14 @@ def before_learned(
         if not len(known):
             margins.append(0.)
             continue
-        course.choose(fitted)
+        course.pick(fitted)
         margins.append(course.margin(n, known))
     return np.array(margins)
 
 # %% ../nbs/api/35_personal.ipynb #35c00002
 def _known_heads(rm:RewardModel, name:str, priors:list[str]) -> dict:
     "Heads of adapters by name. Raises `DataError` where they read different states, or a head would start from itself"
+    for prior in priors: choose(prior, rm.adapters, "prior")
     if name in priors: raise DataError(f"{name!r} can't start from itself; give it another name, or other priors")
     if len(priors) > 1 and len(apart := rm.same_trunk(priors)) > 1:
         raise DataError(f"{apart[0][0]!r} and {apart[1][0]!r} read different states, so no head can start from both; "
@@ -329,11 +330,11 @@ def _pulls(signs:np.ndarray, names:list, longer:np.ndarray, groups:np.ndarray) -
     wins = longer.sum() / max(1, np.abs(longer).sum()) / 2 # how much more often than not the longer one is preferred
     expected, _ = _by_question(.5 + wins * longer * signs, signs != 0, groups)
     enough = np.flatnonzero(questions >= FEWEST)
-    level, made = 1 - .05 / max(1, len(enough)), [] # so many looks find something by chance
+    made, alike = [], [sum(names[n][1] == word for n in enough) for word in (False, True)] # many looks find chance
     for n in enough:
         (name, word), usual = names[n], float(expected[n])
         if (name, word) == ("length", False): usual = .5
-        low, high = wilson_interval(float(share[n]), int(questions[n]), level)
+        low, high = wilson_interval(float(share[n]), int(questions[n]), 1 - .025 / alike[word])
         made.append(Pull(name, word, float(share[n]), usual, low, high, int(questions[n])))
     return made
 
