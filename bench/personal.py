@@ -95,12 +95,13 @@ class Case:
     asked: np.ndarray   # the same of the test votes
     ties: np.ndarray    # pairs that the person called equal, in the test topics
     priors: dict        # heads by name; the first is the one that knows nothing of the person
+    unit: np.ndarray    # what is drawn again for intervals, of each test vote: the person, or the question
 
     def differences(self, n=None): return self.states[self.learned[:n, 0]] - self.states[self.learned[:n, 1]]
-    def right(self, head) -> float:
+    def right(self, head) -> np.ndarray: # 1, ½ or 0 for each test vote
         from custom_rm.metrics import correctness
         rewards = self.states @ head
-        return float(correctness(rewards[self.asked[:, 0]] - rewards[self.asked[:, 1]]).mean())
+        return correctness(rewards[self.asked[:, 0]] - rewards[self.asked[:, 1]])
 
 
 def parts_of(values: np.ndarray, parts: int, seed: int) -> np.ndarray:
@@ -129,7 +130,7 @@ def people_cases(votes: Votes, strength: float, parts=range(PEOPLE_PARTS), least
                 order = np.random.default_rng(person).permutation(learn)
                 tied = np.flatnonzero(own & (votes.better == 0) & (topics == away))
                 made.append(Case(int(person), (part, away), votes.states, winners(votes, order), votes.group[order], winners(votes, ask),
-                                 np.stack([votes.a[tied], votes.b[tied]], 1), priors))
+                                 np.stack([votes.a[tied], votes.b[tied]], 1), priors, np.full(len(ask), person)))
     return made
 
 
@@ -143,3 +144,264 @@ def tastes_of(votes: Votes, known: np.ndarray, pooled: np.ndarray, count: int, l
         both = winners(votes, at)
         moved.append(solve(votes.states[both[:, 0]] - votes.states[both[:, 1]], strength, pooled, tolerance=1e-6) - pooled)
     return {f"taste {n + 1}": row for n, row in enumerate(np.linalg.svd(np.array(moved), full_matrices=False)[2][:count])}
+
+
+def heads_of(case: Case, n: int) -> dict:
+    "The heads that n votes make: from nothing, from the pooled one, as the package does it, and from votes turned round"
+    from custom_rm.personal import fit_personal
+    if not n: return {}
+    differences, groups, first = case.differences(n), case.groups[:n], dict(list(case.priors.items())[:1])
+    return dict(own=fit_personal(differences, groups, {}).weights, from_pooled=fit_personal(differences, groups, first).weights,
+                prior=(found := fit_personal(differences, groups, case.priors)).weights,
+                flipped=fit_personal(-differences, groups, case.priors).weights, won=found.prior)
+
+
+WAYS = ("pooled", "own", "from_pooled", "prior", "swapped", "flipped")
+
+
+def curves(cases: list[Case], votes: list[int]) -> tuple[dict, dict]:
+    "Correctness of each test vote by each way, where there are enough votes to learn from: votes → way → shape (test votes,); how often each start won"
+    found, won = {}, {}
+    for n in votes:
+        some, start = [case for case in cases if len(case.learned) >= n], time.time()
+        heads, row = [heads_of(case, n) for case in some], {way: [] for way in ("unit", *WAYS)}
+        won[n] = {}
+        for case, head in zip(some, heads):
+            pooled = case.right(next(iter(case.priors.values())))
+            row["unit"].append(case.unit)
+            row["pooled"].append(pooled)
+            row["own"].append(case.right(head["own"]) if n else np.full(len(pooled), .5))
+            for way in ("from_pooled", "prior", "flipped"): row[way].append(case.right(head[way]) if n else pooled)
+            row["swapped"].append(swapped(case, some, heads) if n else pooled)
+            if n: won[n][name] = won[n].get(name := head["won"].rstrip("0123456789 "), 0) + 1
+        found[n] = {way: np.concatenate(values) for way, values in row.items()}
+        print(f"{n} votes, {len(some)} cases, {time.time() - start:.0f} s:", {way: round(float(by_unit(found[n]['unit'], found[n][way]).mean()), 3) for way in WAYS}, won[n], flush=True)
+    return found, won
+
+
+def swapped(case: Case, others: list[Case], heads: list[dict], most: int = 5) -> np.ndarray:
+    "How well heads of other people, learned from as many votes, do on this person's votes; NaN where nobody else was asked about these topics"
+    beside = [head["prior"] for other, head in zip(others, heads) if other.cell == case.cell and other.person != case.person]
+    some = np.random.default_rng(case.person).permutation(len(beside))[:most]
+    return np.mean([case.right(beside[i]) for i in some], 0) if beside else np.full(len(case.asked), np.nan)
+
+
+def by_unit(unit, values) -> np.ndarray:
+    "Each person's (or question's) mean, shape (units,)"
+    unit, values = np.unique(unit, return_inverse=True)[1], np.array(values, float)
+    there = ~np.isnan(values)
+    count = np.bincount(unit[there])
+    return (np.bincount(unit[there], values[there]) / np.maximum(count, 1))[count > 0]
+
+
+def with_interval(unit, values) -> tuple[float, list[float]]:
+    "Mean over people, and its interval when people are drawn again (DSP: questions)"
+    from custom_rm.metrics import bootstrap_interval
+    means = by_unit(unit, values)
+    return float(means.mean()), [float(x) for x in bootstrap_interval(means, np.arange(len(means)))]
+
+
+def agreement(votes: Votes, least: int = 2) -> np.ndarray:
+    "How often each person votes as most others do on the same pair, NaN where too few others did, shape (people,)"
+    low, high = np.minimum(votes.a, votes.b), np.maximum(votes.a, votes.b)
+    side = votes.better * np.where(votes.a < votes.b, 1, -1)
+    pair = np.unique(np.stack([low, high], 1), axis=0, return_inverse=True)[1]
+    others = np.bincount(pair, side)[pair] - side
+    count = np.bincount(pair, side != 0)[pair] - (side != 0)
+    asked = (side != 0) & (count >= least) & (others != 0)
+    n, same = np.bincount(votes.person[asked], minlength=votes.person.max() + 1), np.bincount(votes.person[asked], (others * side > 0)[asked], votes.person.max() + 1)
+    return np.where(n >= 20, same / np.maximum(n, 1), np.nan)
+
+
+def gains(votes: Votes, cases: list[Case], parts: int = 4) -> dict:
+    "What all of a person's votes bring over the pooled head, by how much they agree with others"
+    from custom_rm.metrics import bootstrap_interval
+    from custom_rm.personal import fit_personal
+    person, gain, alone, floor = [], [], [], []
+    for case in cases:
+        pooled, differences = case.right(next(iter(case.priors.values()))).mean(), case.differences()
+        person.append(case.person)
+        floor.append(pooled)
+        gain.append(case.right(fit_personal(differences, case.groups, case.priors).weights).mean() - pooled)
+        alone.append(case.right(fit_personal(differences, case.groups, {}).weights).mean() - pooled)
+    people, agree = np.unique(person), agreement(votes)
+    each = dict(agreement=agree[people], pooled=by_unit(person, floor), gain=by_unit(person, gain), gain_of_own=by_unit(person, alone),
+                votes=np.array([np.mean([len(c.learned) for c in cases if c.person == p]) for p in people]))
+    known = ~np.isnan(each["agreement"])
+    order = np.argsort(each["agreement"][known])
+    bins = [dict(agreement=float(each["agreement"][known][at].mean()), gain=float(each["gain"][known][at].mean()), people=len(at), pooled=float(each["pooled"][known][at].mean()),
+                 interval=[float(x) for x in bootstrap_interval(each["gain"][known][at], np.arange(len(at)))]) for at in np.array_split(order, parts)]
+    from scipy.stats import spearmanr
+    rank = spearmanr(each["agreement"][known], each["gain"][known])
+    mean = with_interval(people, each["gain"])
+    return dict(mean=mean[0], interval=mean[1], better=float((each["gain"] > 0).mean()), worse=float((each["gain"] < 0).mean()), bins=bins,
+                spearman=dict(rho=float(rank.statistic), p=float(rank.pvalue)), people=len(people), votes=float(each["votes"].mean()),
+                each=[{name: None if np.isnan(values[i]) else round(float(values[i]), 4) for name, values in each.items()} for i in range(len(people))])
+
+
+def replay(cases: list[Case], votes=(5, 10, 20, 40), pool: int = 80, batch: int = 5) -> dict:
+    "The same votes learned in random order and in that of the smallest margins, a few at a time"
+    from custom_rm.personal import fit_personal
+    some, found = [case for case in cases if len(case.learned) >= pool], {}
+    for way in ("random", "uncertain"):
+        found[way] = {n: [] for n in votes}
+        for case in some:
+            differences, left, taken = case.differences(pool), list(range(pool)), []
+            head = next(iter(case.priors.values()))
+            while len(taken) < max(votes):
+                margins = np.abs(differences[left] @ head)
+                new = [left[i] for i in (np.argsort(margins)[:batch] if way == "uncertain" else range(batch))]
+                taken, left = taken + new, [i for i in left if i not in new]
+                head = fit_personal(differences[taken], case.groups[taken], case.priors).weights
+                if len(taken) in votes: found[way][len(taken)].append(case.right(head))
+    person = np.concatenate([case.unit for case in some])
+    found = {way: {n: np.concatenate(right) for n, right in by.items()} for way, by in found.items()}
+    out = dict(votes=list(votes), pool=pool, people=len(set(person)), random=[], uncertain=[], difference=[], difference_interval=[])
+    for n in votes:
+        for way in ("random", "uncertain"): out[way].append(with_interval(person, found[way][n])[0])
+        mean, interval = with_interval(person, found["uncertain"][n] - found["random"][n])
+        out["difference"].append(mean)
+        out["difference_interval"].append(interval)
+    return out
+
+
+def floors(votes: Votes, cases: list[Case]) -> dict:
+    "What length, position and ties alone say of the same test votes"
+    from custom_rm.metrics import correctness
+    person = [case.person for case in cases]
+    longer = [float(correctness(votes.length[c.asked[:, 0]] - votes.length[c.asked[:, 1]]).mean()) for c in cases]
+    people = np.unique(person)
+    first = [float((votes.better[(votes.person == p) & (votes.better != 0)] > 0).mean()) for p in people]
+    tied = [len(c.ties) / (len(c.ties) + len(c.asked)) for c in cases]
+    out = {}
+    for name, who, values in (("longer", person, longer), ("first", people, first), ("ties", person, tied)):
+        out[name], out[f"{name}_interval"] = with_interval(who, values)
+    return out
+
+
+def figures_of(found: dict) -> dict:
+    "The lists that results/personal.json keeps"
+    out = dict(votes=list(found), people=[len(set(row["unit"])) for row in found.values()], cases=[len(row["unit"]) for row in found.values()])
+    for way in WAYS:
+        both = [with_interval(row["unit"], row[way]) for row in found.values()]
+        out[way], out[f"{way}_interval"] = [mean for mean, _ in both], [interval for _, interval in both]
+    for name, one, other in (("over_pooled", "prior", "pooled"), ("over_swapped", "prior", "swapped"), ("over_own", "prior", "own")):
+        both = [with_interval(row["unit"], row[one] - row[other]) for row in found.values()]
+        out[name], out[f"{name}_interval"] = [mean for mean, _ in both], [interval for _, interval in both]
+    return out
+
+
+def dsp_cases(rm, general: np.ndarray, depths: list[int], final: bool, draws: int = 10, pool: int = 100, known: int = 200) -> list[Case]:
+    "A domain as a new person, who votes on one pair for each question; the others' heads stem from other questions, and so do the test's"
+    from custom_rm.heads import fit_head
+    from custom_rm.metrics import unequal_pairs
+    data, made = questions("train") + questions("test"), []
+    texts = [text for q in data for text in q["texts"]]
+    states = states_of(rm, texts)[:, depths].reshape(len(texts), -1).astype(float)
+    begins, train = np.cumsum([0, *(len(q["texts"]) for q in data)]), len(questions("train"))
+    def pairs(which, domain, one=None):
+        found, groups = [], []
+        for n in which:
+            index, scores = data[n]["records"][domain]
+            both = np.stack(unequal_pairs(scores), 1)
+            if one is not None: both = both[one.integers(len(both))][None]
+            found.append(begins[n] + np.array(index)[both])
+            groups += [n] * len(both)
+        return np.concatenate(found), np.array(groups)
+    for draw in range(draws):
+        order, rng = np.random.default_rng(draw).permutation(train), np.random.default_rng(100 + draw)
+        heads = {}
+        for domain in DOMAINS:
+            both, groups = pairs(order[:known], domain)
+            heads[domain] = fit_head(states[both[:, 0]] - states[both[:, 1]], groups, strengths=(3000., 1000., 300., 100.), folds=3).weights
+        for number, domain in enumerate(DOMAINS):
+            learned, groups = pairs(order[known:known + pool], domain, rng)
+            asked, unit = pairs(range(train, len(data)) if final else order[known + pool:], domain)
+            priors = dict(general=general) | {name: head for name, head in heads.items() if name != domain}
+            made.append(Case(number, (draw,), states, learned, groups, asked, np.zeros((0, 2), int), priors, unit))
+        print(f"draw {draw + 1} of {draws}", flush=True)
+    return made
+
+
+def general_head(rm, depths: list[int], each: int = 250) -> np.ndarray:
+    "Everybody's head, for DSP: helpful, WebGPT and GPT-4-LLM together"
+    from custom_rm.heads import fit_head
+    from custom_rm.metrics import unequal_pairs
+    from custom_rm.recipes import find
+    from custom_rm.records import read_json
+    texts, pairs = [], []
+    for name in ("helpful", "webgpt", "gpt4llm"):
+        records = [record for _, record in read_json(find(f"$CUSTOM_RM_DATA/{name}.train.json"))]
+        for n in np.random.default_rng(0).permutation(len(records))[:each]:
+            pairs += [(len(texts) + i, len(texts) + j) for i, j in zip(*unequal_pairs(records[n]["score"]))]
+            texts += [text.replace("\n\nHuman: ", "\n\n## Human:\n").replace("\n\nAssistant: ", "\n\n## Assistant:\n").strip() for text in records[n]["text"]]
+    states, pairs = states_of(rm, texts)[:, depths].reshape(len(texts), -1).astype(float), np.array(pairs)
+    return fit_head(states[pairs[:, 0]] - states[pairs[:, 1]], np.arange(len(pairs)), strengths=(3000., 1000., 300., 100.), folds=3).weights
+
+
+def tied(cases: list[Case], found: dict, ties: float, n: int = 40) -> dict:
+    "Accuracy with ties in, each half right; and whether margins are smaller where a person saw no difference (area under the curve)"
+    from custom_rm.personal import fit_personal
+    areas, person = [], []
+    for case in cases:
+        if not len(case.ties): continue
+        rewards = case.states @ fit_personal(case.differences(n), case.groups[:n], case.priors).weights
+        tie, clear = (np.abs(rewards[pair[:, 0]] - rewards[pair[:, 1]]) for pair in (case.ties, case.asked))
+        areas.append(((tie[:, None] < clear).mean() + (tie[:, None] == clear).mean() / 2))
+        person.append(case.person)
+    area = with_interval(person, areas) if areas else (None, None)
+    return dict(votes=list(found), **{way: [float(by_unit(row["unit"], row[way]).mean() * (1 - ties) + ties / 2) for row in found.values()] for way in ("pooled", "prior")},
+                area=area[0], area_interval=area[1])
+
+
+def in_time(states: np.ndarray, priors: dict) -> dict:
+    "Seconds from votes to a head, the median of five"
+    from custom_rm.personal import fit_personal
+    out, rng = {}, np.random.default_rng(0)
+    for n in (5, 40, 1000):
+        pairs, took = rng.integers(len(states), size=(n, 2)), []
+        for _ in range(5):
+            start = time.perf_counter()
+            fit_personal(states[pairs[:, 0]] - states[pairs[:, 1]], np.arange(n), priors)
+            took.append(time.perf_counter() - start)
+        out[str(n)] = round(float(np.median(took)), 3)
+    return out
+
+
+def main():
+    p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    p.add_argument("--base", default="smollm2-135m")
+    p.add_argument("--depths", type=int, nargs="*", default=[14])
+    p.add_argument("--sets", nargs="*", default=["ukp", "llmfao", "dsp"])
+    p.add_argument("--strength", type=float, default=1000., help="of the pooled heads' pull")
+    p.add_argument("--tastes", type=int, default=4, help="directions in which people differ, as priors")
+    p.add_argument("--validation", action="store_true", help="the people and questions that choices were made by, instead of the others; nothing is written")
+    p.add_argument("--out", type=Path, default=Path(__file__).parent.parent / "results" / "personal.json")
+    a = p.parse_args()
+    from custom_rm.core import versions
+    from custom_rm.evaluate import write_report
+    from custom_rm.model import RewardModel
+    from custom_rm.trunk import device_name
+    several = dict(layers=DEPTHS[-1], read=DEPTHS) if a.base.startswith("smollm2") else {}
+    depths = [DEPTHS.index(d) for d in a.depths] if several else [0]
+    rm = RewardModel(a.base, quantize=False, pooling="mean", max_length=512, **several).add_adapter("plain").remember().eval()
+    out = dict(base=a.base, read=a.depths if several else None, pooling="mean", pooled_strength=a.strength, tastes=a.tastes, least_votes=LEAST)
+    for name in a.sets:
+        start, people = time.time(), name != "dsp"
+        if people:
+            votes = read_votes(name, rm, depths)
+            parts = range(PEOPLE_PARTS) if name != "ukp" else range(2) if a.validation else range(2, PEOPLE_PARTS)
+            cases = people_cases(votes, a.strength, parts, tastes=a.tastes)
+        else: cases = dsp_cases(rm, general_head(rm, depths), depths, final=not a.validation)
+        found, won = curves(cases, VOTES if people else [*VOTES, 100])
+        out[name] = figures_of(found) | dict(won=won, replay=replay(cases))
+        if people: out[name] |= dict(floors=floors(votes, cases), gains=gains(votes, cases))
+        if people: out[name] |= dict(ties_in=tied(cases, found, out[name]["floors"]["ties"]))
+        out[name]["seconds"] = round(time.time() - start)
+        out.setdefault("fit_seconds", in_time(cases[0].states, cases[0].priors))
+        print(json.dumps({k: v for k, v in out[name].items() if k not in ("gains",)}, default=float)[:3000], flush=True)
+    out |= dict(device=device_name(rm.device), dtype=str(rm.dtype)[6:], versions=versions(), date=str(date.today()))
+    if not a.validation: write_report(a.out, out)
+
+
+if __name__ == "__main__": main()
