@@ -368,6 +368,53 @@ def in_time(states: np.ndarray, priors: dict) -> dict:
     return out
 
 
+NAMES = dict(ukp="Which argument convinces more? (UKP)", llmfao="Which answer is better? (llmfao)", dsp="A domain as a new person (DSP)")
+LINES = dict(pooled=("pooled: nothing of one's own", "#707070", "--", ""), prior=("own votes, from what is known", "#0072B2", "-", "o"), own=("own votes, from nothing", "#D55E00", "-", "s"),
+             swapped=("as many votes of somebody else", "#009E73", "-", "^"), flipped=("own votes, turned round", "#CC79A7", ":", "v"))
+
+
+def draw(out: dict, folder: Path) -> None:
+    "results/personal.png, accuracy by votes; results/personal-gains.png, for whom it pays"
+    import matplotlib
+    matplotlib.use("Agg")
+    from custom_rm.plots import new_axes
+    sets = [name for name in NAMES if name in out]
+    fig, axes = new_axes(4.4 * len(sets), 4.2, len(sets))
+    for ax, name in zip(np.atleast_1d(axes), sets):
+        found, x = out[name], np.arange(len(out[name]["votes"]))
+        for n, (way, (label, colour, line, mark)) in enumerate(LINES.items()):
+            y, ends = 100 * np.array(found[way]), 100 * np.array(found[f"{way}_interval"])
+            at = x >= (way != "pooled" and way != "prior" and way != "own")
+            ax.errorbar((x + .05 * (n - 2))[at], y[at], np.abs(ends - y[:, None])[at].T, color=colour, ls=line, marker=mark or None, ms=5, capsize=2, lw=1.6, elinewidth=.8, label=label)
+        ax.axhline(50, color="#888888", lw=.8)
+        ax.set_xticks(x, found["votes"])
+        ax.set_xlabel("votes of one's own")
+        people = found["people"]
+        ax.set_title(f"{NAMES[name]}\n" + (f"{people[0]} people, at 80 votes {people[found['votes'].index(80)]}" if name != "dsp" else "four domains, ten draws"), fontsize=10)
+    np.atleast_1d(axes)[0].set_ylabel("accuracy in %, other topics")
+    handles, labels = np.atleast_1d(axes)[0].get_legend_handles_labels()
+    fig.legend(handles, labels, loc="lower center", ncols=3, frameon=False)
+    fig.tight_layout(rect=(0, .12, 1, 1))
+    fig.savefig(folder / "personal.png", dpi=110)
+    sets = [name for name in sets if "gains" in out[name]]
+    if not sets: return
+    fig, axes = new_axes(4.8 * len(sets), 4, len(sets))
+    for ax, name in zip(np.atleast_1d(axes), sets):
+        found = out[name]["gains"]
+        known = [one for one in found["each"] if one["agreement"] is not None]
+        ax.scatter([100 * one["agreement"] for one in known], [100 * one["gain"] for one in known], s=[6 + one["votes"] / 12 for one in known], color="#56B4E9", alpha=.6, lw=0)
+        x, y = ([100 * one[key] for one in found["bins"]] for key in ("agreement", "gain"))
+        ends = 100 * np.array([one["interval"] for one in found["bins"]])
+        ax.errorbar(x, y, np.abs(ends - np.array(y)[:, None]).T, color="#000000", marker="o", capsize=3, label="quarters of the people")
+        ax.axhline(0, color="#888888", lw=.8)
+        ax.set(xlabel="agreement with others on the same pairs in %", title=NAMES[name])
+        ax.title.set_fontsize(10)
+    np.atleast_1d(axes)[0].set_ylabel("points over the pooled head,\nall of one's own votes")
+    np.atleast_1d(axes)[-1].legend(frameon=False)
+    fig.tight_layout()
+    fig.savefig(folder / "personal-gains.png", dpi=110)
+
+
 def main():
     p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     p.add_argument("--base", default="smollm2-135m")
@@ -401,7 +448,9 @@ def main():
         out.setdefault("fit_seconds", in_time(cases[0].states, cases[0].priors))
         print(json.dumps({k: v for k, v in out[name].items() if k not in ("gains",)}, default=float)[:3000], flush=True)
     out |= dict(device=device_name(rm.device), dtype=str(rm.dtype)[6:], versions=versions(), date=str(date.today()))
-    if not a.validation: write_report(a.out, out)
+    if a.validation: return
+    write_report(a.out, out)
+    draw(out, a.out.parent)
 
 
 if __name__ == "__main__": main()
