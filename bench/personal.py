@@ -96,6 +96,8 @@ class Case:
     ties: np.ndarray    # pairs that the person called equal, in the test topics
     priors: dict        # heads by name; the first is the one that knows nothing of the person
     unit: np.ndarray    # what is drawn again for intervals, of each test vote: the person, or the question
+    root: np.ndarray    # of `personal.root_of`: what answers differ in, whoever votes
+    best: str           # the way that did best on the people and questions that choices were made by
 
     def differences(self, n=None): return self.states[self.learned[:n, 0]] - self.states[self.learned[:n, 1]]
     def right(self, head) -> np.ndarray: # 1, ½ or 0 for each test vote
@@ -117,6 +119,9 @@ def winners(votes: Votes, at: np.ndarray) -> np.ndarray:
 
 def people_cases(votes: Votes, strength: float, parts=range(PEOPLE_PARTS), least: int = LEAST, tastes: int = 0) -> list[Case]:
     "Every person with enough votes, each part of the topics left out once; priors have seen neither"
+    from custom_rm.personal import root_of
+    pairs = np.unique(np.stack([votes.a, votes.b], 1), axis=0)
+    root = root_of(votes.states[pairs[:, 0]] - votes.states[pairs[:, 1]])
     crowd, topics, made = parts_of(votes.person, PEOPLE_PARTS, 1), parts_of(votes.topic, TOPIC_PARTS, 2), []
     for part in parts:
         for away in range(TOPIC_PARTS):
@@ -130,7 +135,7 @@ def people_cases(votes: Votes, strength: float, parts=range(PEOPLE_PARTS), least
                 order = np.random.default_rng(person).permutation(learn)
                 tied = np.flatnonzero(own & (votes.better == 0) & (topics == away))
                 made.append(Case(int(person), (part, away), votes.states, winners(votes, order), votes.group[order], winners(votes, ask),
-                                 np.stack([votes.a[tied], votes.b[tied]], 1), priors, np.full(len(ask), person)))
+                                 np.stack([votes.a[tied], votes.b[tied]], 1), priors, np.full(len(ask), person), root, "from_pooled"))
     return made
 
 
@@ -146,17 +151,22 @@ def tastes_of(votes: Votes, known: np.ndarray, pooled: np.ndarray, count: int, l
     return {f"taste {n + 1}": row for n, row in enumerate(np.linalg.svd(np.array(moved), full_matrices=False)[2][:count])}
 
 
-def heads_of(case: Case, n: int) -> dict:
-    "The heads that n votes make: from nothing, from the pooled one, as the package does it, and from votes turned round"
+def learned_head(case: Case, at, way: str = "prior", sign: int = 1):
+    "The head that some of a person's votes make: from nothing (own), from the first prior (from_pooled), from all and their mixture (mixture)"
     from custom_rm.personal import fit_personal
+    if way == "prior": way = case.best
+    priors = dict(own={}, from_pooled=dict(list(case.priors.items())[:1]), mixture=case.priors)[way]
+    return fit_personal(sign * case.differences()[at], case.groups[at], priors, case.root)
+
+
+def heads_of(case: Case, n: int) -> dict:
+    "The heads that n votes make, and which start was the likeliest"
     if not n: return {}
-    differences, groups, first = case.differences(n), case.groups[:n], dict(list(case.priors.items())[:1])
-    return dict(own=fit_personal(differences, groups, {}).weights, from_pooled=fit_personal(differences, groups, first).weights,
-                prior=(found := fit_personal(differences, groups, case.priors)).weights,
-                flipped=fit_personal(-differences, groups, case.priors).weights, won=found.prior)
+    heads = {way: learned_head(case, slice(n), way) for way in ("own", "from_pooled", "mixture")}
+    return {way: head.weights for way, head in heads.items()} | dict(prior=heads[case.best].weights, flipped=learned_head(case, slice(n), sign=-1).weights, won=heads[case.best].prior)
 
 
-WAYS = ("pooled", "own", "from_pooled", "prior", "swapped", "flipped")
+WAYS = ("pooled", "own", "from_pooled", "mixture", "prior", "swapped", "flipped")
 
 
 def curves(cases: list[Case], votes: list[int]) -> tuple[dict, dict]:
@@ -171,9 +181,9 @@ def curves(cases: list[Case], votes: list[int]) -> tuple[dict, dict]:
             row["unit"].append(case.unit)
             row["pooled"].append(pooled)
             row["own"].append(case.right(head["own"]) if n else np.full(len(pooled), .5))
-            for way in ("from_pooled", "prior", "flipped"): row[way].append(case.right(head[way]) if n else pooled)
+            for way in ("from_pooled", "mixture", "prior", "flipped"): row[way].append(case.right(head[way]) if n else pooled)
             row["swapped"].append(swapped(case, some, heads) if n else pooled)
-            if n: won[n][name] = won[n].get(name := head["won"].rstrip("0123456789 "), 0) + 1
+            if n: won[n][head["won"]] = won[n].get(head["won"], 0) + 1
         found[n] = {way: np.concatenate(values) for way, values in row.items()}
         print(f"{n} votes, {len(some)} cases, {time.time() - start:.0f} s:", {way: round(float(by_unit(found[n]['unit'], found[n][way]).mean()), 3) for way in WAYS}, won[n], flush=True)
     return found, won
@@ -216,14 +226,13 @@ def agreement(votes: Votes, least: int = 2) -> np.ndarray:
 def gains(votes: Votes, cases: list[Case], parts: int = 4) -> dict:
     "What all of a person's votes bring over the pooled head, by how much they agree with others"
     from custom_rm.metrics import bootstrap_interval
-    from custom_rm.personal import fit_personal
     person, gain, alone, floor = [], [], [], []
     for case in cases:
-        pooled, differences = case.right(next(iter(case.priors.values()))).mean(), case.differences()
+        pooled = case.right(next(iter(case.priors.values()))).mean()
         person.append(case.person)
         floor.append(pooled)
-        gain.append(case.right(fit_personal(differences, case.groups, case.priors).weights).mean() - pooled)
-        alone.append(case.right(fit_personal(differences, case.groups, {}).weights).mean() - pooled)
+        gain.append(case.right(learned_head(case, slice(None)).weights).mean() - pooled)
+        alone.append(case.right(learned_head(case, slice(None), "own").weights).mean() - pooled)
     people, agree = np.unique(person), agreement(votes)
     each = dict(agreement=agree[people], pooled=by_unit(person, floor), gain=by_unit(person, gain), gain_of_own=by_unit(person, alone),
                 votes=np.array([np.mean([len(c.learned) for c in cases if c.person == p]) for p in people]))
@@ -241,7 +250,6 @@ def gains(votes: Votes, cases: list[Case], parts: int = 4) -> dict:
 
 def replay(cases: list[Case], votes=(5, 10, 20, 40), pool: int = 80, batch: int = 5) -> dict:
     "The same votes learned in random order and in that of the smallest margins, a few at a time"
-    from custom_rm.personal import fit_personal
     some, found = [case for case in cases if len(case.learned) >= pool], {}
     for way in ("random", "uncertain"):
         found[way] = {n: [] for n in votes}
@@ -252,7 +260,7 @@ def replay(cases: list[Case], votes=(5, 10, 20, 40), pool: int = 80, batch: int 
                 margins = np.abs(differences[left] @ head)
                 new = [left[i] for i in (np.argsort(margins)[:batch] if way == "uncertain" else range(batch))]
                 taken, left = taken + new, [i for i in left if i not in new]
-                head = fit_personal(differences[taken], case.groups[taken], case.priors).weights
+                head = learned_head(case, taken).weights
                 if len(taken) in votes: found[way][len(taken)].append(case.right(head))
     person = np.concatenate([case.unit for case in some])
     found = {way: {n: np.concatenate(right) for n, right in by.items()} for way, by in found.items()}
@@ -285,7 +293,7 @@ def figures_of(found: dict) -> dict:
     for way in WAYS:
         both = [with_interval(row["unit"], row[way]) for row in found.values()]
         out[way], out[f"{way}_interval"] = [mean for mean, _ in both], [interval for _, interval in both]
-    for name, one, other in (("over_pooled", "prior", "pooled"), ("over_swapped", "prior", "swapped"), ("over_own", "prior", "own")):
+    for name, one, other in (("over_pooled", "prior", "pooled"), ("over_swapped", "prior", "swapped"), ("over_own", "prior", "own"), ("mixture_over_pooled", "mixture", "pooled")):
         both = [with_interval(row["unit"], row[one] - row[other]) for row in found.values()]
         out[name], out[f"{name}_interval"] = [mean for mean, _ in both], [interval for _, interval in both]
     return out
@@ -295,6 +303,7 @@ def dsp_cases(rm, general: np.ndarray, depths: list[int], final: bool, draws: in
     "A domain as a new person, who votes on one pair for each question; the others' heads stem from other questions, and so do the test's"
     from custom_rm.heads import fit_head
     from custom_rm.metrics import unequal_pairs
+    from custom_rm.personal import root_of
     data, made = questions("train") + questions("test"), []
     texts = [text for q in data for text in q["texts"]]
     states = states_of(rm, texts)[:, depths].reshape(len(texts), -1).astype(float)
@@ -308,6 +317,7 @@ def dsp_cases(rm, general: np.ndarray, depths: list[int], final: bool, draws: in
             found.append(begins[n] + np.array(index)[both])
             groups += [n] * len(both)
         return np.concatenate(found), np.array(groups)
+    root = root_of(np.concatenate([states[begins[n] + i] - states[begins[n] + j] for n in range(train) for i in range(begins[n + 1] - begins[n]) for j in [np.arange(i)]]))
     for draw in range(draws):
         order, rng = np.random.default_rng(draw).permutation(train), np.random.default_rng(100 + draw)
         heads = {}
@@ -318,12 +328,12 @@ def dsp_cases(rm, general: np.ndarray, depths: list[int], final: bool, draws: in
             learned, groups = pairs(order[known:known + pool], domain, rng)
             asked, unit = pairs(range(train, len(data)) if final else order[known + pool:], domain)
             priors = dict(general=general) | {name: head for name, head in heads.items() if name != domain}
-            made.append(Case(number, (draw,), states, learned, groups, asked, np.zeros((0, 2), int), priors, unit))
+            made.append(Case(number, (draw,), states, learned, groups, asked, np.zeros((0, 2), int), priors, unit, root, "mixture"))
         print(f"draw {draw + 1} of {draws}", flush=True)
     return made
 
 
-def general_head(rm, depths: list[int], each: int = 250) -> np.ndarray:
+def general_head(rm, depths: list[int], each: int = 80) -> np.ndarray:
     "Everybody's head, for DSP: helpful, WebGPT and GPT-4-LLM together"
     from custom_rm.heads import fit_head
     from custom_rm.metrics import unequal_pairs
@@ -341,11 +351,10 @@ def general_head(rm, depths: list[int], each: int = 250) -> np.ndarray:
 
 def tied(cases: list[Case], found: dict, ties: float, n: int = 40) -> dict:
     "Accuracy with ties in, each half right; and whether margins are smaller where a person saw no difference (area under the curve)"
-    from custom_rm.personal import fit_personal
     areas, person = [], []
     for case in cases:
         if not len(case.ties): continue
-        rewards = case.states @ fit_personal(case.differences(n), case.groups[:n], case.priors).weights
+        rewards = case.states @ learned_head(case, slice(n)).weights
         tie, clear = (np.abs(rewards[pair[:, 0]] - rewards[pair[:, 1]]) for pair in (case.ties, case.asked))
         areas.append(((tie[:, None] < clear).mean() + (tie[:, None] == clear).mean() / 2))
         person.append(case.person)
