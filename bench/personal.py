@@ -55,8 +55,7 @@ def states_of(rm, texts: list[str], at_once: int = 100) -> np.ndarray:
 
 def read_votes(name: str, rm, depths: list[int]) -> Votes:
     from custom_rm.recipes import find
-    folder = Path(find("$CUSTOM_RM_DATA/votes"))
-    texts, votes = rows(folder / f"{name}.texts.jsonl.gz"), rows(folder / f"{name}.votes.jsonl.gz")
+    texts, votes = (rows(find(f"$CUSTOM_RM_DATA/votes/{name}.{what}.jsonl.gz")) for what in ("texts", "votes"))
     asked = ["\n".join(filter(None, (t["question"], t.get("stance")))) for t in texts]
     whole = [f"## Human:\n{q.strip()}\n\n## Assistant:\n{t['text'].strip()}" for q, t in zip(asked, texts)]
     states = states_of(rm, whole)[:, depths].reshape(len(texts), -1).astype(float)

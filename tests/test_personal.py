@@ -52,8 +52,8 @@ def test_few_votes_take_the_near_prior(taste, n):
 
 
 def test_a_lie_is_not_trusted(taste):
-    "A prior that says the opposite ends no worse than no prior does"
-    for n in (10, 40):
+    "A prior that says the opposite is believed for five votes, and after twenty does no harm"
+    for n in (20, 40):
         both = [right(fit_personal(votes(n, taste, seed), np.arange(n), priors).weights, taste) for priors in ({}, dict(lie=-taste)) for seed in range(5)]
         assert np.mean(both[5:]) > np.mean(both[:5]) - .02
 
@@ -62,11 +62,11 @@ def test_a_mixture_of_either_sign(taste):
     "Two heads of which only the difference is the taste"
     one = np.random.default_rng(5).standard_normal(WIDTH)
     found = fit_personal(votes(30, taste), np.arange(30), dict(one=one + taste * 4, other=one - taste * 4))
-    assert found.prior == "mixture" and right(found.weights, taste) > .8
+    assert found.shares["mixture"] > .3 and right(found.weights, taste) > .8
 
 
 def test_flipped_labels_are_no_better_than_a_coin(taste):
-    for n in (5, 40): assert right(fit_personal(-votes(n, taste), np.arange(n), dict(near=near(taste))).weights, taste) < .6
+    for n in (20, 40): assert right(fit_personal(-votes(n, taste), np.arange(n), dict(near=near(taste))).weights, taste) < .5
     assert right(fit_personal(-votes(300, taste), np.arange(300), {}).weights, taste) < .15
 
 
@@ -90,6 +90,19 @@ def test_hardly_any_votes(taste, n):
     assert np.isfinite(found.weights).all() and np.isfinite([found.accuracy, found.surprise]).all()
 
 
+def test_what_answers_differ_in_helps():
+    "A taste that lies where answers differ much is found with fewer votes when all pairs are known, judged or not"
+    from custom_rm.personal import root_of
+    size = np.r_[np.full(4, 4.), np.full(WIDTH - 4, .5)]
+    turn = np.linalg.qr(np.random.default_rng(0).standard_normal((WIDTH, WIDTH)))[0] # so that no single number tells
+    def states(n, seed): return (np.random.default_rng(seed).standard_normal((n, WIDTH)) * size) @ turn
+    taste, new, root = turn[0] - turn[1], states(1000, 9), root_of(states(500, 8))
+    def agrees(root):
+        differences = states(20, 1) * np.sign(states(20, 1) @ taste)[:, None]
+        return (np.sign(new @ fit_personal(differences, np.arange(20), {}, root).weights) == np.sign(new @ taste)).mean()
+    assert agrees(root) > agrees(None) + .01
+
+
 def test_the_same_every_time(taste):
     data = votes(250, taste), np.arange(250) // 2, dict(near=near(taste), lie=-taste)
     one, two = fit_personal(*data), fit_personal(*data)
@@ -106,23 +119,25 @@ def test_scale_of_states_is_no_matter(taste):
 
 
 def test_many_votes_and_few_agree(taste):
-    "Above some hundred comparisons the head is found another way, and is the same"
-    from custom_rm import personal
-    data = votes(220, taste, noise=1), np.arange(220), dict(near=near(taste), other=near(taste, 1, 4))
-    many = fit_personal(*data)
-    before, personal.LARGE = personal.LARGE, 1000
-    try: few = fit_personal(*data)
-    finally: personal.LARGE = before
-    if (many.prior, many.strength) == (few.prior, few.strength): assert np.abs(many.weights - few.weights).max() < 1e-3 * np.abs(few.weights).max()
-    assert abs(right(many.weights, taste) - right(few.weights, taste)) < .05
+    "Where comparisons are many the head is found another way, and is the same"
+    from custom_rm.personal import _head, _large_head, _settings, _settle, _starts, root_of
+    differences = votes(120, taste, noise=1)
+    for root in (np.ones(WIDTH), root_of(votes(400, taste, 5))):
+        starts = _starts(differences, dict(near=near(taste), other=near(taste, 1, 4)))
+        kernels, means, names = _settings(differences, root, starts)
+        for n, added in enumerate(_settle(kernels, means)):
+            if names[n][1] not in (10000., 100.): continue
+            few, many = _head(differences, root, *names[n], added), _large_head(differences, root, *names[n])
+            assert np.abs(few - many).max() < 2e-2 * np.abs(few).max(), names[n]
+    many = fit_personal(votes(220, taste, noise=1), np.arange(220), dict(near=near(taste)))
+    assert right(many.weights, taste) > .75
 
 
 def test_left_out_is_left_out(taste):
     "Margins of questions left out, one step away, are near those of heads that were fitted without them"
-    from custom_rm.personal import _left_out, _scaled, _settings, _settle, _starts
+    from custom_rm.personal import _left_out, _settings, _settle, _spread, _starts
     differences, groups = votes(24, taste, noise=1), np.arange(24) // 3
-    scaled, known, _ = _scaled(differences, groups, dict(near=near(taste)))
-    kernels, means, _ = _settings(scaled, _starts(scaled, known), (100., 10.))
+    kernels, means, _ = _settings(differences, 1 / _spread(differences), _starts(differences, dict(near=near(taste))))
     quick = _left_out(kernels, means, _settle(kernels, means), groups)
     for group in range(8):
         seen, away = np.flatnonzero(groups != group), np.flatnonzero(groups == group)
