@@ -116,14 +116,14 @@ def winners(votes: Votes, at: np.ndarray) -> np.ndarray:
     return np.stack([np.where(first, votes.a[at], votes.b[at]), np.where(first, votes.b[at], votes.a[at])], 1)
 
 
-def people_cases(votes: Votes, strength: float, parts=range(PEOPLE_PARTS), least: int = LEAST, tastes: int = 0) -> list[Case]:
+def people_cases(votes: Votes, strength: float, parts=range(PEOPLE_PARTS), least: int = LEAST, tastes: int = 0, topic_parts=range(TOPIC_PARTS)) -> list[Case]:
     "Every person with enough votes, each part of the topics left out once; priors have seen neither"
     from custom_rm.personal import root_of
     pairs = np.unique(np.stack([votes.a, votes.b], 1), axis=0)
     root = root_of(votes.states[pairs[:, 0]] - votes.states[pairs[:, 1]])
     crowd, topics, made = parts_of(votes.person, PEOPLE_PARTS, 1), parts_of(votes.topic, TOPIC_PARTS, 2), []
     for part in parts:
-        for away in range(TOPIC_PARTS):
+        for away in topic_parts:
             known = (crowd != part) & (topics != away)
             head = together(votes.states, votes.a[known], votes.b[known], votes.better[known], strength)
             priors = dict(pooled=head) | (tastes_of(votes, known, head, tastes) if tastes else {})
@@ -222,34 +222,29 @@ def agreement(votes: Votes, least: int = 2) -> np.ndarray:
     return np.where(n >= 20, same / np.maximum(n, 1), np.nan)
 
 
-def gains(votes: Votes, cases: list[Case], parts: int = 4) -> dict:
-    "What all of a person's votes bring over the pooled head, by how much they agree with others"
+def gains(votes: Votes, cases: list[Case], found: dict, n: int = 40, parts: int = 4) -> dict:
+    "What n of a person's own votes bring over the pooled head, by how much they agree with others"
     from custom_rm.metrics import bootstrap_interval
-    person, gain, alone, floor = [], [], [], []
-    for case in cases:
-        pooled = case.right(next(iter(case.priors.values()))).mean()
-        person.append(case.person)
-        floor.append(pooled)
-        gain.append(case.right(learned_head(case, slice(None)).weights).mean() - pooled)
-        alone.append(case.right(learned_head(case, slice(None), "own").weights).mean() - pooled)
-    people, agree = np.unique(person), agreement(votes)
-    each = dict(agreement=agree[people], pooled=by_unit(person, floor), gain=by_unit(person, gain), gain_of_own=by_unit(person, alone),
+    from scipy.stats import spearmanr
+    row, agree = found[n], agreement(votes)
+    people = np.unique(row["unit"])
+    each = dict(agreement=agree[people], pooled=by_unit(row["unit"], row["pooled"]), gain=by_unit(row["unit"], row["prior"] - row["pooled"]),
+                over_swapped=by_unit(row["unit"], row["prior"] - np.where(np.isnan(row["swapped"]), row["prior"], row["swapped"])),
                 votes=np.array([np.mean([len(c.learned) for c in cases if c.person == p]) for p in people]))
     known = ~np.isnan(each["agreement"])
-    order = np.argsort(each["agreement"][known])
-    bins = [dict(agreement=float(each["agreement"][known][at].mean()), gain=float(each["gain"][known][at].mean()), people=len(at), pooled=float(each["pooled"][known][at].mean()),
-                 interval=[float(x) for x in bootstrap_interval(each["gain"][known][at], np.arange(len(at)))]) for at in np.array_split(order, parts)]
-    from scipy.stats import spearmanr
+    order, bins = np.argsort(each["agreement"][known]), []
+    for at in np.array_split(order, parts):
+        one = dict(people=len(at), **{name: float(each[name][known][at].mean()) for name in ("agreement", "pooled", "gain", "over_swapped")})
+        bins.append(one | {f"{name}_interval": [float(x) for x in bootstrap_interval(each[name][known][at], np.arange(len(at)))] for name in ("gain", "over_swapped")})
     rank = spearmanr(each["agreement"][known], each["gain"][known])
-    mean = with_interval(people, each["gain"])
-    return dict(mean=mean[0], interval=mean[1], better=float((each["gain"] > 0).mean()), worse=float((each["gain"] < 0).mean()), bins=bins,
-                spearman=dict(rho=float(rank.statistic), p=float(rank.pvalue)), people=len(people), votes=float(each["votes"].mean()),
-                each=[{name: None if np.isnan(values[i]) else round(float(values[i]), 4) for name, values in each.items()} for i in range(len(people))])
+    return dict(learned=n, better=float((each["gain"] > 0).mean()), worse=float((each["gain"] < 0).mean()), bins=bins, spearman=dict(rho=float(rank.statistic), p=float(rank.pvalue)),
+                people=len(people), each=[{name: None if np.isnan(values[i]) else round(float(values[i]), 4) for name, values in each.items()} for i in range(len(people))])
 
 
-def replay(cases: list[Case], votes=(5, 10, 20, 40), pool: int = 80, batch: int = 5) -> dict:
+def replay(cases: list[Case], votes=(5, 10, 20, 40), pool: int = 80, batch: int = 5, most: int = 60) -> dict:
     "The same votes learned in random order and in that of the smallest margins, a few at a time"
     some, found = [case for case in cases if len(case.learned) >= pool], {}
+    some = [some[i] for i in np.random.default_rng(0).permutation(len(some))[:most]]
     for way in ("random", "uncertain"):
         found[way] = {n: [] for n in votes}
         for case in some:
@@ -410,14 +405,14 @@ def draw(out: dict, folder: Path) -> None:
     for ax, name in zip(np.atleast_1d(axes), sets):
         found = out[name]["gains"]
         known = [one for one in found["each"] if one["agreement"] is not None]
-        ax.scatter([100 * one["agreement"] for one in known], [100 * one["gain"] for one in known], s=[6 + one["votes"] / 12 for one in known], color="#56B4E9", alpha=.6, lw=0)
+        ax.scatter([100 * one["agreement"] for one in known], [100 * one["gain"] for one in known], s=[min(60, 6 + one["votes"] / 8) for one in known], color="#56B4E9", alpha=.6, lw=0)
         x, y = ([100 * one[key] for one in found["bins"]] for key in ("agreement", "gain"))
         ends = 100 * np.array([one["interval"] for one in found["bins"]])
         ax.errorbar(x, y, np.abs(ends - np.array(y)[:, None]).T, color="#000000", marker="o", capsize=3, label="quarters of the people")
         ax.axhline(0, color="#888888", lw=.8)
         ax.set(xlabel="agreement with others on the same pairs in %", title=NAMES[name])
         ax.title.set_fontsize(10)
-    np.atleast_1d(axes)[0].set_ylabel("points over the pooled head,\nall of one's own votes")
+    np.atleast_1d(axes)[0].set_ylabel("points over the pooled head\nafter 40 votes")
     np.atleast_1d(axes)[-1].legend(frameon=False)
     fig.tight_layout()
     fig.savefig(folder / "personal-gains.png", dpi=110)
@@ -446,11 +441,11 @@ def main():
         if people:
             votes = read_votes(name, rm, depths)
             parts = range(PEOPLE_PARTS) if name != "ukp" else range(2) if a.validation else range(2, PEOPLE_PARTS)
-            cases = people_cases(votes, a.strength, parts, tastes=a.tastes)
+            cases = people_cases(votes, a.strength, parts, tastes=a.tastes, topic_parts=range(2) if name == "ukp" else range(TOPIC_PARTS))
         else: cases = dsp_cases(rm, general_head(rm, depths), depths, final=not a.validation)
         found, won = curves(cases, VOTES if people else [*VOTES, 100])
         out[name] = figures_of(found) | dict(won=won, replay=replay(cases))
-        if people: out[name] |= dict(floors=floors(votes, cases), gains=gains(votes, cases))
+        if people: out[name] |= dict(floors=floors(votes, cases), gains=gains(votes, cases, found))
         if people: out[name] |= dict(ties_in=tied(cases, found, out[name]["floors"]["ties"]))
         out[name]["seconds"] = round(time.time() - start)
         out.setdefault("fit_seconds", in_time(cases[0].states, cases[0].priors))

@@ -62,6 +62,27 @@ def _left_out(kernels:np.ndarray, means:np.ndarray, added:np.ndarray, groups:np.
         margins[:, at] -= (own @ np.linalg.solve(np.eye(len(at)) - bent * own, pull[:, at, None]))[..., 0]
     return margins
 
+# %% ../nbs/api/35_personal.ipynb #35a0000e
+@dataclass
+class _Start:
+    "Where a head may begin"
+    name:str              # "nothing", the name of a prior, or "mixture"
+    mean:np.ndarray       # Shape (width,)
+    directions:np.ndarray # In which it may move freely, each as long as is likely, shape (any, width)
+    odds:float            # How likely it is before any vote, against nothing
+
+# %% ../nbs/api/35_personal.ipynb #35a0000f
+def _starts(differences:np.ndarray, priors:dict) -> list[_Start]:
+    "Nothing, the first prior, and the mixture of all"
+    none = np.zeros((0, differences.shape[1]))
+    starts = [_Start("nothing", np.zeros(differences.shape[1]), none, 1)]
+    starts += [_Start(name, np.asarray(prior, float), none, 3) for name, prior in list(priors.items())[:1]]
+    if len(priors) < 2: return starts
+    heads = np.stack(list(priors.values()))
+    size = np.sqrt(((differences @ heads.T) ** 2).mean(0)) # of margins
+    mixed = heads / np.maximum(size, 1e-9)[:, None] / 2 / np.sqrt(len(priors))
+    return starts + [_Start("mixture", np.zeros(differences.shape[1]), mixed, 1)]
+
 # %% ../nbs/api/35_personal.ipynb #35a00020
 def _spread(differences:np.ndarray) -> np.ndarray: # Shape (width,)
     "How far each number of a state moves; one that hardly does is not blown up"
@@ -83,27 +104,6 @@ def root_of(
 def _reach(differences:np.ndarray, root:np.ndarray) -> np.ndarray: # Shape (n, width)
     "Comparisons in coordinates in which all directions are equally likely; a root of one row only scales numbers"
     return differences * root if root.ndim == 1 else differences @ root
-
-# %% ../nbs/api/35_personal.ipynb #35a0000e
-@dataclass
-class _Start:
-    "Where a head may begin"
-    name:str              # "nothing", the name of a prior, or "mixture"
-    mean:np.ndarray       # Shape (width,)
-    directions:np.ndarray # In which it may move freely, each as long as is likely, shape (any, width)
-    odds:float            # How likely it is before any vote, against nothing
-
-# %% ../nbs/api/35_personal.ipynb #35a0000f
-def _starts(differences:np.ndarray, priors:dict) -> list[_Start]:
-    "Nothing, the first prior, and the mixture of all"
-    none = np.zeros((0, differences.shape[1]))
-    starts = [_Start("nothing", np.zeros(differences.shape[1]), none, 1)]
-    starts += [_Start(name, np.asarray(prior, float), none, 3) for name, prior in list(priors.items())[:1]]
-    if len(priors) < 2: return starts
-    heads = np.stack(list(priors.values()))
-    size = np.sqrt(((differences @ heads.T) ** 2).mean(0)) # of margins
-    mixed = heads / np.maximum(size, 1e-9)[:, None] / 2 / np.sqrt(len(priors))
-    return starts + [_Start("mixture", np.zeros(differences.shape[1]), mixed, 1)]
 
 # %% ../nbs/api/35_personal.ipynb #35a00010
 STRENGTHS = (10000., 3000., 1000., 300., 100., 30., 10.) # on differences whose numbers have spread 1
