@@ -1,7 +1,7 @@
 """How many votes a person's own reward model takes: `python bench/personal.py` writes results/personal.json.
 
 Linear heads on frozen states (`personal.fit_personal`). Real people: UKPConvArg1 and llmfao; nobody's pooled head has seen the person or the topics that are
-asked about. A made-up person: one domain of DSP, whose priors are the three others and a general head, fitted to other questions. Controls: the heads of
+asked about. A made-up person: one domain of DSP, whose priors are the three others, alone and together, fitted to other questions. Controls: the heads of
 other people on this person's votes, flipped labels, ties in, longer wins, first position. Intervals resample people (DSP: questions).
 States are kept in the cache (`remember`), so a second run only fits heads.
 """
@@ -293,9 +293,15 @@ def figures_of(found: dict) -> dict:
     return out
 
 
-def dsp_cases(rm, general: np.ndarray, depths: list[int], final: bool, draws: int = 10, pool: int = 100, known: int = 200) -> list[Case]:
+def alone(differences: np.ndarray) -> np.ndarray:
+    "A domain's head; the strength was chosen on training questions"
+    from custom_rm.heads import solve
+    spread = np.sqrt((differences ** 2).mean(0)) + 1e-9
+    return solve(differences / spread, 300., tolerance=1e-6) / spread
+
+
+def dsp_cases(rm, depths: list[int], final: bool, draws: int = 10, pool: int = 100, known: int = 200) -> list[Case]:
     "A domain as a new person, who votes on one pair for each question; the others' heads stem from other questions, and so do the test's"
-    from custom_rm.heads import fit_head
     from custom_rm.metrics import unequal_pairs
     from custom_rm.personal import root_of
     data, made = questions("train") + questions("test"), []
@@ -316,31 +322,17 @@ def dsp_cases(rm, general: np.ndarray, depths: list[int], final: bool, draws: in
         order, rng = np.random.default_rng(draw).permutation(train), np.random.default_rng(100 + draw)
         heads = {}
         for domain in DOMAINS:
-            both, groups = pairs(order[:known], domain)
-            heads[domain] = fit_head(states[both[:, 0]] - states[both[:, 1]], groups, strengths=(3000., 1000., 300., 100.), folds=3).weights
+            both, _ = pairs(order[:known], domain)
+            heads[domain] = states[both[:, 0]] - states[both[:, 1]]
+        compared, heads = heads, {domain: alone(differences) for domain, differences in heads.items()}
         for number, domain in enumerate(DOMAINS):
             learned, groups = pairs(order[known:known + pool], domain, rng)
             asked, unit = pairs(range(train, len(data)) if final else order[known + pool:], domain)
-            priors = dict(general=general) | {name: head for name, head in heads.items() if name != domain}
+            pooled = alone(np.concatenate([compared[name] for name in DOMAINS if name != domain]))
+            priors = dict(pooled=pooled) | {name: head for name, head in heads.items() if name != domain}
             made.append(Case(number, (draw,), states, learned, groups, asked, np.zeros((0, 2), int), priors, unit, root, "mixture"))
         print(f"draw {draw + 1} of {draws}", flush=True)
     return made
-
-
-def general_head(rm, depths: list[int], each: int = 80) -> np.ndarray:
-    "Everybody's head, for DSP: helpful, WebGPT and GPT-4-LLM together"
-    from custom_rm.heads import fit_head
-    from custom_rm.metrics import unequal_pairs
-    from custom_rm.recipes import find
-    from custom_rm.records import read_json
-    texts, pairs = [], []
-    for name in ("helpful", "webgpt", "gpt4llm"):
-        records = [record for _, record in read_json(find(f"$CUSTOM_RM_DATA/{name}.train.json"))]
-        for n in np.random.default_rng(0).permutation(len(records))[:each]:
-            pairs += [(len(texts) + i, len(texts) + j) for i, j in zip(*unequal_pairs(records[n]["score"]))]
-            texts += [text.replace("\n\nHuman: ", "\n\n## Human:\n").replace("\n\nAssistant: ", "\n\n## Assistant:\n").strip() for text in records[n]["text"]]
-    states, pairs = states_of(rm, texts)[:, depths].reshape(len(texts), -1).astype(float), np.array(pairs)
-    return fit_head(states[pairs[:, 0]] - states[pairs[:, 1]], np.arange(len(pairs)), strengths=(3000., 1000., 300., 100.), folds=3).weights
 
 
 def tied(cases: list[Case], found: dict, ties: float, n: int = 40) -> dict:
@@ -442,7 +434,7 @@ def main():
             votes = read_votes(name, rm, depths)
             parts = range(PEOPLE_PARTS) if name != "ukp" else range(2) if a.validation else range(2, PEOPLE_PARTS)
             cases = people_cases(votes, a.strength, parts, tastes=a.tastes, topic_parts=range(2) if name == "ukp" else range(TOPIC_PARTS))
-        else: cases = dsp_cases(rm, general_head(rm, depths), depths, final=not a.validation)
+        else: cases = dsp_cases(rm, depths, final=not a.validation)
         found, won = curves(cases, VOTES if people else [*VOTES, 100])
         out[name] = figures_of(found) | dict(won=won, replay=replay(cases))
         if people: out[name] |= dict(floors=floors(votes, cases), gains=gains(votes, cases, found))
