@@ -155,7 +155,8 @@ def learned_head(case: Case, at, way: str = "prior", sign: int = 1):
     from custom_rm.personal import fit_personal
     if way == "prior": way = case.best
     priors = dict(own={}, from_pooled=dict(list(case.priors.items())[:1]), mixture=case.priors)[way]
-    return fit_personal(sign * case.differences()[at], case.groups[at], priors, case.root)
+    trust = 0. if way == "mixture" and case.best == "mixture" else 3. # a domain's pooled prior is no friend: on training questions it was wrong more often than right
+    return fit_personal(sign * case.differences()[at], case.groups[at], priors, case.root, trust)
 
 
 def heads_of(case: Case, n: int) -> dict:

@@ -72,11 +72,11 @@ class _Start:
     odds:float            # How likely it is before any vote, against nothing
 
 # %% ../nbs/api/35_personal.ipynb #35a0000f
-def _starts(differences:np.ndarray, priors:dict) -> list[_Start]:
-    "Nothing, the first prior, and the mixture of all"
+def _starts(differences:np.ndarray, priors:dict, trust:float=3.) -> list[_Start]:
+    "Nothing, the first prior if it is trusted, and the mixture of all"
     none = np.zeros((0, differences.shape[1]))
     starts = [_Start("nothing", np.zeros(differences.shape[1]), none, 1)]
-    starts += [_Start(name, np.asarray(prior, float), none, 3) for name, prior in list(priors.items())[:1]]
+    if trust: starts += [_Start(name, np.asarray(head, float), none, trust) for name, head in list(priors.items())[:1]]
     if len(priors) < 2: return starts
     heads = np.stack(list(priors.values()))
     size = np.sqrt(((differences @ heads.T) ** 2).mean(0)) # of margins
@@ -108,9 +108,9 @@ def _reach(differences:np.ndarray, root:np.ndarray) -> np.ndarray: # Shape (n, w
 # %% ../nbs/api/35_personal.ipynb #35a00010
 STRENGTHS = (10000., 3000., 1000., 300., 100., 30., 10.) # on differences whose numbers have spread 1
 
-def _settings(differences:np.ndarray, root:np.ndarray, starts:list[_Start]) -> tuple:
+def _settings(differences:np.ndarray, reach:np.ndarray, starts:list[_Start]) -> tuple:
     "(kernels, means, (start, strength) of each setting): how comparisons speak for one another"
-    reach, kernels, means, names = _reach(differences, root), [], [], []
+    kernels, means, names = [], [], []
     alike = reach @ reach.T
     for start in starts:
         along = differences @ start.directions.T
@@ -161,9 +161,9 @@ def _some(groups:np.ndarray) -> np.ndarray: # Positions of comparisons, in order
     return np.flatnonzero(taken)[:LARGE]
 
 # %% ../nbs/api/35_personal.ipynb #35a00015
-def _choose(differences:np.ndarray, groups:np.ndarray, root:np.ndarray, starts:list[_Start]) -> tuple:
+def _choose(differences:np.ndarray, groups:np.ndarray, reach:np.ndarray, starts:list[_Start]) -> tuple:
     "([(start, strength, share, size of margins, weights of the comparisons)], margins on questions left out)"
-    kernels, means, names = _settings(differences, root, starts)
+    kernels, means, names = _settings(differences, reach, starts)
     added = _settle(kernels, means)
     shares = _shares(kernels, means, added, np.array([start.odds for start, _ in names]))
     kept = np.flatnonzero(shares)
@@ -174,10 +174,11 @@ def _choose(differences:np.ndarray, groups:np.ndarray, root:np.ndarray, starts:l
     return chosen, np.where(np.abs(margins) < 1e-9, 0, margins) # nothing known is no opinion
 
 # %% ../nbs/api/35_personal.ipynb #35a00016
-def _head(differences:np.ndarray, root:np.ndarray, start:_Start, strength:float, added:np.ndarray) -> np.ndarray:
-    "The direction that weights of comparisons make, shape (width,)"
-    moved = _reach((added @ _reach(differences, root))[None] / strength, root.T)[0]
-    return start.mean + moved + (added @ differences @ start.directions.T) @ start.directions
+def _heads(differences:np.ndarray, reach:np.ndarray, root:np.ndarray, chosen:list) -> np.ndarray:
+    "The directions that weights of comparisons make, shape (settings, width)"
+    made = _reach(np.array([added @ reach / strength for _, strength, *_, added in chosen]), root.T)
+    free = [(added @ differences @ start.directions.T) @ start.directions for start, *_, added in chosen]
+    return made + np.array(free) + np.array([start.mean for start, *_ in chosen])
 
 # %% ../nbs/api/35_personal.ipynb #35a00017
 def _large_head(differences:np.ndarray, root:np.ndarray, start:_Start, strength:float) -> np.ndarray:
@@ -216,19 +217,21 @@ def fit_personal(
     groups:np.ndarray,      # Number of the question that each belongs to, shape (comparisons,)
     priors:dict[str,np.ndarray]|None=None, # Known heads by name, each of shape (width,); none if None
     root:np.ndarray|None=None, # From `root_of`, of all pairs that might be asked about; None: of these alone, the scale
+    trust:float=3., # Odds of the first prior, before any vote, against nothing; 0: it takes part in the mixture alone
 )->Personal: # Its `weights` score a state
     """Fit a person's head from the starts and with the strengths that its votes make likely. Raises `DataError` where
     there is no comparison, a state is no number, or a prior reads other states."""
     differences, groups = _checked(differences, priors or {}), np.asarray(groups)
     if root is None: root = 1 / _spread(differences)
-    starts, some = _starts(differences, priors or {}), _some(groups)
-    chosen, margins = _choose(differences[some], groups[some], root, starts)
+    starts, some = _starts(differences, priors or {}, trust), _some(groups)
+    reach = _reach(differences[some], root)
+    chosen, margins = _choose(differences[some], groups[some], reach, starts)
     shares, sizes = np.array([setting[2:4] for setting in chosen]).T
-    if len(some) == len(groups): heads = [_head(differences, root, *setting[:2], setting[4]) for setting in chosen]
-    else: heads = [_large_head(differences, root, *setting[:2]) for setting in chosen]
+    if len(some) == len(groups): heads = _heads(differences, reach, root, chosen)
+    else: heads = np.array([_large_head(differences, root, *setting[:2]) for setting in chosen])
     right, surprise = float(correctness(margins).mean()), float(np.logaddexp(0, -margins).mean())
     prior, strength, by_start = _named(chosen)
-    head = _mean(shares, sizes, np.array(heads))
+    head = _mean(shares, sizes, heads)
     return Personal(head, strength, prior, right, surprise, len(groups), len(np.unique(groups)), by_start)
 
 # %% ../nbs/api/35_personal.ipynb #35a0001a
@@ -246,7 +249,7 @@ def pick(self:_Course, n:int) -> None:
     "Choose starts and strengths by the first n votes, each time that half as many more have come"
     if n < self.when: return
     some = _some(self.groups[:n])
-    chosen, _ = _choose(self.differences[some], self.groups[some], self.root, self.starts)
+    chosen, _ = _choose(self.differences[some], self.groups[some], self.reach[some], self.starts)
     self.chosen, self.when = [setting[:3] for setting in chosen], int(n * 1.5) + 1
     self.added = np.zeros((len(chosen), len(self.groups)))
 

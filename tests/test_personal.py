@@ -120,14 +120,15 @@ def test_scale_of_states_is_no_matter(taste):
 
 def test_many_votes_and_few_agree(taste):
     "Where comparisons are many the head is found another way, and is the same"
-    from custom_rm.personal import _head, _large_head, _settings, _settle, _starts, root_of
+    from custom_rm.personal import _heads, _large_head, _reach, _settings, _settle, _starts, root_of
     differences = votes(120, taste, noise=1)
     for root in (np.ones(WIDTH), root_of(votes(400, taste, 5))):
         starts = _starts(differences, dict(near=near(taste), other=near(taste, 1, 4)))
-        kernels, means, names = _settings(differences, root, starts)
+        reach = _reach(differences, root)
+        kernels, means, names = _settings(differences, reach, starts)
         for n, added in enumerate(_settle(kernels, means)):
             if names[n][1] not in (10000., 100.): continue
-            few, many = _head(differences, root, *names[n], added), _large_head(differences, root, *names[n])
+            few, many = _heads(differences, reach, root, [(*names[n], added)])[0], _large_head(differences, root, *names[n])
             assert np.abs(few - many).max() < 2e-2 * np.abs(few).max(), names[n]
     many = fit_personal(votes(220, taste, noise=1), np.arange(220), dict(near=near(taste)))
     assert right(many.weights, taste) > .75
@@ -137,7 +138,7 @@ def test_left_out_is_left_out(taste):
     "Margins of questions left out, one step away, are near those of heads that were fitted without them"
     from custom_rm.personal import _left_out, _settings, _settle, _spread, _starts
     differences, groups = votes(24, taste, noise=1), np.arange(24) // 3
-    kernels, means, _ = _settings(differences, 1 / _spread(differences), _starts(differences, dict(near=near(taste))))
+    kernels, means, _ = _settings(differences, differences / _spread(differences), _starts(differences, dict(near=near(taste))))
     quick = _left_out(kernels, means, _settle(kernels, means), groups)
     for group in range(8):
         seen, away = np.flatnonzero(groups != group), np.flatnonzero(groups == group)
