@@ -6,7 +6,7 @@
 __all__ = ['FORMS', 'from_dsp', 'from_hh', 'from_webgpt', 'from_gpt4llm', 'pair_records', 'to_trl', 'has_keys', 'LeftOut',
            'looks_like_argilla', 'from_argilla', 'from_label_studio', 'from_prodigy', 'Form', 'looks_like_records',
            'looks_like_dsp', 'looks_like_webgpt', 'looks_like_hh', 'looks_like_gpt4llm', 'checked_records', 'as_rows',
-           'form_of', 'peek', 'file_records', 'convert']
+           'form_of', 'peek', 'from_ukp', 'from_llmfao', 'from_votes', 'vote_rows', 'file_records', 'convert']
 
 # %% ../nbs/api/07_convert.ipynb #38850ce0
 import json, re
@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, fields, replace
 from itertools import chain, islice
 from pathlib import Path
+from xml.etree import ElementTree
 
 # %% ../nbs/api/07_convert.ipynb #31c8b08f
 from .columns import guess, HISTORIES, INPUTS, MARGINS, PEOPLE, RANKS, SCORES, SYSTEMS, VERDICTS
@@ -687,6 +688,101 @@ def _of_form(
     if skip_faulty: return _without_faults(form, rows, domain, pairs, report)
     return _by_form(form, rows, domain, pairs)
 
+# %% ../nbs/api/07_convert.ipynb #07d00002
+_VOTED = dict(a1=[1., 0.], a2=[0., 1.], equal=[.5, .5], left=[1., 0.], right=[0., 1.], tie=[.5, .5])
+
+def _vote(question:str, answers:list[str], verdict:str, where:str, **known) -> dict:
+    "A vote of one person as a record"
+    if verdict not in _VOTED:
+        raise DataError(f"{where}: verdict {_shown(verdict)} is none of {', '.join(_VOTED)}; mend or remove that vote")
+    return _checked(dict(text=_texts(question, answers, where), score=_VOTED[verdict], **known), where)
+
+# %% ../nbs/api/07_convert.ipynb #07d00004
+def _told(element, path:str, where:str) -> str:
+    "The text of an XML element's child"
+    found = element.findtext(path)
+    if found and found.strip(): return found.strip()
+    raise DataError(f"{where}: has no {path}; is it a file of UKPConvArg1-full-XML, as published?")
+
+# %% ../nbs/api/07_convert.ipynb #07d00006
+def _ukp_pair(pair, where:str, topic:str) -> Iterator[dict]:
+    "The votes on one pair of arguments"
+    title, stance, *answers = (_told(pair, path, where) for path in (
+        "debateMetaData/title", "arg1/stance", "arg1/text", "arg2/text"))
+    for n, vote in enumerate(pair.iterfind("mTurkAssignments/mTurkAssignment"), 1):
+        person, verdict = _told(vote, "turkID", where), _told(vote, "value", where)
+        yield _vote(f"{title}\n{stance}", answers, verdict, where, person=person, topic=topic,
+                    id=f"{_told(pair, 'id', where)}#{n}")
+
+# %% ../nbs/api/07_convert.ipynb #07d00008
+def from_ukp(
+    folder:str|Path, # UKPConvArg1-full-XML, one file for each side of a debate
+)->Iterator[tuple[str,dict]]: # (place, record of one vote)
+    "The votes of UKPConvArg1. Raises `DataError` for a file that is not one of its."
+    for file in sorted(Path(folder).glob("*.xml")):
+        try: pairs = ElementTree.parse(file).getroot().findall("annotatedArgumentPair")
+        except ElementTree.ParseError as e: raise DataError(f"{file}: is broken XML ({e}); fetch it again") from None
+        for n, pair in enumerate(pairs, 1):
+            where = f"{file}, pair {n}"
+            for record in _ukp_pair(pair, where, file.stem): yield where, record
+
+# %% ../nbs/api/07_convert.ipynb #07d0000d
+def _voter(row:dict, where:str) -> str:
+    "Who voted, by the name of the column"
+    known = [name for name in row if plain_name(name) in PEOPLE]
+    if len(known) == 1: return row[known[0]]
+    raise DataError(f"{where}: no column says who voted (it has {', '.join(row)}); name it worker")
+
+# %% ../nbs/api/07_convert.ipynb #07d0000e
+_PAIRS, _CROWD = "pairs-crowd.jsonl", "crowd-comparisons.csv"
+
+def from_llmfao(
+    folder:str|Path, # With pairs-crowd.jsonl and crowd-comparisons.csv
+)->Iterator[tuple[str,dict]]: # (place, record of one vote)
+    "The votes of llmfao's crowd. Raises `DataError` where the files don't fit each other."
+    pairs = {str(_get(row, "id", where, "a number")): row for where, row in read_rows(Path(folder)/_PAIRS)}
+    for n, (where, row) in enumerate(read_rows(Path(folder)/_CROWD), 1):
+        if (number := _get(row, "id", where)) not in pairs:
+            raise DataError(f"{where}: pair {number} is not in {_PAIRS}; fetch both files again")
+        pair = pairs[number]
+        answers = [_get(pair, key, f"{_PAIRS}, pair {number}") for key in ("result_x", "result_y")]
+        yield where, _vote(pair["text"], answers, row["winner"], where, person=_voter(row, where), topic=pair["slug"],
+                           id=f"{number}#{n}")
+
+# %% ../nbs/api/07_convert.ipynb #07d00011
+def _texts_beside(file:Path) -> dict: # id → row
+    "The texts that a file of votes names"
+    texts = file.with_name(file.name.replace(".votes.", ".texts."))
+    if not texts.is_file(): raise DataError(f"{texts}: no such file; the texts of {file.name} belong there")
+    return {_get(row, "id", where): row for where, row in read_rows(texts)}
+
+# %% ../nbs/api/07_convert.ipynb #07d00012
+def from_votes(
+    file:str|Path, # NAME.votes.jsonl or NAME.votes.jsonl.gz, rows of a, b, better, person and topic
+)->Iterator[tuple[str,dict]]: # (place, record of one vote)
+    "Votes that name their texts. Raises `DataError` for a text that isn't there."
+    texts, sides = _texts_beside(Path(file)), dict(a="a1", b="a2")
+    for n, (where, row) in enumerate(read_rows(file), 1):
+        both = [texts.get(_get(row, key, where)) for key in ("a", "b")]
+        if None in both:
+            raise DataError(f"{where}: names a text that is not among the texts; add it, or remove the vote")
+        asked = "\n".join(filter(None, (both[0].get("question"), both[0].get("stance"))))
+        verdict = sides.get(row.get("better"), row.get("better") or "equal")
+        known = dict(person=_get(row, "person", where), topic=row.get("topic") or asked)
+        answers = [_get(one, "text", where) for one in both]
+        yield where, _vote(asked, answers, verdict, where, **known, id=f"{row['a']}_{row['b']}#{n}")
+
+# %% ../nbs/api/07_convert.ipynb #07d00015
+def vote_rows(
+    source:str|Path, # A file or folder of any kind
+)->Iterator|None: # (place, record of one vote); None where it is no set of votes in several files
+    "The votes of single people, where a source has them in one of the three forms above."
+    path = Path(str(source))
+    if path.is_dir():
+        if any(path.glob("*.xml")): return from_ukp(path)
+        return from_llmfao(path) if all((path/name).is_file() for name in (_PAIRS, _CROWD)) else None
+    return from_votes(path) if re.search(r"\.votes\.jsonl(\.gz)?$", path.name) else None
+
 # %% ../nbs/api/07_convert.ipynb #8e67f8a9
 def file_records(
     source:str|Path,      # A file or a folder of any kind that `read_rows` reads, or a set on the hub
@@ -700,7 +796,7 @@ def file_records(
     "The records of a file of any form. Raises `DataError` for whatever can't be understood, with the option to type."
     given, report = mapping or Mapping(), report or Conversion(str(source))
     choose(given.votes, VOTES, "--votes")
-    first, rows = peek(read_rows(source))
+    first, rows = peek(vote_rows(source) or read_rows(source))
     if not first: raise DataError(f"{source}: has no rows; nothing to convert")
     read = FORMS[_form_for(first[0], form, given, domain, str(source))]
     if read.mapping is not None: records = _by_columns(read, rows, given, domain, report, skip_faulty)
