@@ -369,7 +369,8 @@ def split_verb(input_path:Records, test:Test=.2, by:By="question", seed:Seed=0, 
 
 # %% ../nbs/api/44_cli.ipynb #2585154a
 Names = Annotated[Optional[list[str]], typer.Argument(metavar="[NAME]...", help="dsp for the ten data files, "
-    "one of them such as helpful.train, or a base model such as smollm2-135m; the ten if none is given")]
+    "one of them such as helpful.train, ukp or llmfao for people's votes, or a base model such as smollm2-135m; the "
+    "ten if none is given")]
 Dest = Annotated[Optional[Path], typer.Option(callback=a_folder,
     help="Folder for data files; the cache if not given")]
 Mirror = Annotated[Optional[str], typer.Option(
@@ -378,12 +379,13 @@ Mirror = Annotated[Optional[str], typer.Option(
 # %% ../nbs/api/44_cli.ipynb #7e7bc653
 @app.command("fetch", cls=Explained)
 def fetch_verb(names:Names=None, dest:Dest=None, mirror:Mirror=None):
-    "Get the paper's data files and small base models, verified."
-    from custom_rm.fetch import fetch_data, fetch_model, MODELS
+    "Get the paper's data files, people's votes and small base models, verified."
+    from custom_rm.fetch import fetch_data, fetch_model, fetch_votes, MODELS, VOTE_SETS
     for name in [name for name in names or [] if name in MODELS]:
         base = fetch_model(name)
         print(f"{base.name} from {base.source}, sha256 {base.sha256[:16]}… in {base.path}")
-    data = [name for name in names or [] if name not in MODELS]
+    for name in [name for name in names or [] if name in VOTE_SETS]: print(fetch_votes(name, dest, mirror))
+    data = [name for name in names or [] if name not in (*MODELS, *VOTE_SETS)]
     if data or not names:
         for path in fetch_data(data or None, dest, mirror): print(path)
 
