@@ -872,14 +872,14 @@ Lists = Annotated[bool, typer.Option("--lists", rich_help_panel=ASKING,
 Repeat = Annotated[float, typer.Option(min=0, max=.5, rich_help_panel=ASKING,
     help="Share of pairs that come back the other way round, to tell how steady somebody is")]
 
-# %% ../nbs/api/44_cli.ipynb #2c8cac15
+# %% ../nbs/api/44_cli.ipynb #1b20a8e5
 LEARNING = "What is learned"
 Learn = Annotated[bool, typer.Option("--learn/--no-learn", rich_help_panel=LEARNING,
     help="Let a model follow in the background")]
-VoteBase = Annotated[str, typer.Option("--base", rich_help_panel=LEARNING,
-    help="That model: smollm2-135m, a hub id, or a folder")]
+VoteBase = Annotated[Optional[str], typer.Option("--base", rich_help_panel=LEARNING,
+    help="That model: a hub id or a folder; smollm2-135m, or that of --general, if not given")]
 General = Annotated[Optional[Path], typer.Option(metavar="ARTEFACT", rich_help_panel=LEARNING,
-    help="A general reward model to begin with and to compare with; its base is taken")]
+    help="A general reward model to begin with and to compare with")]
 VoteOut = Annotated[Optional[Path], typer.Option("--out", callback=a_folder, rich_help_panel=LEARNING,
     help="Folder for one's own reward model, written at the end and at a button")]
 VotePort = Annotated[int, typer.Option("--port", min=0, max=65535, help="Port; 0 takes a free one")]
@@ -896,10 +896,10 @@ def need(
         try: import_module(name)
         except ImportError: raise DataError(f"{what} needs {name}; install custom_rm[{extra}]") from None
 
-# %% ../nbs/api/44_cli.ipynb #a82bd6b1
+# %% ../nbs/api/44_cli.ipynb #f8f4c8c2
 @app.command("vote", cls=Explained)
 def vote_verb(file:VoteInput, person:Person=None, votes:VotesPath=None, export:VotesOut=None, order:VoteOrder="random",
-    lists:Lists=False, repeat:Repeat=.1, learn:Learn=True, base:VoteBase="smollm2-135m", general:General=None,
+    lists:Lists=False, repeat:Repeat=.1, learn:Learn=True, base:VoteBase=None, general:General=None,
     out:VoteOut=None, host:VoteHost="127.0.0.1", port:VotePort=8001, token:Token=None, device:Device=None):
     "Open a page on which a person says which answer is better, and learn from every vote at once."
     need("the page", "vote", "fastapi", "uvicorn", "markdown_it", "mdit_py_plugins", "latex2mathml", "nh3")

@@ -37,18 +37,18 @@ def _half(base:Base) -> int|None: # None, all of them, for an encoder
     decodes = any(word in str(config.architectures) for word in ("CausalLM", "LMHead"))
     return max(1, round(config.get_text_config().num_hidden_layers * DEPTH)) if decodes else None
 
-# %% ../nbs/api/38_learner.ipynb #57b5d622
+# %% ../nbs/api/38_learner.ipynb #4442db3a
 def listener(
-    base:str|Path="smollm2-135m", # A name of `fetch.MODELS`, a hub id, or a folder
-    general:str|Path|None=None,   # An artefact to begin with; its base is taken then
-    device:str|None=None,         # The best there is if None
+    base:str|Path|None=None,    # A name of `fetch.MODELS`, a hub id, or a folder; smollm2-135m, or the artefact's own
+    general:str|Path|None=None, # An artefact to begin with, on its own base
+    device:str|None=None,       # The best there is if None
 )->tuple[RewardModel,dict]: # (with the adapter `MINE` in use, heads that are known by name, such as {"general": …})
     "What follows somebody's votes. Raises `DataError` where the model or the artefact can't be had."
     if general is None:
-        found = fetch_model(base)
+        found = fetch_model(base or "smollm2-135m")
         rm = RewardModel(found, quantize=torch.cuda.is_available(), pooling="mean", layers=_half(found), device=device)
         return rm.add_adapter(MINE).remember(), {}
-    rm = load(general, device=device)
+    rm = load(general, device=device, base=base)
     head = rm.linear_head().weight[0].detach().cpu().double().numpy()
     return rm.add_adapter(MINE, like=rm.active).remember(), {"general": head}
 

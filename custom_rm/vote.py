@@ -216,11 +216,11 @@ def state(self:Booth,
     return dict(person=self.desk.person, ballot=as_page(shown), progress=self.desk.progress(), note=note,
                 paused=self.desk.box.paused(self.desk.person), learned=self.learned())
 
-# %% ../nbs/api/43_vote.ipynb #98b39dd8
+# %% ../nbs/api/43_vote.ipynb #760ca01b
 @patch
 def learned(self:Booth) -> dict:
     "What the learner says of itself."
-    if self.learner is None: return dict(stage="off", why="it was started with --no-learn")
+    if self.learner is None: return dict(stage="none")
     return self.learner.status
 
 # %% ../nbs/api/43_vote.ipynb #5fc47251
@@ -442,12 +442,12 @@ def address_of(
     shown = {"0.0.0.0": socket.gethostname(), "::": socket.gethostname()}.get(host, host)
     return f"http://{f'[{shown}]' if ':' in shown else shown}:{port}/" + (f"#{token}" if token else "")
 
-# %% ../nbs/api/43_vote.ipynb #0a7dd25e
+# %% ../nbs/api/43_vote.ipynb #3e4d44ba
 def open_booth(
     file:str|Path, person:str, # Of answers; a key of the voter's choosing
     votes:str|Path|None=None,  # The file of votes; beside `file` if None
     order:str="random", lists:bool=False, repeat:float=.1, # As for `Desk` and `ballots_of`
-    learn:bool=True, base:str="smollm2-135m", general:Path|None=None, device:str|None=None, # As for `listener`
+    learn:bool=True, base:str|None=None, general:Path|None=None, device:str|None=None, # As for `listener`
     out:Path|None=None,        # Where a reward model may be written
 )->Booth: # Its learner is at work
     "Everything behind the page. Raises `DataError` for a file that holds nothing to vote on."
