@@ -5,12 +5,12 @@
 # %% auto #0
 __all__ = ['FORMULA', 'TAGS', 'ATTRIBUTES', 'LENGTH', 'MARKS', 'formula', 'safe', 'to_html']
 
-# %% ../nbs/api/37_display.ipynb #fc3c7a19
+# %% ../nbs/api/37_display.ipynb #4bf4272b
 import re
 from functools import cache, lru_cache
 from html import escape
 
-# %% ../nbs/api/37_display.ipynb #693ae610
+# %% ../nbs/api/37_display.ipynb #dc489361
 FORMULA = 2000 # Characters of a formula, at most
 
 @lru_cache(4096)
@@ -25,24 +25,24 @@ def formula(
     except Exception: pass # it has many exceptions, for many ways of being no formula
     return f"<code>{escape(tex)}</code>"
 
-# %% ../nbs/api/37_display.ipynb #58679723
+# %% ../nbs/api/37_display.ipynb #2a2afa9a
 def _image(self, tokens, i, options, env) -> str:
     "A picture is named, never fetched"
     told = self.renderInlineAsText(tokens[i].children or [], options, env)
     return f"<em>[picture: {escape(told or 'without a name')}]</em>"
 
-# %% ../nbs/api/37_display.ipynb #de1c1c45
+# %% ../nbs/api/37_display.ipynb #5824aef3
 def _drawn(block:bool):
     "A rule that draws a formula"
     return lambda self, tokens, i, options, env: formula(tokens[i].content.strip(), block)
 
-# %% ../nbs/api/37_display.ipynb #e8c98574
+# %% ../nbs/api/37_display.ipynb #28ca0a77
 def _heading(self, tokens, i, options, env) -> str:
     "A heading of an answer stands below those of the page"
     level = min(6, int(tokens[i].tag[1]) + 3)
     return f"<{'/' * (tokens[i].nesting < 0)}h{level}>\n"
 
-# %% ../nbs/api/37_display.ipynb #07bd9ee6
+# %% ../nbs/api/37_display.ipynb #512b037e
 @cache
 def _reader(formulas:bool):
     "What makes HTML of markdown"
@@ -59,19 +59,19 @@ def _reader(formulas:bool):
     reader.add_render_rule("math_inline", _drawn(False))
     return reader
 
-# %% ../nbs/api/37_display.ipynb #d3e49a57
+# %% ../nbs/api/37_display.ipynb #673d93dc
 TAGS = set("""p br hr h4 h5 h6 em strong s code pre blockquote ul ol li table thead tbody tr th td a
     math mrow mi mo mn ms mtext mspace mfrac msqrt mroot msup msub msubsup mover munder munderover mmultiscripts
     mprescripts mtable mtr mtd mstyle mpadded mphantom""".split())
 ATTRIBUTES = dict(a={"href"}, ol={"start"}, math={"display"})
 
-# %% ../nbs/api/37_display.ipynb #d60c03a9
+# %% ../nbs/api/37_display.ipynb #a33f52ec
 def _kept(tag:str, name:str, value:str) -> str|None:
     "An attribute's value, where it may stay"
     if name == "href": return value if re.match(r"(https?|mailto):", value, re.I) else None
     return value if re.fullmatch(r"\d{1,9}|block|inline", value) else None
 
-# %% ../nbs/api/37_display.ipynb #3b96df43
+# %% ../nbs/api/37_display.ipynb #39028a7b
 def safe(
     html:str, # Of any origin
 )->str: # Of `TAGS` and `ATTRIBUTES` alone
@@ -80,7 +80,7 @@ def safe(
     return nh3.clean(html, tags=TAGS, attributes=ATTRIBUTES, attribute_filter=_kept, url_schemes={"http", "https", "mailto"},
                      link_rel="noopener noreferrer nofollow", set_tag_attribute_values={"a": {"target": "_blank"}})
 
-# %% ../nbs/api/37_display.ipynb #9c8e1dd8
+# %% ../nbs/api/37_display.ipynb #6803be2e
 LENGTH, MARKS = 30_000, 800 # Characters that are read as markdown, at most; dollars and brackets of formulas
 
 @lru_cache(512)
