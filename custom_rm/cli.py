@@ -853,7 +853,7 @@ def serve_verb(folders:Folders, host:Host="127.0.0.1", port:Port=8000, token:Tok
     try: serve(folders, host, port, token, device, base=base)
     except Stopped: return # it was told to stop, answered what waited, and did
 
-# %% ../nbs/api/44_cli.ipynb #a9aa6176
+# %% ../nbs/api/44_cli.ipynb #c6cd9dae
 VoteInput = Annotated[Path, typer.Argument(metavar="FILE", help="Questions with two or more answers each: what collect "
     "writes, records, or any file that convert or score reads")]
 Person = Annotated[Optional[str], typer.Option(metavar="KEY",
@@ -863,7 +863,7 @@ VotesPath = Annotated[Optional[Path], typer.Option("--votes", callback=a_file, m
 VotesOut = Annotated[Optional[Path], typer.Option("--export", callback=a_file,
     help="Write the votes there are as records, .json or .jsonl, of KEY or of everybody, and open no page")]
 
-# %% ../nbs/api/44_cli.ipynb #3bb50891
+# %% ../nbs/api/44_cli.ipynb #767ab3cf
 ASKING = "What is asked"
 VoteOrder = Annotated[str, typer.Option("--order", rich_help_panel=ASKING,
     help="Which pair comes next: random, or uncertain for the one that the model is least sure of")]
@@ -872,7 +872,7 @@ Lists = Annotated[bool, typer.Option("--lists", rich_help_panel=ASKING,
 Repeat = Annotated[float, typer.Option(min=0, max=.5, rich_help_panel=ASKING,
     help="Share of pairs that come back the other way round, to tell how steady somebody is")]
 
-# %% ../nbs/api/44_cli.ipynb #fd208363
+# %% ../nbs/api/44_cli.ipynb #1b20a8e5
 LEARNING = "What is learned"
 Learn = Annotated[bool, typer.Option("--learn/--no-learn", rich_help_panel=LEARNING,
     help="Let a model follow in the background")]
@@ -885,7 +885,7 @@ VoteOut = Annotated[Optional[Path], typer.Option("--out", callback=a_folder, ric
 VotePort = Annotated[int, typer.Option("--port", min=0, max=65535, help="Port; 0 takes a free one")]
 VoteHost = Annotated[str, typer.Option("--host", help="Address; where others can reach it, a token stands in the link")]
 
-# %% ../nbs/api/44_cli.ipynb #69eb6c6a
+# %% ../nbs/api/44_cli.ipynb #549c6783
 def need(
     what:str,       # Who needs them, for the message
     extra:str,      # Of the package, which brings them
@@ -896,7 +896,7 @@ def need(
         try: import_module(name)
         except ImportError: raise DataError(f"{what} needs {name}; install custom_rm[{extra}]") from None
 
-# %% ../nbs/api/44_cli.ipynb #60264864
+# %% ../nbs/api/44_cli.ipynb #f8f4c8c2
 @app.command("vote", cls=Explained)
 def vote_verb(file:VoteInput, person:Person=None, votes:VotesPath=None, export:VotesOut=None, order:VoteOrder="random",
     lists:Lists=False, repeat:Repeat=.1, learn:Learn=True, base:VoteBase=None, general:General=None,

@@ -5,12 +5,12 @@
 # %% auto #0
 __all__ = ['FORMULA', 'TAGS', 'ATTRIBUTES', 'LENGTH', 'MARKS', 'formula', 'safe', 'to_html']
 
-# %% ../nbs/api/37_display.ipynb #4bf4272b
+# %% ../nbs/api/37_display.ipynb #fc3c7a19
 import re
 from functools import cache, lru_cache
 from html import escape
 
-# %% ../nbs/api/37_display.ipynb #dc489361
+# %% ../nbs/api/37_display.ipynb #693ae610
 FORMULA = 2000 # Characters of a formula, at most
 
 @lru_cache(4096)
@@ -25,24 +25,36 @@ def formula(
     except Exception: pass # it has many exceptions, for many ways of being no formula
     return f"<code>{escape(tex)}</code>"
 
-# %% ../nbs/api/37_display.ipynb #2a2afa9a
+# %% ../nbs/api/37_display.ipynb #58679723
 def _image(self, tokens, i, options, env) -> str:
     "A picture is named, never fetched"
     told = self.renderInlineAsText(tokens[i].children or [], options, env)
     return f"<em>[picture: {escape(told or 'without a name')}]</em>"
 
-# %% ../nbs/api/37_display.ipynb #5824aef3
+# %% ../nbs/api/37_display.ipynb #de1c1c45
 def _drawn(block:bool):
     "A rule that draws a formula"
     return lambda self, tokens, i, options, env: formula(tokens[i].content.strip(), block)
 
-# %% ../nbs/api/37_display.ipynb #28ca0a77
+# %% ../nbs/api/37_display.ipynb #25951db9
 def _heading(self, tokens, i, options, env) -> str:
     "A heading of an answer stands below those of the page"
-    level = min(6, int(tokens[i].tag[1]) + 3)
+    level = min(6, int(tokens[i].tag[1]) + 2)
     return f"<{'/' * (tokens[i].nesting < 0)}h{level}>\n"
 
-# %% ../nbs/api/37_display.ipynb #512b037e
+# %% ../nbs/api/37_display.ipynb #93f9ab72
+def _dollars():
+    "The plugin's rule, which would take a text's last letter for the one before its first, and so miss a formula"
+    from mdit_py_plugins.dollarmath.index import math_inline_dollar
+    rule = math_inline_dollar(allow_space=False, allow_digits=False, allow_double=True)
+    def from_the_start(state, silent:bool) -> bool:
+        if state.pos or state.src[:1] != "$": return rule(state, silent)
+        state.src += "\n"
+        try: return rule(state, silent)
+        finally: state.src = state.src[:-1]
+    return from_the_start
+
+# %% ../nbs/api/37_display.ipynb #2b91019d
 @cache
 def _reader(formulas:bool):
     "What makes HTML of markdown"
@@ -54,24 +66,26 @@ def _reader(formulas:bool):
     reader.add_render_rule("image", _image)
     if not formulas: return reader
     reader.use(dollarmath_plugin, allow_labels=False, allow_space=False, allow_digits=False, double_inline=True)
+    reader.inline.ruler.at("math_inline", _dollars())
     reader.use(texmath_plugin, delimiters="brackets")
     for name in ("math_block", "math_inline_double", "math_block_eqno"): reader.add_render_rule(name, _drawn(True))
     reader.add_render_rule("math_inline", _drawn(False))
     return reader
 
-# %% ../nbs/api/37_display.ipynb #673d93dc
-TAGS = set("""p br hr h4 h5 h6 em strong s code pre blockquote ul ol li table thead tbody tr th td a
+# %% ../nbs/api/37_display.ipynb #e28da96b
+TAGS = set("""p br hr h3 h4 h5 h6 em strong s code pre blockquote ul ol li table thead tbody tr th td a
     math mrow mi mo mn ms mtext mspace mfrac msqrt mroot msup msub msubsup mover munder munderover mmultiscripts
     mprescripts mtable mtr mtd mstyle mpadded mphantom""".split())
 ATTRIBUTES = dict(a={"href"}, ol={"start"}, math={"display"})
 
-# %% ../nbs/api/37_display.ipynb #a33f52ec
+# %% ../nbs/api/37_display.ipynb #2aa4e99f
 def _kept(tag:str, name:str, value:str) -> str|None:
     "An attribute's value, where it may stay"
+    if name == "target": return value # the sanitizer's own
     if name == "href": return value if re.match(r"(https?|mailto):", value, re.I) else None
     return value if re.fullmatch(r"\d{1,9}|block|inline", value) else None
 
-# %% ../nbs/api/37_display.ipynb #39028a7b
+# %% ../nbs/api/37_display.ipynb #3b96df43
 def safe(
     html:str, # Of any origin
 )->str: # Of `TAGS` and `ATTRIBUTES` alone
@@ -80,7 +94,7 @@ def safe(
     return nh3.clean(html, tags=TAGS, attributes=ATTRIBUTES, attribute_filter=_kept, url_schemes={"http", "https", "mailto"},
                      link_rel="noopener noreferrer nofollow", set_tag_attribute_values={"a": {"target": "_blank"}})
 
-# %% ../nbs/api/37_display.ipynb #6803be2e
+# %% ../nbs/api/37_display.ipynb #9c8e1dd8
 LENGTH, MARKS = 30_000, 800 # Characters that are read as markdown, at most; dollars and brackets of formulas
 
 @lru_cache(512)

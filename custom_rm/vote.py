@@ -7,7 +7,7 @@ __all__ = ['ORDERS', 'HELD', 'LATER', 'PAGE', 'POLICY', 'HEADERS', 'BODY', 'Show
            'Doorkeeper', 'create_app', 'votes_path', 'check_person', 'check_votes_name', 'export_votes', 'address_of',
            'open_booth', 'vote']
 
-# %% ../nbs/api/43_vote.ipynb #6596ddeb
+# %% ../nbs/api/43_vote.ipynb #c0533c3f
 import base64, hashlib, json, re, secrets, socket, time
 from dataclasses import dataclass
 from ipaddress import ip_address
@@ -16,7 +16,7 @@ from statistics import median
 from typing import Optional
 from urllib.parse import urlsplit
 
-# %% ../nbs/api/43_vote.ipynb #0b8624e0
+# %% ../nbs/api/43_vote.ipynb #65ffb4fe
 import custom_rm
 from .artefact import read_card
 from .ballots import (
@@ -26,7 +26,7 @@ from .display import to_html
 from .learner import Learner, listener
 from .serve import add_errors, is_loopback, listen_at, Refused, SizeLimit, token_check
 
-# %% ../nbs/api/43_vote.ipynb #5500f2e1
+# %% ../nbs/api/43_vote.ipynb #4396cda4
 @dataclass
 class Shown:
     "A ballot as a person sees it"
@@ -34,7 +34,7 @@ class Shown:
     answers:list # Of `Answer`, from left to right or from top to bottom
     repeats:int|None = None # The number of the vote whose pair comes back
 
-# %% ../nbs/api/43_vote.ipynb #c31c4411
+# %% ../nbs/api/43_vote.ipynb #a9ccfe85
 ORDERS = ("random", "uncertain") # Which ballot comes next
 HELD = 30 * 60 # Seconds for which a ballot that one tab shows is not shown by another
 
@@ -53,13 +53,13 @@ class Desk:
         self.ballots, self.held = {ballot.key: ballot for ballot in self.queue}, {}
         self.look()
 
-# %% ../nbs/api/43_vote.ipynb #123d051a
+# %% ../nbs/api/43_vote.ipynb #02868896
 @patch
 def _draw(self:Desk, *what:str) -> str:
     "A random number that this person will always draw for the same thing"
     return content_key(self.person, *what)
 
-# %% ../nbs/api/43_vote.ipynb #8782b2bf
+# %% ../nbs/api/43_vote.ipynb #1888e0c4
 @patch
 def look(self:Desk) -> None:
     "Read the votes, where another process may have changed them."
@@ -68,13 +68,13 @@ def look(self:Desk) -> None:
     self.version, self.votes = version, self.box.votes(self.person)
     self.done = {vote.ballot for vote in self.votes}
 
-# %% ../nbs/api/43_vote.ipynb #931c4347
+# %% ../nbs/api/43_vote.ipynb #cbbd6da1
 @patch
 def sides(self:Desk, ballot:Ballot) -> list[Answer]:
     "The answers in the order in which this person sees them."
     return sorted(ballot.answers, key=lambda one: self._draw(ballot.key, one.key))
 
-# %% ../nbs/api/43_vote.ipynb #98c8f159
+# %% ../nbs/api/43_vote.ipynb #663d56b4
 LATER = 10 # votes before a pair may come back
 
 @patch
@@ -89,7 +89,7 @@ def _repetition(self:Desk) -> Shown|None:
     by_key = {one.key: one for one in self.ballots[vote.ballot].answers}
     return Shown(self.ballots[vote.ballot], [by_key[key] for key in vote.shown[::-1]], vote.number)
 
-# %% ../nbs/api/43_vote.ipynb #6a082826
+# %% ../nbs/api/43_vote.ipynb #0edc26cb
 @patch
 def _next_ballot(self:Desk, taken:set) -> Ballot|None:
     "The next one of those that nobody has voted on or is looking at"
@@ -98,7 +98,7 @@ def _next_ballot(self:Desk, taken:set) -> Ballot|None:
     on = [ballot for ballot in left if ballot.round == left[0].round and ballot.key in self.margins]
     return min(on, key=lambda ballot: self.margins[ballot.key], default=left[0])
 
-# %% ../nbs/api/43_vote.ipynb #8b080d4c
+# %% ../nbs/api/43_vote.ipynb #b770a7d4
 @patch
 def show_next(self:Desk,
     tab:str="", # Of a browser, whose ballots no other tab gets
@@ -114,7 +114,7 @@ def show_next(self:Desk,
     if shown: self.held[tab] = shown.ballot.key, now
     return shown
 
-# %% ../nbs/api/43_vote.ipynb #48f563e1
+# %% ../nbs/api/43_vote.ipynb #9d4f8db5
 @patch
 def _scores(self:Desk, shown:list[str], verdict:str, ranking:list[str]) -> list:
     "The score of each answer. Raises `DataError` for a verdict that fits no such ballot"
@@ -125,7 +125,7 @@ def _scores(self:Desk, shown:list[str], verdict:str, ranking:list[str]) -> list:
     place = {key: float(len(ranking) - n) for n, key in enumerate(ranking)}
     return [place.get(key, 0.) for key in shown]
 
-# %% ../nbs/api/43_vote.ipynb #cda5c25e
+# %% ../nbs/api/43_vote.ipynb #934d60c7
 @patch
 def cast(self:Desk,
     ballot:str, shown:list[str], verdict:str,  # A ballot's key, its answers' in the order of the page, and what was said
@@ -143,7 +143,7 @@ def cast(self:Desk,
         self.done.add(ballot)
     return new
 
-# %% ../nbs/api/43_vote.ipynb #34b4af11
+# %% ../nbs/api/43_vote.ipynb #eebd9b2d
 @patch
 def undo(self:Desk, tab:str="") -> Shown|None: # What the vote was about, as it was seen; None where there is none
     "Take the last vote back."
@@ -156,7 +156,7 @@ def undo(self:Desk, tab:str="") -> Shown|None: # What the vote was about, as it 
     self.held[tab] = vote.ballot, time.monotonic()
     return Shown(self.ballots[vote.ballot], [by_key[key] for key in vote.shown], vote.repeats)
 
-# %% ../nbs/api/43_vote.ipynb #7a5a6e36
+# %% ../nbs/api/43_vote.ipynb #89599494
 @patch
 def progress(self:Desk) -> dict:
     "Counts, the round, and seconds: per vote, and left in this round."
@@ -170,12 +170,12 @@ def progress(self:Desk) -> dict:
                 rounds=self.queue[-1].round + 1, round_done=size - left.count(now), round_size=size, pace=pace,
                 left=pace and pace * left.count(now))
 
-# %% ../nbs/api/43_vote.ipynb #c208d51e
+# %% ../nbs/api/43_vote.ipynb #864d7ba4
 def _shown_turns(turns:list[dict]) -> list[dict]:
     "Turns for the page"
     return [dict(role=turn["role"], html=to_html(turn["content"])) for turn in turns]
 
-# %% ../nbs/api/43_vote.ipynb #ebae90d4
+# %% ../nbs/api/43_vote.ipynb #bee18daf
 def as_page(
     shown:Shown|None, # From `Desk.show_next`
 )->dict|None:
@@ -185,7 +185,7 @@ def as_page(
     return dict(ballot=shown.ballot.key, repeats=shown.repeats, question=_shown_turns(shown.ballot.question.turns),
                 answers=answers)
 
-# %% ../nbs/api/43_vote.ipynb #feadf12d
+# %% ../nbs/api/43_vote.ipynb #417b40ee
 class Booth:
     "A desk, whoever learns at it, and what the page may ask of both"
     def __init__(self,
@@ -196,7 +196,7 @@ class Booth:
         self.desk, self.learner, self.out = desk, learner, out
         self.hear()
 
-# %% ../nbs/api/43_vote.ipynb #9a949db4
+# %% ../nbs/api/43_vote.ipynb #f59bf739
 @patch
 def hear(self:Booth) -> None:
     "Tell the learner what was said; for the order by uncertainty, ask what it is unsure about."
@@ -204,7 +204,7 @@ def hear(self:Booth) -> None:
     self.learner.hear(self.desk.votes)
     if self.desk.order == "uncertain": self.desk.margins = self.learner.margins
 
-# %% ../nbs/api/43_vote.ipynb #2162baad
+# %% ../nbs/api/43_vote.ipynb #96d345e5
 @patch
 def state(self:Booth,
     tab:str,
@@ -216,14 +216,14 @@ def state(self:Booth,
     return dict(person=self.desk.person, ballot=as_page(shown), progress=self.desk.progress(), note=note,
                 paused=self.desk.box.paused(self.desk.person), learned=self.learned())
 
-# %% ../nbs/api/43_vote.ipynb #a7cd6c1a
+# %% ../nbs/api/43_vote.ipynb #760ca01b
 @patch
 def learned(self:Booth) -> dict:
     "What the learner says of itself."
     if self.learner is None: return dict(stage="none")
     return self.learner.status
 
-# %% ../nbs/api/43_vote.ipynb #3f833c19
+# %% ../nbs/api/43_vote.ipynb #5fc47251
 @patch
 def report(self:Booth) -> dict:
     "What the last page tells: how steady the person is, what was learned, where everything lies."
@@ -233,7 +233,7 @@ def report(self:Booth) -> dict:
                 seconds=sum(vote.seconds or 0 for vote in votes), file=self.desk.box.path.name,
                 out=None if self.out is None else self.out.name, progress=self.desk.progress())
 
-# %% ../nbs/api/43_vote.ipynb #f5091e20
+# %% ../nbs/api/43_vote.ipynb #4c819438
 def _host_name(value:str) -> str:
     "The host of a Host header, without its port"
     try: return (urlsplit(f"//{value}").hostname or "").rstrip(".")
@@ -244,7 +244,7 @@ def _is_number(name:str) -> bool:
     try: return bool(ip_address(name))
     except ValueError: return False
 
-# %% ../nbs/api/43_vote.ipynb #d7516e2a
+# %% ../nbs/api/43_vote.ipynb #cffd1309
 def host_fault(
     headers:dict, # Of a request, names in small letters
     host:str,     # What the server was told to listen at
@@ -257,7 +257,7 @@ def host_fault(
     if headers.get("sec-fetch-site", "none") in ("cross-site", "same-site"): return "another page asks; open this one by its address"
     return ""
 
-# %% ../nbs/api/43_vote.ipynb #a0dade4a
+# %% ../nbs/api/43_vote.ipynb #04a63ea2
 PAGE = (Path(custom_rm.__file__).parent/"vote_page.html").read_text(encoding="utf-8") # what `/` answers
 
 def _hash(tag:str) -> str:
@@ -265,14 +265,14 @@ def _hash(tag:str) -> str:
     inside = re.search(rf"<{tag}>(.*?)</{tag}>", PAGE, re.S)[1]
     return f"'sha256-{base64.b64encode(hashlib.sha256(inside.encode()).digest()).decode()}'"
 
-# %% ../nbs/api/43_vote.ipynb #066644e8
+# %% ../nbs/api/43_vote.ipynb #52c70dfe
 POLICY = (f"default-src 'none'; script-src {_hash('script')}; style-src {_hash('style')}; connect-src 'self'; "
           "img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
 HEADERS = {"content-security-policy": POLICY, "x-content-type-options": "nosniff", "referrer-policy": "no-referrer",
            "cache-control": "no-store", "cross-origin-opener-policy": "same-origin",
            "cross-origin-resource-policy": "same-origin", "x-frame-options": "DENY"}
 
-# %% ../nbs/api/43_vote.ipynb #d6a9dc6f
+# %% ../nbs/api/43_vote.ipynb #7309a4df
 class Doorkeeper:
     "Refuse requests from elsewhere, and say with each reply what a browser may do with it"
     def __init__(self, app, host:str): self.app, self.host = app, host
@@ -286,14 +286,14 @@ class Doorkeeper:
         fault = host_fault({name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}, self.host)
         await (self._refuse(fault, answer) if fault else self.app(scope, receive, answer))
 
-# %% ../nbs/api/43_vote.ipynb #213bbbe6
+# %% ../nbs/api/43_vote.ipynb #31e0e19f
 @patch
 async def _refuse(self:Doorkeeper, fault:str, send) -> None:
     "403 and a sentence"
     await send({"type": "http.response.start", "status": 403, "headers": [(b"content-type", b"application/json")]})
     await send({"type": "http.response.body", "body": json.dumps(dict(detail=fault)).encode()})
 
-# %% ../nbs/api/43_vote.ipynb #74cfa5f1
+# %% ../nbs/api/43_vote.ipynb #779cbf58
 def _bodies():
     "What the page sends; wrong kinds are not converted"
     from types import SimpleNamespace
@@ -308,7 +308,7 @@ def _bodies():
     class Pause(Sent): begin: bool
     return SimpleNamespace(Sent=Sent, Said=Said, Pause=Pause)
 
-# %% ../nbs/api/43_vote.ipynb #25001eeb
+# %% ../nbs/api/43_vote.ipynb #0e74f95b
 def _add_votes(app, booth:Booth, guard:list, kinds) -> None:
     "POST /vote, /undo and /pause"
     @app.post("/vote", dependencies=guard)
@@ -322,7 +322,7 @@ def _add_votes(app, booth:Booth, guard:list, kinds) -> None:
         booth.hear()
         return booth.state(said.tab, note=note)
 
-# %% ../nbs/api/43_vote.ipynb #8e0cf83f
+# %% ../nbs/api/43_vote.ipynb #8cb575f8
 def _add_steps_back(app, booth:Booth, guard:list, kinds) -> None:
     "POST /undo and /pause"
     @app.post("/undo", dependencies=guard)
@@ -335,7 +335,7 @@ def _add_steps_back(app, booth:Booth, guard:list, kinds) -> None:
         booth.desk.box.pause(booth.desk.person, sent.begin)
         return dict(paused=booth.desk.box.paused(booth.desk.person))
 
-# %% ../nbs/api/43_vote.ipynb #e0a8f3a7
+# %% ../nbs/api/43_vote.ipynb #9ebca4b3
 def _add_reading(app, booth:Booth, guard:list) -> None:
     "GET /next, /learned, /report and /export"
     from fastapi.responses import PlainTextResponse
@@ -350,7 +350,7 @@ def _add_reading(app, booth:Booth, guard:list) -> None:
         lines = [json.dumps(record, ensure_ascii=False) for record in booth.desk.box.records(booth.desk.person)]
         return PlainTextResponse("".join(f"{line}\n" for line in lines), media_type="application/jsonl")
 
-# %% ../nbs/api/43_vote.ipynb #9e085488
+# %% ../nbs/api/43_vote.ipynb #20a954ac
 def _add_model(app, booth:Booth, guard:list, kinds) -> None:
     "POST /model"
     import asyncio
@@ -362,7 +362,7 @@ def _add_model(app, booth:Booth, guard:list, kinds) -> None:
         found = await asyncio.wrap_future(booth.learner.make_model(booth.out))
         return found | dict(folder=str(booth.out), seconds=round(time.monotonic() - start, 2))
 
-# %% ../nbs/api/43_vote.ipynb #0054fd72
+# %% ../nbs/api/43_vote.ipynb #1419a15e
 def _add_page(app) -> None:
     "GET /, which holds no data"
     from fastapi import Response
@@ -372,7 +372,7 @@ def _add_page(app) -> None:
     @app.get("/favicon.ico")
     async def icon(): return Response(status_code=204)
 
-# %% ../nbs/api/43_vote.ipynb #b30e10e2
+# %% ../nbs/api/43_vote.ipynb #b172042c
 BODY = 64 << 10 # bytes of a request; a vote with a long remark has some five thousand
 
 def create_app(
@@ -392,7 +392,7 @@ def create_app(
     for add in (_add_votes, _add_steps_back, _add_model): add(app, booth, guard, kinds)
     return app
 
-# %% ../nbs/api/43_vote.ipynb #54a1f1d2
+# %% ../nbs/api/43_vote.ipynb #146d81c2
 def votes_path(
     file:str|Path, # Of answers
 )->Path:
@@ -401,7 +401,7 @@ def votes_path(
     stem = path.name.split(".")[0] if path.name.endswith(".gz") else path.stem
     return path.with_name(f"{stem or 'answers'}.votes.sqlite")
 
-# %% ../nbs/api/43_vote.ipynb #362c7fbe
+# %% ../nbs/api/43_vote.ipynb #587e0343
 def check_person(
     person:str, # From the command line
 )->str: # The same
@@ -409,7 +409,7 @@ def check_person(
     if person.strip() == person and person and person.isprintable() and len(person) <= 100: return person
     raise DataError(f"--person is {person[:40]!r}; give a short key without blanks around it, such as p1; no name is needed")
 
-# %% ../nbs/api/43_vote.ipynb #d0f24448
+# %% ../nbs/api/43_vote.ipynb #d0e277e9
 def check_votes_name(
     file:str|Path, # What was given as a file of answers
 )->None:
@@ -417,7 +417,7 @@ def check_votes_name(
     if str(file).endswith(".sqlite") and ".votes" in Path(file).name:
         raise DataError(f"{file}: is a file of votes; give the file of answers that was voted on, and this one with --votes")
 
-# %% ../nbs/api/43_vote.ipynb #f5f348f7
+# %% ../nbs/api/43_vote.ipynb #9981d51f
 def export_votes(
     votes:str|Path, # A file of votes
     out:str|Path,   # JSON or JSON Lines
@@ -434,7 +434,7 @@ def export_votes(
     if not records: raise DataError(f"{votes}: holds no vote{whose}; vote first")
     return write_json(out, records)
 
-# %% ../nbs/api/43_vote.ipynb #495bb95a
+# %% ../nbs/api/43_vote.ipynb #31edf302
 def address_of(
     host:str, port:int, token:str|None, # Of the server
 )->str:
@@ -442,7 +442,7 @@ def address_of(
     shown = {"0.0.0.0": socket.gethostname(), "::": socket.gethostname()}.get(host, host)
     return f"http://{f'[{shown}]' if ':' in shown else shown}:{port}/" + (f"#{token}" if token else "")
 
-# %% ../nbs/api/43_vote.ipynb #a025a3f2
+# %% ../nbs/api/43_vote.ipynb #1bd9a00c
 def open_booth(
     file:str|Path, person:str, # Of answers; a key of the voter's choosing
     votes:str|Path|None=None,  # The file of votes; beside `file` if None
@@ -459,7 +459,7 @@ def open_booth(
     learner = Learner(lambda: listener(base, general, device), desk.queue).start() if learn else None
     return Booth(desk, learner, out)
 
-# %% ../nbs/api/43_vote.ipynb #d6237a7a
+# %% ../nbs/api/43_vote.ipynb #5f900377
 @patch
 def close(self:Booth) -> list[str]: # Lines for a terminal
     "Write what there is to be written."
@@ -473,7 +473,7 @@ def close(self:Booth) -> list[str]: # Lines for a terminal
     if made: said.append(f"{self.out}: a reward model from {made['comparisons']} comparisons; custom-rm score {self.out} …")
     return said + ([f"{self.out}: no reward model was made; {fault}"] if fault else [])
 
-# %% ../nbs/api/43_vote.ipynb #50fd94b3
+# %% ../nbs/api/43_vote.ipynb #5f764363
 def vote(
     file:str|Path, person:str, # As for `open_booth`
     host:str="127.0.0.1", port:int=8001, # Loopback; another address gets a token

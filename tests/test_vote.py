@@ -16,9 +16,10 @@ import pytest
 pytest.importorskip("fastapi")
 pytest.importorskip("nh3")
 from custom_rm.ballots import VERDICTS, VoteFile, answered_questions, ballots_of, first_wins, self_agreement
+from custom_rm.convert import convert
 from custom_rm.core import DataError
 from custom_rm.display import ATTRIBUTES, TAGS, to_html
-from custom_rm.vote import Desk, address_of, create_app, host_fault, open_booth, votes_path
+from custom_rm.vote import Desk, address_of, create_app, export_votes, host_fault, open_booth, votes_path
 
 
 def row(i, *answers): return dict(query=f"What is {i} plus one?", responses={f"role {n}": answer for n, answer in enumerate(answers or (f"It is {i+1}!", f"It is {i+1}.", "No idea."))})
@@ -117,37 +118,42 @@ def test_undo_and_pause_outlive_a_restart(answers):
 KILLED = """
 import contextlib, os, signal, sys
 from custom_rm import ballots, vote
-point, file = sys.argv[1:]
-def die(*args, **more): os.kill(os.getpid(), signal.SIGKILL)
-booth = vote.open_booth(file, "p1", learn=False)
-if point == "in the transaction": ballots.VoteFile._keep_texts = die
-if point == "before the commit":
-    writing = ballots.VoteFile.writing
-    @contextlib.contextmanager
-    def dying(self):
-        with writing(self) as db:
-            yield db
-            die()
-    ballots.VoteFile.writing = dying
-if point == "before the reply": vote.Booth.state = die
 from fastapi.testclient import TestClient
-shown = booth.desk.show_next("t")
-with TestClient(vote.create_app(booth), base_url="http://127.0.0.1") as page:
-    page.post("/vote", json=dict(ballot=shown.ballot.key, shown=[one.key for one in shown.answers], verdict="left"))
+def die(*args, **more): os.kill(os.getpid(), signal.SIGKILL)
+writing = ballots.VoteFile.writing
+@contextlib.contextmanager
+def dying(self):
+    with writing(self) as db:
+        yield db
+        die()
+def at(point, file):
+    booth = vote.open_booth(file, "p1", learn=False)
+    if point == "in the transaction": ballots.VoteFile._keep_texts = die
+    if point == "before the commit": ballots.VoteFile.writing = dying
+    if point == "before the reply": vote.Booth.state = die
+    shown = booth.desk.show_next("t")
+    with TestClient(vote.create_app(booth), base_url="http://127.0.0.1") as page:
+        page.post("/vote", json=dict(ballot=shown.ballot.key, shown=[one.key for one in shown.answers], verdict="left"))
+for point, file in zip(sys.argv[1::2], sys.argv[2::2]):
+    if not (child := os.fork()): at(point, file); os._exit(0)
+    print(os.WTERMSIG(os.waitpid(child, 0)[1]))
 """
 
 
-@pytest.mark.parametrize("point, kept", [("in the transaction", 0), ("before the commit", 0), ("before the reply", 1)])
-def test_kill_9(answers, point, kept):
+def test_kill_9(tmp_path):
     "A vote is there whole or not at all; sent again it counts once."
-    done = subprocess.run([sys.executable, "-c", KILLED, point, str(answers)], capture_output=True, text=True)
-    assert done.returncode == -signal.SIGKILL, done.stderr
-    booth = open_booth(answers, "p1", learn=False)
-    assert len(booth.desk.votes) == kept == len(booth.desk.box.records())
-    first = booth.desk.queue[0]
-    new = booth.desk.cast(first.key, [one.key for one in booth.desk.sides(first)], "left")
-    assert new == (not kept) and len(booth.desk.box.records()) == 1
-    booth.close()
+    points = {"in the transaction": 0, "before the commit": 0, "before the reply": 1}
+    files = [tmp_path / f"{n}.json" for n in range(3)]
+    for file in files: file.write_text(json.dumps([row(i) for i in range(12)]))
+    done = subprocess.run([sys.executable, "-c", KILLED, *(str(word) for pair in zip(points, files) for word in pair)], capture_output=True, text=True)
+    assert done.stdout.split() == [str(int(signal.SIGKILL))] * 3, done.stderr
+    for (point, kept), file in zip(points.items(), files):
+        booth = open_booth(file, "p1", learn=False)
+        assert len(booth.desk.votes) == kept == len(booth.desk.box.records()), point
+        first = booth.desk.queue[0]
+        new = booth.desk.cast(first.key, [one.key for one in booth.desk.sides(first)], "left")
+        assert new == (not kept) and len(booth.desk.box.records()) == 1
+        booth.close()
 
 
 def test_many_at_once(answers):
@@ -245,27 +251,25 @@ def test_hostile_answers(text):
 
 def test_markdown_is_still_shown():
     made = to_html("# Sum\n\n1. **one**\n2. $x^2$ and \\(y\\) for $5 to $6\n\n|a|b|\n|-|-|\n|1|~~2~~|\n\n[there](https://example.org)\n\n\\[ \\frac{1}{2} \\]")
-    for part in ("<h4>", "<ol>", "<strong>one</strong>", "<msup>", "$5 to $6", "<td>1</td>", "<s>2</s>", 'href="https://example.org"', 'target="_blank"', "<mfrac>"): assert part in made, part
+    for part in ("<h3>", "<ol>", "<strong>one</strong>", "<msup>", "$5 to $6", "<td>1</td>", "<s>2</s>", 'href="https://example.org"', 'target="_blank"', "<mfrac>"): assert part in made, part
 
 
 # What comes out
 
-def test_export_and_the_view_say_the_same(answers, custom_rm):
+def test_export_and_the_view_say_the_same(answers):
     booth = open_booth(answers, "p1", learn=False)
     for verdict in ["left", "right", "both good", "both bad", "skip"] * 4: vote_on(booth.desk, verdict)
     booth.close()
     out, viewed = answers.parent / "out.jsonl", answers.parent / "viewed.jsonl"
-    done = custom_rm("vote", answers, "--export", out)
-    assert done.returncode == 0 and "votes as records" in done.stdout, done.stderr
-    done = custom_rm("convert", votes_path(answers), viewed)
-    assert done.returncode == 0, done.stderr
+    export_votes(votes_path(answers), out)
+    convert(votes_path(answers), viewed)
     exported, converted = ([json.loads(line) for line in path.read_text().splitlines()] for path in (out, viewed))
     assert len(exported) == len(converted) > 10
     for a, b in zip(exported, converted):
         assert a["text"] == b["text"] and a["person"] == b["person"] == "p1" and np.sign(a["score"][0] - a["score"][1]) == np.sign(b["score"][0] - b["score"][1])
     assert {record["verdict"] for record in exported} == set(VERDICTS) and len({record["id"] for record in exported}) == len(exported)
-    assert custom_rm("vote", answers, "--export", out, "--person", "nobody").returncode == 2
-    assert custom_rm("convert", out, answers.parent / "trl.jsonl", "--to", "trl").returncode == 0
+    with pytest.raises(DataError, match="no vote by 'nobody'"): export_votes(votes_path(answers), out, "nobody")
+    assert convert(out, answers.parent / "trl.jsonl", to="trl").written == sum(record["score"][0] != record["score"][1] for record in exported)
 
 
 def test_lists_become_every_pair(answers):
@@ -281,9 +285,10 @@ def test_lists_become_every_pair(answers):
     booth.close()
 
 
-def test_from_votes_to_a_reward_model(place, own_cache, tmp_path, custom_rm):
+def test_from_votes_to_a_reward_model(place, own_cache, tmp_path):
     "The learner reads, foretells, and writes what score takes."
     from custom_rm.learner import Learner, listener
+    from custom_rm.scoring import Scorer
     (tmp_path / "a.json").write_text(json.dumps([dict(prompt=f"What is {i} plus one?", responses=[f"It is {i+1}!!!", f"It is {i+1}."]) for i in range(40)]))
     booth = open_booth(tmp_path / "a.json", "p1", base=str(place / "tiny"), device="cpu", out=tmp_path / "mine", order="uncertain", repeat=0)
     while shown := booth.desk.show_next():
@@ -300,8 +305,7 @@ def test_from_votes_to_a_reward_model(place, own_cache, tmp_path, custom_rm):
     assert [row["name"] for row in learned["rows"]] == ["what it learned from you", "the words alone", "the longer one wins"] and learned["rows"][0]["share"] > .7
     assert "better than guessing" in learned["said"] and booth.desk.margins is not None
     assert any(str(tmp_path / "mine") in line for line in booth.close())
-    done = custom_rm("score", tmp_path / "mine", "--prompt", "What is 70 plus one?", "--response", "It is 71.", "--response", "It is 71!!!", "--device", "cpu")
-    assert done.returncode == 0 and done.stdout.splitlines()[0].endswith("!!!"), done.stderr
+    assert Scorer.load(tmp_path / "mine", "cpu").rank("What is 70 plus one?", ["It is 71.", "It is 71!!!"]) == [1, 0]
     card = json.loads((tmp_path / "mine" / "reward_model.json").read_text())
     assert card["head"]["comparisons"] == 40 and (tmp_path / "mine" / "questions.txt").is_file()
     rm, known = listener(general=tmp_path / "mine", device="cpu")

@@ -40,13 +40,21 @@ def served(path, port=0, token=None, **settings):
             booth.close()
 
 
+def until(page, expression):
+    "Wait until an expression is true; Playwright's own way needs eval, which the page's policy forbids"
+    start = time.monotonic()
+    while not page.evaluate(expression):
+        assert time.monotonic() - start < 20, expression
+        time.sleep(.02)
+
+
 def ready(page): page.wait_for_selector(".answer"); time.sleep(GUARD)
 
 
 def press(page, key, done):
     "A key, and what the progress says after it"
     page.keyboard.press(key)
-    page.wait_for_function(f"document.getElementById('progress').textContent.startsWith({done!r})")
+    until(page, f"document.getElementById('progress').textContent.startsWith({done!r})")
     time.sleep(GUARD)
 
 
@@ -93,7 +101,7 @@ def test_an_impatient_person(answers):
         for n, often in enumerate(["document.dispatchEvent(new KeyboardEvent('keydown', {key: 'ArrowLeft'}))", "document.dispatchEvent(new KeyboardEvent('keydown', {key: 'ArrowLeft', repeat: i > 0}))",
                                    "document.querySelector('[data-verdict=left]').click()"], 1):
             w.page.evaluate(f"for (let i = 0; i < 30; i++) {often}")
-            w.page.wait_for_function(f"document.getElementById('progress').textContent.startsWith('{n} of 6')")
+            until(w.page, f"document.getElementById('progress').textContent.startsWith('{n} of 6')")
             time.sleep(GUARD)
             assert len(booth.desk.votes) == n
 
@@ -112,22 +120,23 @@ def test_two_tabs(answers):
 
 def test_hostile_answers(tmp_path):
     from test_vote import HOSTILE
-    path = write(tmp_path / "a.json", [dict(prompt=f"{i} {text}", responses=[f"{i} {text}", f"{text} {i}!"]) for i, text in enumerate(HOSTILE)])
-    with browser() as b, served(path) as (home, booth), Watched(b, home, **WIDE) as w:
+    texts = HOSTILE[::2] # each is shown thrice
+    path = write(tmp_path / "a.json", [dict(prompt=f"{i} {text}", responses=[f"{i} {text}", f"{text} {i}!"]) for i, text in enumerate(texts)])
+    with browser() as b, served(path, repeat=0) as (home, booth), Watched(b, home, **WIDE) as w:
         said = []
         w.page.on("dialog", lambda dialog: (said.append(dialog.message), dialog.dismiss()))
         w.page.goto(home + "/"); ready(w.page)
-        for n in range(1, len(HOSTILE) + 1):
+        for n in range(1, len(texts) + 1):
             assert not w.page.evaluate("!!document.querySelector('#voting :is(script, style, img, svg, iframe, form, input, base, meta, link, object, embed)')")
             assert not w.page.evaluate("[...document.querySelectorAll('#voting *')].some(e => [...e.attributes].some(a => a.name.startsWith('on') || /javascript:|data:/i.test(a.value)))")
             assert w.page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
             w.page.evaluate("say('left')")
-            w.page.wait_for_function(f"document.getElementById('progress').textContent.startsWith('{n} of') || !document.getElementById('report').hidden")
+            until(w.page, f"document.getElementById('progress').textContent.startsWith('{n} of') || !document.getElementById('report').hidden")
             time.sleep(GUARD)
         assert not said and not w.faults, (said, w.faults)
 
 
-@pytest.mark.parametrize("screen", [WIDE, WIDE | dict(color_scheme="dark"), PHONE, PHONE | dict(color_scheme="dark")], ids=["wide", "dark", "phone", "phone-dark"])
+@pytest.mark.parametrize("screen", [WIDE, PHONE | dict(color_scheme="dark")], ids=["wide", "phone-dark"])
 def test_axe_and_width(answers, screen, tmp_path):
     axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
     def check(w, what):
@@ -203,10 +212,10 @@ def test_a_server_that_goes_away(answers):
             w.page.goto(home + "/"); ready(w.page)
             port = int(home.rpartition(":")[2])
         w.page.keyboard.press("ArrowRight")
-        w.page.wait_for_function("document.getElementById('error').textContent.includes('kept here')")
+        until(w.page, "document.getElementById('error').textContent.includes('kept here')")
         w.page.keyboard.press("ArrowLeft")  # is not taken meanwhile
         with served(answers, port) as (home, booth):
-            w.page.wait_for_function("document.getElementById('progress').textContent.startsWith('1 of 6')", timeout=15_000)
+            until(w.page, "document.getElementById('progress').textContent.startsWith('1 of 6')")
             assert [vote.verdict for vote in booth.desk.votes] == ["right"] and w.page.inner_text("#error") == ""
         w.context.close()
 
@@ -215,7 +224,7 @@ def test_a_token_stands_in_the_address(answers):
     with browser() as b, served(answers, token="k3y") as (home, booth):
         with Watched(b, home) as w:
             w.page.goto(home + "/")
-            w.page.wait_for_function("document.getElementById('error').textContent.includes('token')")
+            until(w.page, "document.getElementById('error').textContent.includes('token')")
             assert not w.page.locator(".answer").count()
         with Watched(b, home) as w:
             w.page.goto(home + "/#k3y"); ready(w.page)
@@ -235,5 +244,5 @@ def test_what_was_learned(place, own_cache, tmp_path):
         w.page.keyboard.press("ArrowLeft")
         w.page.wait_for_selector("#report h2")
         w.page.click("text=Make my reward model")
-        w.page.wait_for_function("document.getElementById('report').textContent.includes('Your reward model is in')")
+        until(w.page, "document.getElementById('report').textContent.includes('Your reward model is in')")
         assert (tmp_path / "mine" / "reward_model.json").is_file() and not w.faults, w.faults
