@@ -7,10 +7,12 @@ __all__ = ['ORDERS', 'HELD', 'LATER', 'PAGE', 'POLICY', 'HEADERS', 'BODY', 'Show
            'Doorkeeper', 'create_app', 'votes_path', 'check_person', 'check_votes_name', 'export_votes', 'address_of',
            'open_booth', 'vote']
 
-# %% ../nbs/api/43_vote.ipynb #c0533c3f
+# %% ../nbs/api/43_vote.ipynb #b00fa134
 import base64, hashlib, json, re, secrets, socket, time
+from collections import Counter
 from dataclasses import dataclass
 from ipaddress import ip_address
+from itertools import chain, islice
 from pathlib import Path
 from statistics import median
 from typing import Optional
@@ -34,7 +36,7 @@ class Shown:
     answers:list # Of `Answer`, from left to right or from top to bottom
     repeats:int|None = None # The number of the vote whose pair comes back
 
-# %% ../nbs/api/43_vote.ipynb #a9ccfe85
+# %% ../nbs/api/43_vote.ipynb #4c743d76
 ORDERS = ("random", "uncertain") # Which ballot comes next
 HELD = 30 * 60 # Seconds for which a ballot that one tab shows is not shown by another
 
@@ -51,6 +53,7 @@ class Desk:
         self.order, self.margins = choose(order, ORDERS, "--order"), {}
         self.queue = sorted(ballots, key=lambda ballot: (ballot.round, self._draw(ballot.key)))
         self.ballots, self.held = {ballot.key: ballot for ballot in self.queue}, {}
+        self.sizes = Counter(ballot.round for ballot in self.queue)
         self.look()
 
 # %% ../nbs/api/43_vote.ipynb #02868896
@@ -59,14 +62,24 @@ def _draw(self:Desk, *what:str) -> str:
     "A random number that this person will always draw for the same thing"
     return content_key(self.person, *what)
 
-# %% ../nbs/api/43_vote.ipynb #1888e0c4
+# %% ../nbs/api/43_vote.ipynb #af0fb476
+@patch
+def _count(self:Desk) -> None:
+    "What follows from the votes, so that no vote has to go through all the others"
+    done = {vote.ballot for vote in self.votes}
+    self.left = {ballot.key: ballot for ballot in self.queue if ballot.key not in done}
+    self.rounds = Counter(ballot.round for ballot in self.left.values())
+    self.first = [vote for vote in self.votes if not vote.repeats]
+    self.back = {vote.repeats for vote in self.votes if vote.repeats}
+
+# %% ../nbs/api/43_vote.ipynb #0fd4e1c7
 @patch
 def look(self:Desk) -> None:
     "Read the votes, where another process may have changed them."
     with self.box.turn: version = self.box.db.execute("PRAGMA data_version").fetchone()[0]
     if version == getattr(self, "version", None): return
     self.version, self.votes = version, self.box.votes(self.person)
-    self.done = {vote.ballot for vote in self.votes}
+    self._count()
 
 # %% ../nbs/api/43_vote.ipynb #cbbd6da1
 @patch
@@ -74,29 +87,36 @@ def sides(self:Desk, ballot:Ballot) -> list[Answer]:
     "The answers in the order in which this person sees them."
     return sorted(ballot.answers, key=lambda one: self._draw(ballot.key, one.key))
 
-# %% ../nbs/api/43_vote.ipynb #663d56b4
+# %% ../nbs/api/43_vote.ipynb #7463333b
 LATER = 10 # votes before a pair may come back
 
 @patch
+def _may_return(self:Desk, vote:Vote) -> bool:
+    "Is this a pair that can be shown the other way round, and was not yet?"
+    return vote.number not in self.back and vote.verdict in VERDICTS and vote.ballot in self.ballots
+
+# %% ../nbs/api/43_vote.ipynb #85994fb2
+@patch
 def _repetition(self:Desk) -> Shown|None:
     "A pair that is due to come back; None where there is none"
-    own = [vote for vote in self.votes if not vote.repeats]
-    back = {vote.repeats for vote in self.votes if vote.repeats}
-    if not own or len(back) >= self.repeat * (len(own) - LATER): return None
-    due = [v for v in own[:-LATER] if v.number not in back and v.verdict in VERDICTS and v.ballot in self.ballots]
-    if not due: return None
-    vote = min(due, key=lambda vote: self._draw("again", vote.ballot))
+    old = len(self.first) - LATER
+    if len(self.back) >= self.repeat * old: return None
+    start = int(self._draw("again", str(old)), 16) % old
+    places = chain(range(start, old), range(start)) # from a random one on
+    vote = next((one for one in map(self.first.__getitem__, islice(places, 500)) if self._may_return(one)), None)
+    if vote is None: return None
     by_key = {one.key: one for one in self.ballots[vote.ballot].answers}
     return Shown(self.ballots[vote.ballot], [by_key[key] for key in vote.shown[::-1]], vote.number)
 
-# %% ../nbs/api/43_vote.ipynb #0edc26cb
+# %% ../nbs/api/43_vote.ipynb #52170cad
 @patch
 def _next_ballot(self:Desk, taken:set) -> Ballot|None:
     "The next one of those that nobody has voted on or is looking at"
-    left = [ballot for ballot in self.queue if ballot.key not in self.done and ballot.key not in taken]
-    if not left or self.order == "random" or not self.margins: return left[0] if left else None
-    on = [ballot for ballot in left if ballot.round == left[0].round and ballot.key in self.margins]
-    return min(on, key=lambda ballot: self.margins[ballot.key], default=left[0])
+    left = (ballot for ballot in self.left.values() if ballot.key not in taken)
+    first = next(left, None)
+    if first is None or self.order == "random" or not self.margins: return first
+    on = [ballot for ballot in (first, *left) if ballot.round == first.round and ballot.key in self.margins]
+    return min(on, key=lambda ballot: self.margins[ballot.key], default=first)
 
 # %% ../nbs/api/43_vote.ipynb #b770a7d4
 @patch
@@ -125,7 +145,16 @@ def _scores(self:Desk, shown:list[str], verdict:str, ranking:list[str]) -> list:
     place = {key: float(len(ranking) - n) for n, key in enumerate(ranking)}
     return [place.get(key, 0.) for key in shown]
 
-# %% ../nbs/api/43_vote.ipynb #934d60c7
+# %% ../nbs/api/43_vote.ipynb #6b83c186
+@patch
+def _add(self:Desk, vote:Vote) -> None:
+    "Count a vote that is on disk"
+    self.votes.append(vote)
+    if vote.repeats: self.back.add(vote.repeats)
+    else: self.first.append(vote)
+    if (ballot := self.left.pop(vote.ballot, None)) is not None: self.rounds[ballot.round] -= 1
+
+# %% ../nbs/api/43_vote.ipynb #f2f06a37
 @patch
 def cast(self:Desk,
     ballot:str, shown:list[str], verdict:str,  # A ballot's key, its answers' in the order of the page, and what was said
@@ -138,37 +167,33 @@ def cast(self:Desk,
     scores = self._scores(shown, verdict, list(ranking))
     vote = Vote(ballot, list(shown), verdict, scores, self.person, seconds, remark, repeats)
     vote.number, new = self.box.cast(vote, self.ballots[ballot])
-    if new:
-        self.votes.append(vote)
-        self.done.add(ballot)
+    if new: self._add(vote)
     return new
 
-# %% ../nbs/api/43_vote.ipynb #eebd9b2d
+# %% ../nbs/api/43_vote.ipynb #6e344d68
 @patch
 def undo(self:Desk, tab:str="") -> Shown|None: # What the vote was about, as it was seen; None where there is none
     "Take the last vote back."
     self.look()
     if (vote := self.box.undo(self.person)) is None: return None
     self.votes = [one for one in self.votes if one.number != vote.number]
-    self.done = {one.ballot for one in self.votes}
+    self._count()
     if vote.ballot not in self.ballots: return None
     by_key = {one.key: one for one in self.ballots[vote.ballot].answers}
     self.held[tab] = vote.ballot, time.monotonic()
     return Shown(self.ballots[vote.ballot], [by_key[key] for key in vote.shown], vote.repeats)
 
-# %% ../nbs/api/43_vote.ipynb #89599494
+# %% ../nbs/api/43_vote.ipynb #914eb2ef
 @patch
 def progress(self:Desk) -> dict:
     "Counts, the round, and seconds: per vote, and left in this round."
-    judged = self.done & self.ballots.keys()
-    left = [ballot.round for ballot in self.queue if ballot.key not in judged]
-    now = min(left, default=self.queue[-1].round)
-    size = sum(ballot.round == now for ballot in self.queue)
-    times = [vote.seconds for vote in self.votes if vote.seconds is not None and vote.verdict != "skip"][-20:]
-    pace = median(times) if times else None
-    return dict(votes=len(self.votes), done=len(judged), total=len(self.queue), round=now + 1,
-                rounds=self.queue[-1].round + 1, round_done=size - left.count(now), round_size=size, pace=pace,
-                left=pace and pace * left.count(now))
+    now = next((ballot.round for ballot in self.left.values()), self.queue[-1].round)
+    times = (vote.seconds for vote in reversed(self.votes) if vote.seconds is not None and vote.verdict != "skip")
+    pace = median(last) if (last := list(islice(times, 20))) else None
+    size = self.sizes[now]
+    return dict(votes=len(self.votes), done=len(self.queue) - len(self.left), total=len(self.queue), round=now + 1,
+                rounds=self.queue[-1].round + 1, round_done=size - self.rounds[now], round_size=size, pace=pace,
+                left=pace and pace * self.rounds[now])
 
 # %% ../nbs/api/43_vote.ipynb #864d7ba4
 def _shown_turns(turns:list[dict]) -> list[dict]:
