@@ -7,7 +7,7 @@ __all__ = ['LIST', 'VERDICTS', 'SCHEMA', 'APPLICATION', 'content_key', 'Answer',
            'answered_questions', 'Ballot', 'ballots_of', 'VoteFile', 'Vote', 'share_with_interval', 'self_agreement',
            'first_wins']
 
-# %% ../nbs/api/36_ballots.ipynb #66d41667
+# %% ../nbs/api/36_ballots.ipynb #8c6b1285
 import hashlib, json, sqlite3, threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -16,7 +16,7 @@ from datetime import datetime, timezone
 from itertools import combinations
 from pathlib import Path
 
-# %% ../nbs/api/36_ballots.ipynb #b2878ae3
+# %% ../nbs/api/36_ballots.ipynb #7ad63b79
 from .convert import file_records, from_dsp, looks_like_dsp, peek
 from .core import DataError, patch
 from .files import read_rows
@@ -25,14 +25,14 @@ from .records import check_record, QUESTIONS, with_prompt
 from .scoring import ANSWERS, texts_of
 from .templates import CHAT, chat_json, compact, restored, template_of, turns_of
 
-# %% ../nbs/api/36_ballots.ipynb #8c7c22fe
+# %% ../nbs/api/36_ballots.ipynb #fd2d359b
 def content_key(
     *parts:str, # Texts, or other keys
 )->str: # 16 hexadecimal digits
     "A name for a content, the same on every machine and in every run."
     return hashlib.sha256(json.dumps(parts).encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
-# %% ../nbs/api/36_ballots.ipynb #614847f4
+# %% ../nbs/api/36_ballots.ipynb #5cac27d1
 @dataclass(frozen=True)
 class Answer:
     "One answer as it is judged"
@@ -40,13 +40,13 @@ class Answer:
     text:str   # The whole interaction; turns are kept as JSON
     turns:list # What it adds to the question, each {"role", "content"}; hardly ever more than one
 
-# %% ../nbs/api/36_ballots.ipynb #2836a371
+# %% ../nbs/api/36_ballots.ipynb #fd6224b3
 def _turns(text:str|list) -> list[dict]:
     "The turns of a whole interaction; a text in no known template is one answer to nothing"
     turns = turns_of(restored(text)) if isinstance(text, str) else text
     return turns or [dict(role="assistant", content=text)]
 
-# %% ../nbs/api/36_ballots.ipynb #272c3396
+# %% ../nbs/api/36_ballots.ipynb #bc51b265
 def question_and_answers(
     texts:list, # Whole interactions, as texts or as messages
 )->tuple[list[dict],list[Answer]]: # (the turns that they share, the answers), each different text once
@@ -57,15 +57,16 @@ def question_and_answers(
     answers = [Answer(content_key(text), text, own[shared:]) for text, own in zip(texts, turns)]
     return turns[0][:shared], [one for one in answers if any(turn["content"].strip() for turn in one.turns)]
 
-# %% ../nbs/api/36_ballots.ipynb #5a769915
+# %% ../nbs/api/36_ballots.ipynb #e6b973f2
 def _row_texts(where:str, row) -> list:
     "The whole interactions of a row that holds a question with its answers"
     if looks_like_dsp(row): return next(iter(from_dsp([(where, row)], next(iter(row["responses"]), None))))["text"]
     if isinstance(row, dict) and isinstance(row.get("text"), list):
         return with_prompt(check_record(dict(row, score=[0] * len(row["text"])), where), where)
-    return [compact(turns_of(text), where) if template_of(text) == CHAT else text for text in texts_of(where, row, CHAT)]
+    texts = texts_of(where, row, CHAT)
+    return [compact(turns_of(text), where) if template_of(text) == CHAT else text for text in texts]
 
-# %% ../nbs/api/36_ballots.ipynb #0c1b447d
+# %% ../nbs/api/36_ballots.ipynb #29c32665
 def _only_asks(row) -> bool:
     "Is this a question without answers?"
     if isinstance(row, str): return template_of(restored(row)) is None
@@ -73,7 +74,7 @@ def _only_asks(row) -> bool:
     answers = {*ANSWERS, "text", "chosen", "rejected", "messages", "a", "b", "output", "outputs"}
     return not any(str(name).lower().startswith(tuple(answers - {"a", "b"})) or name in answers for name in row)
 
-# %% ../nbs/api/36_ballots.ipynb #18fe0a82
+# %% ../nbs/api/36_ballots.ipynb #03a994ac
 def _check_answers(path:Path, row) -> None:
     "Raises `DataError` for a file of questions"
     if not _only_asks(row): return
@@ -81,7 +82,7 @@ def _check_answers(path:Path, row) -> None:
     raise DataError(f"{path}: holds questions and no answers; collect some first, custom-rm collect {path.name} --out "
                     f"{answers} …, then custom-rm vote {answers}")
 
-# %% ../nbs/api/36_ballots.ipynb #5f0935aa
+# %% ../nbs/api/36_ballots.ipynb #ed29ad0a
 def _placed_texts(path:Path) -> Iterator[tuple]:
     "(place, the row's own id or None, whole interactions) of each row of a file"
     first, rows = peek(read_rows(path), 1)
@@ -93,7 +94,7 @@ def _placed_texts(path:Path) -> Iterator[tuple]:
     else: yield from ((f"{path}, record {n}", record.get("id"), record["text"])
                       for n, record in enumerate(file_records(path), 1))
 
-# %% ../nbs/api/36_ballots.ipynb #2a3f1005
+# %% ../nbs/api/36_ballots.ipynb #cf02cbb0
 @dataclass
 class Question:
     "A question with all its answers"
@@ -102,7 +103,7 @@ class Question:
     answers:list # Of `Answer`, each once
     own_id:str|None = None # What its file calls it
 
-# %% ../nbs/api/36_ballots.ipynb #fcaefa22
+# %% ../nbs/api/36_ballots.ipynb #3e5793de
 def answered_questions(
     path:str|Path, # A file of answers, of any kind that `convert` or `score` reads
 )->tuple[list[Question],dict]: # (questions with two answers or more, reason → how many were left out)
@@ -117,7 +118,7 @@ def answered_questions(
     raise DataError(f"{path}: no question has two different answers, so there is nothing to compare; collect more, "
                     "with several roles, models or samples")
 
-# %% ../nbs/api/36_ballots.ipynb #5f39c5ef
+# %% ../nbs/api/36_ballots.ipynb #71716ade
 @dataclass(frozen=True)
 class Ballot:
     "Answers to one question that are judged together"
@@ -128,14 +129,14 @@ class Ballot:
     @property
     def is_duel(self) -> bool: return len(self.answers) == 2
 
-# %% ../nbs/api/36_ballots.ipynb #1f90af28
+# %% ../nbs/api/36_ballots.ipynb #4bfb0a79
 LIST = range(3, 6) # How many answers make a list that a person can put into order
 
 def _ballot(question:Question, answers:Iterable[Answer]) -> Ballot:
     answers = tuple(answers)
     return Ballot(content_key(*sorted(one.key for one in answers)), question, answers)
 
-# %% ../nbs/api/36_ballots.ipynb #fd436c8e
+# %% ../nbs/api/36_ballots.ipynb #07b098d9
 def ballots_of(
     questions:list[Question],
     lists:bool=False, # Three to five answers are put into order as a whole; more than five stay pairs
@@ -149,7 +150,7 @@ def ballots_of(
             made += [replace(ballot, round=n) for n, ballot in enumerate(pairs)]
     return sorted(made, key=lambda ballot: ballot.round)
 
-# %% ../nbs/api/36_ballots.ipynb #27234a28
+# %% ../nbs/api/36_ballots.ipynb #dde27511
 VERDICTS = {"left": (1., 0.), "right": (0., 1.), "both good": (1., 1.), "both bad": (0., 0.)} # of a duel → its scores
 SCHEMA = """
 CREATE TABLE prompts (prompt_id TEXT PRIMARY KEY, prompt TEXT NOT NULL, own_id TEXT);
@@ -170,7 +171,7 @@ CREATE VIEW duels AS SELECT prompt, a.response AS response_a, b.response AS resp
     WHERE verdict <> 'skip' AND undone_at IS NULL AND repeats IS NULL ORDER BY votes.vote_id, x.place, y.place;
 """
 
-# %% ../nbs/api/36_ballots.ipynb #073613a0
+# %% ../nbs/api/36_ballots.ipynb #69a78d09
 _REMEDIES = {"locked": "another program is writing to it; close it there", "full": "free some space",
              "readonly": "it can't be written to; choose another place with --votes",
              "unable to open": "it can't be opened; choose another place with --votes",
@@ -185,7 +186,7 @@ def _told(path:Path) -> Iterator[None]:
         remedy = next((words for sign, words in _REMEDIES.items() if sign in str(e)), "try again")
         raise DataError(f"{path}: {e}; {remedy}") from None
 
-# %% ../nbs/api/36_ballots.ipynb #ba622a30
+# %% ../nbs/api/36_ballots.ipynb #f19a8906
 APPLICATION = 0x43524D56 # "CRMV", by which a file of votes is known
 
 def _open(path:Path) -> sqlite3.Connection:
@@ -195,7 +196,7 @@ def _open(path:Path) -> sqlite3.Connection:
     for setting in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"): known.execute(f"PRAGMA {setting}")
     return known
 
-# %% ../nbs/api/36_ballots.ipynb #5cced982
+# %% ../nbs/api/36_ballots.ipynb #57221d61
 class VoteFile:
     "The votes of a project. Raises `DataError` where the file is another program's, or can't be used"
     def __init__(self,
@@ -206,7 +207,7 @@ class VoteFile:
         with _told(self.path): self.db = _open(self.path)
         with self.writing(): self._prepare()
 
-# %% ../nbs/api/36_ballots.ipynb #53dd0665
+# %% ../nbs/api/36_ballots.ipynb #3a7fd79c
 @patch
 @contextmanager
 def writing(self:VoteFile) -> Iterator[sqlite3.Connection]:
@@ -219,7 +220,7 @@ def writing(self:VoteFile) -> Iterator[sqlite3.Connection]:
             raise
         self.db.execute("COMMIT")
 
-# %% ../nbs/api/36_ballots.ipynb #e313982e
+# %% ../nbs/api/36_ballots.ipynb #fe0f6423
 @patch
 def _prepare(self:VoteFile) -> None:
     "Make the tables of a new file. Raises `DataError` for one with other tables, or of a later version"
@@ -232,19 +233,19 @@ def _prepare(self:VoteFile) -> None:
     self.db.execute(f"PRAGMA application_id = {APPLICATION}")
     self.db.execute("PRAGMA user_version = 1")
 
-# %% ../nbs/api/36_ballots.ipynb #af494239
+# %% ../nbs/api/36_ballots.ipynb #8aa18447
 def _as_prompt(turns:list[dict]) -> str:
     "A question for a column: its words where it is one turn of a person, else its turns as JSON"
     alone = len(turns) == 1 and turns[0]["role"] == "user" or not turns
     return "".join(turn["content"] for turn in turns) if alone else chat_json(turns)
 
-# %% ../nbs/api/36_ballots.ipynb #b053989c
+# %% ../nbs/api/36_ballots.ipynb #3cf5a5d8
 def _as_response(turns:list[dict]) -> str:
     "An answer for a column"
     if len(turns) == 1: return turns[0]["content"]
     return "\n\n".join(f"{turn['role'].capitalize()}: {turn['content']}" for turn in turns)
 
-# %% ../nbs/api/36_ballots.ipynb #179504ea
+# %% ../nbs/api/36_ballots.ipynb #d2f9965d
 @patch
 def _keep_texts(self:VoteFile, ballot:Ballot) -> None:
     "Write what is judged, unless it is there"
@@ -254,7 +255,7 @@ def _keep_texts(self:VoteFile, ballot:Ballot) -> None:
     rows = [(one.key, prompt.key, _as_response(one.turns), one.text) for one in ballot.answers]
     self.db.executemany("INSERT OR IGNORE INTO responses VALUES (?, ?, ?, ?)", rows)
 
-# %% ../nbs/api/36_ballots.ipynb #8281e1b0
+# %% ../nbs/api/36_ballots.ipynb #dbb4b8eb
 def _now() -> str: return datetime.now(timezone.utc).isoformat(timespec="milliseconds")
 
 @dataclass
@@ -270,7 +271,7 @@ class Vote:
     repeats:int|None = None   # The vote whose pair came back
     number:int|None = None    # Its place in the file
 
-# %% ../nbs/api/36_ballots.ipynb #86cc8667
+# %% ../nbs/api/36_ballots.ipynb #8194f21d
 @patch
 def _earlier(self:VoteFile, vote:Vote) -> int|None:
     "The number of a vote by the same person on the same ballot, which counts"
@@ -278,7 +279,7 @@ def _earlier(self:VoteFile, vote:Vote) -> int|None:
                             "AND undone_at IS NULL", (vote.person, vote.ballot, vote.repeats or 0)).fetchone()
     return found and found[0]
 
-# %% ../nbs/api/36_ballots.ipynb #c725aaec
+# %% ../nbs/api/36_ballots.ipynb #03ed1082
 @patch
 def cast(self:VoteFile,
     vote:Vote,     # Its person's key is not empty
@@ -295,7 +296,7 @@ def cast(self:VoteFile,
                        [(number, n, *one) for n, one in enumerate(zip(vote.shown, vote.scores), 1)])
     return number, True
 
-# %% ../nbs/api/36_ballots.ipynb #fbf812cd
+# %% ../nbs/api/36_ballots.ipynb #74bf4ea2
 _COLUMNS = "vote_id, person, ballot_id, verdict, repeats, seconds, remark"
 
 @patch
@@ -309,7 +310,7 @@ def _read(self:VoteFile, rows:Iterable) -> list[Vote]:
         if number in made: made[number].shown.append(key); made[number].scores.append(score)
     return list(made.values())
 
-# %% ../nbs/api/36_ballots.ipynb #3e064864
+# %% ../nbs/api/36_ballots.ipynb #5fda9fbc
 @patch
 def votes(self:VoteFile,
     person:str|None=None, # Everybody's if None
@@ -319,7 +320,7 @@ def votes(self:VoteFile,
         return self._read(self.db.execute(f"SELECT {_COLUMNS} FROM votes WHERE undone_at IS NULL AND "
                                           "(person = ?1 OR ?1 IS NULL) ORDER BY vote_id", (person,)).fetchall())
 
-# %% ../nbs/api/36_ballots.ipynb #8ccee611
+# %% ../nbs/api/36_ballots.ipynb #fd983860
 @patch
 def undo(self:VoteFile,
     person:str,
@@ -331,7 +332,7 @@ def undo(self:VoteFile,
         for row in rows: db.execute("UPDATE votes SET undone_at = ? WHERE vote_id = ?", (_now(), row["vote_id"]))
         return next(iter(self._read(rows)), None)
 
-# %% ../nbs/api/36_ballots.ipynb #ba1ca2dd
+# %% ../nbs/api/36_ballots.ipynb #6780b68a
 @patch
 def pause(self:VoteFile,
     person:str,
@@ -339,25 +340,27 @@ def pause(self:VoteFile,
 )->None:
     "Begin or end a pause; either twice is as good as once."
     with self.writing() as db:
-        if not begin: db.execute("UPDATE pauses SET ended_at = ? WHERE person = ? AND ended_at IS NULL", (_now(), person))
+        if not begin:
+            db.execute("UPDATE pauses SET ended_at = ? WHERE person = ? AND ended_at IS NULL", (_now(), person))
         elif self.paused(person) is None: db.execute("INSERT INTO pauses VALUES (?, ?, NULL)", (person, _now()))
 
-# %% ../nbs/api/36_ballots.ipynb #7987968a
+# %% ../nbs/api/36_ballots.ipynb #3eca2d57
 @patch
 def paused(self:VoteFile, person:str) -> str|None: # Since when, as ISO 8601 in UTC; None where there is none
     "The pause that a person is in."
     with self.turn, _told(self.path):
-        found = self.db.execute("SELECT begun_at FROM pauses WHERE person = ? AND ended_at IS NULL", (person,)).fetchone()
+        open_one = "SELECT begun_at FROM pauses WHERE person = ? AND ended_at IS NULL"
+        found = self.db.execute(open_one, (person,)).fetchone()
     return found and found[0]
 
-# %% ../nbs/api/36_ballots.ipynb #34d35b20
+# %% ../nbs/api/36_ballots.ipynb #a49ed028
 @patch
 def _texts(self:VoteFile) -> dict[str,tuple]:
     "Key of an answer → (its whole text or turns, what the file of answers called its question)"
     rows = self.db.execute("SELECT response_id, whole_text, own_id FROM responses JOIN prompts USING (prompt_id)")
     return {key: (turns_of(text) if template_of(text) == CHAT else text, own_id) for key, text, own_id in rows}
 
-# %% ../nbs/api/36_ballots.ipynb #0db9510a
+# %% ../nbs/api/36_ballots.ipynb #2b0a1d83
 def _record(vote:Vote, texts:dict) -> dict:
     "A vote as a record"
     own_id = texts[vote.shown[0]][1]
@@ -366,7 +369,7 @@ def _record(vote:Vote, texts:dict) -> dict:
     return dict(text=[texts[key][0] for key in vote.shown], score=list(vote.scores), person=vote.person, id=name,
                 verdict=vote.verdict, **more)
 
-# %% ../nbs/api/36_ballots.ipynb #b6f1ccd6
+# %% ../nbs/api/36_ballots.ipynb #d2bbff3e
 @patch
 def records(self:VoteFile,
     person:str|None=None, # Everybody's if None
@@ -375,7 +378,7 @@ def records(self:VoteFile,
     with self.turn, _told(self.path): texts = self._texts()
     return [_record(vote, texts) for vote in self.votes(person) if vote.verdict != "skip" and not vote.repeats]
 
-# %% ../nbs/api/36_ballots.ipynb #464690aa
+# %% ../nbs/api/36_ballots.ipynb #715a44db
 @patch
 def close(self:VoteFile) -> None:
     "Bring everything into the one file, so that it can be copied."
@@ -383,13 +386,13 @@ def close(self:VoteFile) -> None:
         self.db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         self.db.close()
 
-# %% ../nbs/api/36_ballots.ipynb #a0c93f73
+# %% ../nbs/api/36_ballots.ipynb #2485307a
 def _winner(vote:Vote) -> str|None:
     "The key of the answer that a vote puts first; None for a tie"
     best = max(vote.scores)
     return None if vote.scores.count(best) > 1 else vote.shown[vote.scores.index(best)]
 
-# %% ../nbs/api/36_ballots.ipynb #a9a51240
+# %% ../nbs/api/36_ballots.ipynb #b49ea21b
 def share_with_interval(
     right:list[bool], # What happened, one by one
 )->dict: # share, low and high (95 %, Wilson), n; the first three None where there is nothing
@@ -399,7 +402,7 @@ def share_with_interval(
     low, high = wilson_interval(sum(right) / n, n)
     return dict(share=sum(right) / n, low=low, high=high, n=n)
 
-# %% ../nbs/api/36_ballots.ipynb #2d382b82
+# %% ../nbs/api/36_ballots.ipynb #bebbca11
 def self_agreement(
     votes:list[Vote], # Of one person
 )->dict: # As from `share_with_interval`
@@ -408,7 +411,7 @@ def self_agreement(
     again = [(first[vote.repeats], vote) for vote in votes if vote.repeats in first and vote.verdict != "skip"]
     return share_with_interval([_winner(one) == _winner(other) for one, other in again])
 
-# %% ../nbs/api/36_ballots.ipynb #068a5f52
+# %% ../nbs/api/36_ballots.ipynb #7d7d999d
 def first_wins(
     votes:list[Vote], # Of one person
 )->dict: # As from `share_with_interval`

@@ -5,12 +5,12 @@
 # %% auto #0
 __all__ = ['FORMULA', 'TAGS', 'ATTRIBUTES', 'LENGTH', 'MARKS', 'formula', 'safe', 'to_html']
 
-# %% ../nbs/api/37_display.ipynb #fc3c7a19
+# %% ../nbs/api/37_display.ipynb #4bf4272b
 import re
 from functools import cache, lru_cache
 from html import escape
 
-# %% ../nbs/api/37_display.ipynb #693ae610
+# %% ../nbs/api/37_display.ipynb #dc489361
 FORMULA = 2000 # Characters of a formula, at most
 
 @lru_cache(4096)
@@ -25,24 +25,24 @@ def formula(
     except Exception: pass # it has many exceptions, for many ways of being no formula
     return f"<code>{escape(tex)}</code>"
 
-# %% ../nbs/api/37_display.ipynb #58679723
+# %% ../nbs/api/37_display.ipynb #2a2afa9a
 def _image(self, tokens, i, options, env) -> str:
     "A picture is named, never fetched"
     told = self.renderInlineAsText(tokens[i].children or [], options, env)
     return f"<em>[picture: {escape(told or 'without a name')}]</em>"
 
-# %% ../nbs/api/37_display.ipynb #de1c1c45
+# %% ../nbs/api/37_display.ipynb #5824aef3
 def _drawn(block:bool):
     "A rule that draws a formula"
     return lambda self, tokens, i, options, env: formula(tokens[i].content.strip(), block)
 
-# %% ../nbs/api/37_display.ipynb #25951db9
+# %% ../nbs/api/37_display.ipynb #aca42d9c
 def _heading(self, tokens, i, options, env) -> str:
     "A heading of an answer stands below those of the page"
     level = min(6, int(tokens[i].tag[1]) + 2)
     return f"<{'/' * (tokens[i].nesting < 0)}h{level}>\n"
 
-# %% ../nbs/api/37_display.ipynb #93f9ab72
+# %% ../nbs/api/37_display.ipynb #1b670622
 def _dollars():
     "The plugin's rule, which would take a text's last letter for the one before its first, and so miss a formula"
     from mdit_py_plugins.dollarmath.index import math_inline_dollar
@@ -54,7 +54,7 @@ def _dollars():
         finally: state.src = state.src[:-1]
     return from_the_start
 
-# %% ../nbs/api/37_display.ipynb #2b91019d
+# %% ../nbs/api/37_display.ipynb #63cb447e
 @cache
 def _reader(formulas:bool):
     "What makes HTML of markdown"
@@ -72,29 +72,30 @@ def _reader(formulas:bool):
     reader.add_render_rule("math_inline", _drawn(False))
     return reader
 
-# %% ../nbs/api/37_display.ipynb #e28da96b
+# %% ../nbs/api/37_display.ipynb #9828d305
 TAGS = set("""p br hr h3 h4 h5 h6 em strong s code pre blockquote ul ol li table thead tbody tr th td a
     math mrow mi mo mn ms mtext mspace mfrac msqrt mroot msup msub msubsup mover munder munderover mmultiscripts
     mprescripts mtable mtr mtd mstyle mpadded mphantom""".split())
 ATTRIBUTES = dict(a={"href"}, ol={"start"}, math={"display"})
 
-# %% ../nbs/api/37_display.ipynb #2aa4e99f
+# %% ../nbs/api/37_display.ipynb #c817104c
 def _kept(tag:str, name:str, value:str) -> str|None:
     "An attribute's value, where it may stay"
     if name == "target": return value # the sanitizer's own
     if name == "href": return value if re.match(r"(https?|mailto):", value, re.I) else None
     return value if re.fullmatch(r"\d{1,9}|block|inline", value) else None
 
-# %% ../nbs/api/37_display.ipynb #3b96df43
+# %% ../nbs/api/37_display.ipynb #fcd6214d
 def safe(
     html:str, # Of any origin
 )->str: # Of `TAGS` and `ATTRIBUTES` alone
     "HTML that runs nothing and fetches nothing."
     import nh3
-    return nh3.clean(html, tags=TAGS, attributes=ATTRIBUTES, attribute_filter=_kept, url_schemes={"http", "https", "mailto"},
-                     link_rel="noopener noreferrer nofollow", set_tag_attribute_values={"a": {"target": "_blank"}})
+    apart = dict(link_rel="noopener noreferrer nofollow", set_tag_attribute_values={"a": {"target": "_blank"}})
+    return nh3.clean(html, tags=TAGS, attributes=ATTRIBUTES, attribute_filter=_kept,
+                     url_schemes={"http", "https", "mailto"}, **apart)
 
-# %% ../nbs/api/37_display.ipynb #9c8e1dd8
+# %% ../nbs/api/37_display.ipynb #6803be2e
 LENGTH, MARKS = 30_000, 800 # Characters that are read as markdown, at most; dollars and brackets of formulas
 
 @lru_cache(512)

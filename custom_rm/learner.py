@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['DEPTH', 'RECENT', 'WORDS', 'FEWEST', 'NAMES', 'EARLY', 'CHUNK', 'listener', 'model_text', 'Learner', 'verdict_on']
 
-# %% ../nbs/api/38_learner.ipynb #a7bdc0d1
+# %% ../nbs/api/38_learner.ipynb #ee47ff8e
 import queue, threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-# %% ../nbs/api/38_learner.ipynb #6cb8b805
+# %% ../nbs/api/38_learner.ipynb #a2e8bcdd
 from .artefact import load, questions_file
 from .ballots import Ballot, share_with_interval, Vote
 from .core import DataError, patch, quietly
@@ -26,7 +26,7 @@ from .scorer import text_states
 from .split import questions_of
 from .templates import plain_text, restored, template_of, to_template, turns_of
 
-# %% ../nbs/api/38_learner.ipynb #63897abf
+# %% ../nbs/api/38_learner.ipynb #8c9ed674
 DEPTH = 14 / 30 # the share of a decoder's layers that is kept, as measured on SmolLM2
 
 def _half(base:Base) -> int|None: # None, all of them, for an encoder
@@ -36,7 +36,7 @@ def _half(base:Base) -> int|None: # None, all of them, for an encoder
     decodes = any(word in str(config.architectures) for word in ("CausalLM", "LMHead"))
     return max(1, round(config.get_text_config().num_hidden_layers * DEPTH)) if decodes else None
 
-# %% ../nbs/api/38_learner.ipynb #90779378
+# %% ../nbs/api/38_learner.ipynb #a4a6f835
 def listener(
     base:str|Path|None=None,    # A name of `fetch.MODELS`, a hub id, or a folder; smollm2-135m, or the artefact's own
     general:str|Path|None=None, # An artefact to begin with, on its own base
@@ -51,7 +51,7 @@ def listener(
     head = rm.linear_head().weight[0].detach().cpu().double().numpy()
     return rm.remember(), {"general": head}
 
-# %% ../nbs/api/38_learner.ipynb #7e85dae1
+# %% ../nbs/api/38_learner.ipynb #60e87102
 def model_text(
     text:str|list, # A whole interaction
     template:str,  # Of the model
@@ -60,7 +60,7 @@ def model_text(
     turns = turns_of(text) if isinstance(text, str) and template_of(text) == "chat" else text
     return to_template(restored(plain_text(turns, template)), template)
 
-# %% ../nbs/api/38_learner.ipynb #1b76908e
+# %% ../nbs/api/38_learner.ipynb #f68cc341
 class Learner:
     "A model that follows one person's votes, in a thread of its own"
     def __init__(self,
@@ -74,9 +74,10 @@ class Learner:
         self.heard, self.compared, self.foretold = [], {}, {} # votes; number → comparisons; comparison → margins
         self.head, self.looked_at, self.closing, self.wake = None, None, False, threading.Event()
         self.jobs, self.thread = queue.SimpleQueue(), None
-        self.status = dict(stage="loading", why="", done=0, total=len(self.texts), votes=0, ties=0, rows=[], said="", likes="")
+        self.status = dict(stage="loading", why="", done=0, total=len(self.texts), votes=0, ties=0, rows=[], said="",
+                           likes="")
 
-# %% ../nbs/api/38_learner.ipynb #5e68ed13
+# %% ../nbs/api/38_learner.ipynb #d28cbe2e
 @patch
 def _tell(self:Learner,
     **news, # Of `status`
@@ -84,7 +85,7 @@ def _tell(self:Learner,
     "Replace what others read"
     self.status = self.status | news
 
-# %% ../nbs/api/38_learner.ipynb #72d117a7
+# %% ../nbs/api/38_learner.ipynb #7a01b53f
 @patch
 def compute(self:Learner,
     keys:list[str], # Of answers whose states are not known
@@ -95,7 +96,7 @@ def compute(self:Learner,
     found = text_states(self.rm, [ids or [self.rm.tokenizer.eos_token_id] for ids in tokens]).numpy()
     self._add_states(keys, found)
 
-# %% ../nbs/api/38_learner.ipynb #f8013885
+# %% ../nbs/api/38_learner.ipynb #d1d496b9
 @patch
 def _add_states(self:Learner, keys:list[str], found:np.ndarray) -> None:
     "Keep states, in a table that doubles when it is full"
@@ -107,7 +108,7 @@ def _add_states(self:Learner, keys:list[str], found:np.ndarray) -> None:
     self.states[at:at + len(keys)] = found
     self.rows |= {key: at + n for n, key in enumerate(keys)}
 
-# %% ../nbs/api/38_learner.ipynb #c0f201ef
+# %% ../nbs/api/38_learner.ipynb #74a36999
 @patch
 def _comparisons(self:Learner, vote:Vote) -> list[tuple]|None: # None while a state is not known
     "(preferred row, other row, question) of each pair that a vote decides"
@@ -116,14 +117,14 @@ def _comparisons(self:Learner, vote:Vote) -> list[tuple]|None: # None while a st
     rows, question = [self.rows[key] for key in vote.shown], self.question[vote.shown[0]]
     return [(rows[i], rows[j], question) for i, j in zip(*unequal_pairs(vote.scores))]
 
-# %% ../nbs/api/38_learner.ipynb #b5b6b25f
+# %% ../nbs/api/38_learner.ipynb #e07f9878
 @patch
 def _kept(self:Learner, vote:Vote) -> list[tuple]|None:
     "A vote's comparisons, found once"
     if self.compared.get(vote.number) is None: self.compared[vote.number] = self._comparisons(vote)
     return self.compared[vote.number]
 
-# %% ../nbs/api/38_learner.ipynb #530e49fb
+# %% ../nbs/api/38_learner.ipynb #f5844163
 @patch
 def _laid_out(self:Learner) -> tuple: # (preferred rows, other rows, groups, vote numbers), each of shape (comparisons,)
     "All comparisons of the votes that count, in their order"
@@ -133,7 +134,7 @@ def _laid_out(self:Learner) -> tuple: # (preferred rows, other rows, groups, vot
     return (np.array(better, int), np.array(worse, int), np.array([number_of[q] for q in questions], int),
             np.array(numbers, int))
 
-# %% ../nbs/api/38_learner.ipynb #05318efb
+# %% ../nbs/api/38_learner.ipynb #0c2907da
 RECENT, WORDS = 50, 300 # comparisons that figures are about; that the bag of words and the likes are made from, at most
 
 @patch
@@ -141,7 +142,7 @@ def _differences(self:Learner, better:np.ndarray, worse:np.ndarray) -> np.ndarra
     "The preferred state minus the other"
     return (self.states[better] - self.states[worse]).astype(float)
 
-# %% ../nbs/api/38_learner.ipynb #0f3000f5
+# %% ../nbs/api/38_learner.ipynb #45ec1cf1
 @patch
 def _by_words(self:Learner, better:np.ndarray, worse:np.ndarray, before:np.ndarray, asked:np.ndarray) -> np.ndarray:
     "Margins of comparisons by a bag of words that was fitted to those before them"
@@ -155,7 +156,7 @@ def _said_at(self:Learner) -> list[str]:
     "The answer in each row of the table of states"
     return ["\n\n".join(turn["content"] for turn in self.texts[key].turns) for key in self.rows]
 
-# %% ../nbs/api/38_learner.ipynb #d526d287
+# %% ../nbs/api/38_learner.ipynb #856017e7
 FEWEST = 5 # comparisons before a first head is asked
 
 @patch
@@ -171,7 +172,7 @@ def _foretell(self:Learner, better:np.ndarray, worse:np.ndarray, groups:np.ndarr
     out[3] = [len(said[better[i]]) - len(said[worse[i]]) for i in asked]
     return out
 
-# %% ../nbs/api/38_learner.ipynb #8f8dc2b0
+# %% ../nbs/api/38_learner.ipynb #c69a700d
 @patch
 def _foretell_new(self:Learner, better:np.ndarray, worse:np.ndarray, groups:np.ndarray, numbers:np.ndarray) -> None:
     "Foretell the recent comparisons that were not foretold yet"
@@ -183,7 +184,7 @@ def _foretell_new(self:Learner, better:np.ndarray, worse:np.ndarray, groups:np.n
             self.foretold.setdefault(int(numbers[i]), []).append(margins)
         if self.closing: return
 
-# %% ../nbs/api/38_learner.ipynb #d605d8de
+# %% ../nbs/api/38_learner.ipynb #9c5ab56a
 NAMES = ("what it learned from you", "the words alone", "the general model", "the longer one wins")
 
 @patch
@@ -195,7 +196,7 @@ def _figures(self:Learner, numbers:np.ndarray) -> tuple[list[dict],np.ndarray]: 
     shown = [i for i in range(4) if i != 2 or "general" in self.known]
     return [dict(name=NAMES[i], **share_with_interval(right[i].tolist())) for i in shown], right
 
-# %% ../nbs/api/38_learner.ipynb #c9f70b37
+# %% ../nbs/api/38_learner.ipynb #583dae98
 EARLY = 15 # comparisons before anything is said
 
 def verdict_on(
@@ -211,11 +212,12 @@ def verdict_on(
     apart = right[0] != right[rival]
     duel = share_with_interval((right[0] > right[rival])[apart].tolist())
     than = f"“{NAMES[rival]}”"
-    if not duel["n"] or duel["low"] <= .5 <= duel["high"]: second = f"Whether it knows more of you than {than} can't be told yet."
+    if not duel["n"] or duel["low"] <= .5 <= duel["high"]:
+        second = f"Whether it knows more of you than {than} can't be told yet."
     else: second = f"It knows {'more' if duel['low'] > .5 else 'less'} of you than {than}."
     return f"It foretells your votes better than guessing. {second}"
 
-# %% ../nbs/api/38_learner.ipynb #d3e5c9aa
+# %% ../nbs/api/38_learner.ipynb #740144c0
 @patch
 def _liked(self:Learner, better:np.ndarray, worse:np.ndarray, groups:np.ndarray) -> str:
     "What stands out in the preferred answers"
@@ -223,7 +225,7 @@ def _liked(self:Learner, better:np.ndarray, worse:np.ndarray, groups:np.ndarray)
     chosen, rejected = ([said[row] for row in rows[-WORDS:]] for rows in (better, worse))
     return likes(chosen, rejected, groups[-WORDS:]).said
 
-# %% ../nbs/api/38_learner.ipynb #af423998
+# %% ../nbs/api/38_learner.ipynb #7ffae2ec
 @patch
 def learn(self:Learner) -> Personal|None: # None where nothing is preferred yet
     "Fit the head to all votes that count and whose states are known."
@@ -231,7 +233,7 @@ def learn(self:Learner) -> Personal|None: # None where nothing is preferred yet
     self.head = fit_personal(self._differences(better, worse), groups, self.known) if len(groups) else None
     return self.head
 
-# %% ../nbs/api/38_learner.ipynb #22d3227f
+# %% ../nbs/api/38_learner.ipynb #e6044bec
 @patch
 def weigh(self:Learner) -> dict[str,float]: # Key of a ballot → margin, of those whose states are known
     "How sure the head is of each ballot."
@@ -242,13 +244,13 @@ def weigh(self:Learner) -> dict[str,float]: # Key of a ballot → margin, of tho
         return min(b - a for a, b in zip(seen, seen[1:]))
     return {ballot.key: margin(ballot) for ballot in self.ballots if all(one.key in rewards for one in ballot.answers)}
 
-# %% ../nbs/api/38_learner.ipynb #7ed0ab23
+# %% ../nbs/api/38_learner.ipynb #1d09c799
 @patch
 def _ready(self:Learner) -> tuple[int]:
     "The numbers of the votes whose states are known"
     return tuple(vote.number for vote in self.heard if self._kept(vote) is not None)
 
-# %% ../nbs/api/38_learner.ipynb #1f2dd89b
+# %% ../nbs/api/38_learner.ipynb #84a94b71
 @patch
 def look_back(self:Learner) -> None:
     "Foretell what is new, then learn it, then say how it went."
@@ -262,7 +264,7 @@ def look_back(self:Learner) -> None:
     if len(groups) >= EARLY and len(groups) % 5 == 0 or not self.status["likes"]:
         self._tell(likes=self._liked(better, worse, groups))
 
-# %% ../nbs/api/38_learner.ipynb #f8f849c1
+# %% ../nbs/api/38_learner.ipynb #7037969d
 @patch
 def write(self:Learner,
     folder:str|Path, # Appears only when complete; an older artefact there is replaced
@@ -278,7 +280,7 @@ def write(self:Learner,
     self.rm.save(folder, files=questions_file(questions_of(records)), head=told)
     return dict(comparisons=found.comparisons, accuracy=found.accuracy, prior=found.prior)
 
-# %% ../nbs/api/38_learner.ipynb #87158390
+# %% ../nbs/api/38_learner.ipynb #f0a8fd2c
 @patch
 def _is_worth_it(self:Learner, missing:list[str]) -> bool:
     "Are there votes to learn from? While states of voted texts are missing, only when they are half again as many"
@@ -286,7 +288,7 @@ def _is_worth_it(self:Learner, missing:list[str]) -> bool:
     if ready == self.looked_at or not ready and self.looked_at is None: return False
     return not missing or len(ready) > 1.5 * len(self.looked_at or ()) + 10
 
-# %% ../nbs/api/38_learner.ipynb #3ac63f9c
+# %% ../nbs/api/38_learner.ipynb #0b2730d1
 CHUNK = 8 # texts whose states are computed at once; a second or two of work
 
 @patch
@@ -304,14 +306,14 @@ def _step(self:Learner) -> bool: # Was there anything to do?
     self._tell(stage="reading" if len(self.rows) < len(self.texts) else "ready", done=len(self.rows))
     return True
 
-# %% ../nbs/api/38_learner.ipynb #def1f56e
+# %% ../nbs/api/38_learner.ipynb #f48088d7
 @patch
 def _answer(self:Learner, folder:Path, done:Future) -> None:
     "Write the reward model that somebody waits for"
     try: done.set_result(self.write(folder))
     except Exception as fault: done.set_exception(fault)
 
-# %% ../nbs/api/38_learner.ipynb #aae9db84
+# %% ../nbs/api/38_learner.ipynb #0289db5f
 @patch
 def _run(self:Learner) -> None:
     "What the thread does until it is closed"
@@ -324,7 +326,7 @@ def _run(self:Learner) -> None:
             self.wake.clear()
     except Exception as fault: self._stop(fault)
 
-# %% ../nbs/api/38_learner.ipynb #51a37165
+# %% ../nbs/api/38_learner.ipynb #5627d24b
 @patch
 def _stop(self:Learner, fault:Exception) -> None:
     "Say that nothing is learned any more, and why; votes go on"
@@ -332,7 +334,7 @@ def _stop(self:Learner, fault:Exception) -> None:
     self._tell(stage="off", why=" ".join(f"{kind}{fault}".split())[:300])
     while not self.jobs.empty(): self.jobs.get()[1].set_exception(DataError(self.status["why"]))
 
-# %% ../nbs/api/38_learner.ipynb #98ada0c5
+# %% ../nbs/api/38_learner.ipynb #8348d115
 @patch
 def hear(self:Learner,
     votes:Iterable[Vote], # All that count, in their order
@@ -341,7 +343,7 @@ def hear(self:Learner,
     self.heard = list(votes)
     self.wake.set()
 
-# %% ../nbs/api/38_learner.ipynb #a53df434
+# %% ../nbs/api/38_learner.ipynb #0a42f84b
 @patch
 def start(self:Learner) -> Learner:
     "Begin to follow."
@@ -349,7 +351,7 @@ def start(self:Learner) -> Learner:
     self.thread.start()
     return self
 
-# %% ../nbs/api/38_learner.ipynb #be42d3e7
+# %% ../nbs/api/38_learner.ipynb #51079de2
 @patch
 def make_model(self:Learner,
     folder:str|Path, # As for `write`
@@ -361,7 +363,7 @@ def make_model(self:Learner,
     self.wake.set()
     return done
 
-# %% ../nbs/api/38_learner.ipynb #e72d3df0
+# %% ../nbs/api/38_learner.ipynb #96ff5a23
 @patch
 def close(self:Learner) -> None:
     "End the thread after what it is at."

@@ -7,7 +7,7 @@ __all__ = ['ORDERS', 'HELD', 'LATER', 'PAGE', 'POLICY', 'HEADERS', 'BODY', 'Show
            'Doorkeeper', 'create_app', 'votes_path', 'check_person', 'check_votes_name', 'export_votes', 'address_of',
            'open_booth', 'vote']
 
-# %% ../nbs/api/43_vote.ipynb #b00fa134
+# %% ../nbs/api/43_vote.ipynb #8174df0d
 import base64, hashlib, json, re, secrets, socket, time
 from collections import Counter
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from statistics import median
 from typing import Optional
 from urllib.parse import urlsplit
 
-# %% ../nbs/api/43_vote.ipynb #65ffb4fe
+# %% ../nbs/api/43_vote.ipynb #0b8624e0
 import custom_rm
 from .artefact import read_card
 from .ballots import (
@@ -28,7 +28,7 @@ from .display import to_html
 from .learner import Learner, listener
 from .serve import add_errors, is_loopback, listen_at, Refused, SizeLimit, token_check
 
-# %% ../nbs/api/43_vote.ipynb #4396cda4
+# %% ../nbs/api/43_vote.ipynb #5500f2e1
 @dataclass
 class Shown:
     "A ballot as a person sees it"
@@ -36,7 +36,7 @@ class Shown:
     answers:list # Of `Answer`, from left to right or from top to bottom
     repeats:int|None = None # The number of the vote whose pair comes back
 
-# %% ../nbs/api/43_vote.ipynb #4c743d76
+# %% ../nbs/api/43_vote.ipynb #2620ba91
 ORDERS = ("random", "uncertain") # Which ballot comes next
 HELD = 30 * 60 # Seconds for which a ballot that one tab shows is not shown by another
 
@@ -56,13 +56,13 @@ class Desk:
         self.sizes = Counter(ballot.round for ballot in self.queue)
         self.look()
 
-# %% ../nbs/api/43_vote.ipynb #02868896
+# %% ../nbs/api/43_vote.ipynb #123d051a
 @patch
 def _draw(self:Desk, *what:str) -> str:
     "A random number that this person will always draw for the same thing"
     return content_key(self.person, *what)
 
-# %% ../nbs/api/43_vote.ipynb #af0fb476
+# %% ../nbs/api/43_vote.ipynb #2c163274
 @patch
 def _count(self:Desk) -> None:
     "What follows from the votes, so that no vote has to go through all the others"
@@ -72,7 +72,7 @@ def _count(self:Desk) -> None:
     self.first = [vote for vote in self.votes if not vote.repeats]
     self.back = {vote.repeats for vote in self.votes if vote.repeats}
 
-# %% ../nbs/api/43_vote.ipynb #0fd4e1c7
+# %% ../nbs/api/43_vote.ipynb #382ca75a
 @patch
 def look(self:Desk) -> None:
     "Read the votes, where another process may have changed them."
@@ -81,13 +81,13 @@ def look(self:Desk) -> None:
     self.version, self.votes = version, self.box.votes(self.person)
     self._count()
 
-# %% ../nbs/api/43_vote.ipynb #cbbd6da1
+# %% ../nbs/api/43_vote.ipynb #931c4347
 @patch
 def sides(self:Desk, ballot:Ballot) -> list[Answer]:
     "The answers in the order in which this person sees them."
     return sorted(ballot.answers, key=lambda one: self._draw(ballot.key, one.key))
 
-# %% ../nbs/api/43_vote.ipynb #7463333b
+# %% ../nbs/api/43_vote.ipynb #413c398a
 LATER = 10 # votes before a pair may come back
 
 @patch
@@ -95,7 +95,7 @@ def _may_return(self:Desk, vote:Vote) -> bool:
     "Is this a pair that can be shown the other way round, and was not yet?"
     return vote.number not in self.back and vote.verdict in VERDICTS and vote.ballot in self.ballots
 
-# %% ../nbs/api/43_vote.ipynb #85994fb2
+# %% ../nbs/api/43_vote.ipynb #c2a097d9
 @patch
 def _repetition(self:Desk) -> Shown|None:
     "A pair that is due to come back; None where there is none"
@@ -108,7 +108,7 @@ def _repetition(self:Desk) -> Shown|None:
     by_key = {one.key: one for one in self.ballots[vote.ballot].answers}
     return Shown(self.ballots[vote.ballot], [by_key[key] for key in vote.shown[::-1]], vote.number)
 
-# %% ../nbs/api/43_vote.ipynb #52170cad
+# %% ../nbs/api/43_vote.ipynb #85b244d6
 @patch
 def _next_ballot(self:Desk, taken:set) -> Ballot|None:
     "The next one of those that nobody has voted on or is looking at"
@@ -118,7 +118,7 @@ def _next_ballot(self:Desk, taken:set) -> Ballot|None:
     on = [ballot for ballot in (first, *left) if ballot.round == first.round and ballot.key in self.margins]
     return min(on, key=lambda ballot: self.margins[ballot.key], default=first)
 
-# %% ../nbs/api/43_vote.ipynb #b770a7d4
+# %% ../nbs/api/43_vote.ipynb #8b080d4c
 @patch
 def show_next(self:Desk,
     tab:str="", # Of a browser, whose ballots no other tab gets
@@ -134,7 +134,7 @@ def show_next(self:Desk,
     if shown: self.held[tab] = shown.ballot.key, now
     return shown
 
-# %% ../nbs/api/43_vote.ipynb #9d4f8db5
+# %% ../nbs/api/43_vote.ipynb #48f563e1
 @patch
 def _scores(self:Desk, shown:list[str], verdict:str, ranking:list[str]) -> list:
     "The score of each answer. Raises `DataError` for a verdict that fits no such ballot"
@@ -145,7 +145,7 @@ def _scores(self:Desk, shown:list[str], verdict:str, ranking:list[str]) -> list:
     place = {key: float(len(ranking) - n) for n, key in enumerate(ranking)}
     return [place.get(key, 0.) for key in shown]
 
-# %% ../nbs/api/43_vote.ipynb #6b83c186
+# %% ../nbs/api/43_vote.ipynb #cbdf3122
 @patch
 def _add(self:Desk, vote:Vote) -> None:
     "Count a vote that is on disk"
@@ -154,10 +154,10 @@ def _add(self:Desk, vote:Vote) -> None:
     else: self.first.append(vote)
     if (ballot := self.left.pop(vote.ballot, None)) is not None: self.rounds[ballot.round] -= 1
 
-# %% ../nbs/api/43_vote.ipynb #f2f06a37
+# %% ../nbs/api/43_vote.ipynb #a203d5e2
 @patch
 def cast(self:Desk,
-    ballot:str, shown:list[str], verdict:str,  # A ballot's key, its answers' in the order of the page, and what was said
+    ballot:str, shown:list[str], verdict:str, # A ballot's key, its answers' in the page's order, and what was said
     ranking:list[str]=(), repeats:int|None=None, # Answers from the best on, of a list; the vote whose pair came back
     seconds:float|None=None, remark:str="",    # It took; what the person wrote beside it
 )->bool: # False where this person's vote was there already, which then stays
@@ -170,7 +170,7 @@ def cast(self:Desk,
     if new: self._add(vote)
     return new
 
-# %% ../nbs/api/43_vote.ipynb #6e344d68
+# %% ../nbs/api/43_vote.ipynb #eea40e5b
 @patch
 def undo(self:Desk, tab:str="") -> Shown|None: # What the vote was about, as it was seen; None where there is none
     "Take the last vote back."
@@ -183,7 +183,7 @@ def undo(self:Desk, tab:str="") -> Shown|None: # What the vote was about, as it 
     self.held[tab] = vote.ballot, time.monotonic()
     return Shown(self.ballots[vote.ballot], [by_key[key] for key in vote.shown], vote.repeats)
 
-# %% ../nbs/api/43_vote.ipynb #914eb2ef
+# %% ../nbs/api/43_vote.ipynb #3c107a81
 @patch
 def progress(self:Desk) -> dict:
     "Counts, the round, and seconds: per vote, and left in this round."
@@ -195,12 +195,12 @@ def progress(self:Desk) -> dict:
                 rounds=self.queue[-1].round + 1, round_done=size - self.rounds[now], round_size=size, pace=pace,
                 left=pace and pace * self.rounds[now])
 
-# %% ../nbs/api/43_vote.ipynb #864d7ba4
+# %% ../nbs/api/43_vote.ipynb #c208d51e
 def _shown_turns(turns:list[dict]) -> list[dict]:
     "Turns for the page"
     return [dict(role=turn["role"], html=to_html(turn["content"])) for turn in turns]
 
-# %% ../nbs/api/43_vote.ipynb #bee18daf
+# %% ../nbs/api/43_vote.ipynb #ebae90d4
 def as_page(
     shown:Shown|None, # From `Desk.show_next`
 )->dict|None:
@@ -210,7 +210,7 @@ def as_page(
     return dict(ballot=shown.ballot.key, repeats=shown.repeats, question=_shown_turns(shown.ballot.question.turns),
                 answers=answers)
 
-# %% ../nbs/api/43_vote.ipynb #417b40ee
+# %% ../nbs/api/43_vote.ipynb #feadf12d
 class Booth:
     "A desk, whoever learns at it, and what the page may ask of both"
     def __init__(self,
@@ -221,7 +221,7 @@ class Booth:
         self.desk, self.learner, self.out = desk, learner, out
         self.hear()
 
-# %% ../nbs/api/43_vote.ipynb #f59bf739
+# %% ../nbs/api/43_vote.ipynb #9a949db4
 @patch
 def hear(self:Booth) -> None:
     "Tell the learner what was said; for the order by uncertainty, ask what it is unsure about."
@@ -229,7 +229,7 @@ def hear(self:Booth) -> None:
     self.learner.hear(self.desk.votes)
     if self.desk.order == "uncertain": self.desk.margins = self.learner.margins
 
-# %% ../nbs/api/43_vote.ipynb #96d345e5
+# %% ../nbs/api/43_vote.ipynb #2162baad
 @patch
 def state(self:Booth,
     tab:str,
@@ -241,14 +241,14 @@ def state(self:Booth,
     return dict(person=self.desk.person, ballot=as_page(shown), progress=self.desk.progress(), note=note,
                 paused=self.desk.box.paused(self.desk.person), learned=self.learned())
 
-# %% ../nbs/api/43_vote.ipynb #760ca01b
+# %% ../nbs/api/43_vote.ipynb #a7cd6c1a
 @patch
 def learned(self:Booth) -> dict:
     "What the learner says of itself."
     if self.learner is None: return dict(stage="none")
     return self.learner.status
 
-# %% ../nbs/api/43_vote.ipynb #5fc47251
+# %% ../nbs/api/43_vote.ipynb #3f833c19
 @patch
 def report(self:Booth) -> dict:
     "What the last page tells: how steady the person is, what was learned, where everything lies."
@@ -258,7 +258,7 @@ def report(self:Booth) -> dict:
                 seconds=sum(vote.seconds or 0 for vote in votes), file=self.desk.box.path.name,
                 out=None if self.out is None else self.out.name, progress=self.desk.progress())
 
-# %% ../nbs/api/43_vote.ipynb #4c819438
+# %% ../nbs/api/43_vote.ipynb #f5091e20
 def _host_name(value:str) -> str:
     "The host of a Host header, without its port"
     try: return (urlsplit(f"//{value}").hostname or "").rstrip(".")
@@ -269,7 +269,7 @@ def _is_number(name:str) -> bool:
     try: return bool(ip_address(name))
     except ValueError: return False
 
-# %% ../nbs/api/43_vote.ipynb #cffd1309
+# %% ../nbs/api/43_vote.ipynb #159be9a3
 def host_fault(
     headers:dict, # Of a request, names in small letters
     host:str,     # What the server was told to listen at
@@ -277,12 +277,14 @@ def host_fault(
     "What is wrong with where a request says that it comes from, and goes to."
     asked, origin = headers.get("host", ""), headers.get("origin")
     own = {"localhost", host.lower(), socket.gethostname().lower(), f"{socket.gethostname().lower()}.local"}
-    if (name := _host_name(asked)) not in own and not _is_number(name): return f"this server is not called {asked[:80]!r}"
-    if origin is not None and urlsplit(origin).netloc != asked: return "another page asks; open this one by its address"
-    if headers.get("sec-fetch-site", "none") in ("cross-site", "same-site"): return "another page asks; open this one by its address"
+    foreign = headers.get("sec-fetch-site", "none") in ("cross-site", "same-site")
+    if (name := _host_name(asked)) not in own and not _is_number(name):
+        return f"this server is not called {asked[:80]!r}"
+    if foreign or origin is not None and urlsplit(origin).netloc != asked:
+        return "another page asks; open this one by its address"
     return ""
 
-# %% ../nbs/api/43_vote.ipynb #04a63ea2
+# %% ../nbs/api/43_vote.ipynb #a0dade4a
 PAGE = (Path(custom_rm.__file__).parent/"vote_page.html").read_text(encoding="utf-8") # what `/` answers
 
 def _hash(tag:str) -> str:
@@ -290,14 +292,14 @@ def _hash(tag:str) -> str:
     inside = re.search(rf"<{tag}>(.*?)</{tag}>", PAGE, re.S)[1]
     return f"'sha256-{base64.b64encode(hashlib.sha256(inside.encode()).digest()).decode()}'"
 
-# %% ../nbs/api/43_vote.ipynb #52c70dfe
+# %% ../nbs/api/43_vote.ipynb #066644e8
 POLICY = (f"default-src 'none'; script-src {_hash('script')}; style-src {_hash('style')}; connect-src 'self'; "
           "img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
 HEADERS = {"content-security-policy": POLICY, "x-content-type-options": "nosniff", "referrer-policy": "no-referrer",
            "cache-control": "no-store", "cross-origin-opener-policy": "same-origin",
            "cross-origin-resource-policy": "same-origin", "x-frame-options": "DENY"}
 
-# %% ../nbs/api/43_vote.ipynb #7309a4df
+# %% ../nbs/api/43_vote.ipynb #8ea693c3
 class Doorkeeper:
     "Refuse requests from elsewhere, and say with each reply what a browser may do with it"
     def __init__(self, app, host:str): self.app, self.host = app, host
@@ -308,17 +310,18 @@ class Doorkeeper:
         async def answer(message):
             if message["type"] == "http.response.start": message["headers"] = [*message["headers"], *kept]
             await send(message)
-        fault = host_fault({name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}, self.host)
+        asked = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        fault = host_fault(asked, self.host)
         await (self._refuse(fault, answer) if fault else self.app(scope, receive, answer))
 
-# %% ../nbs/api/43_vote.ipynb #31e0e19f
+# %% ../nbs/api/43_vote.ipynb #213bbbe6
 @patch
 async def _refuse(self:Doorkeeper, fault:str, send) -> None:
     "403 and a sentence"
     await send({"type": "http.response.start", "status": 403, "headers": [(b"content-type", b"application/json")]})
     await send({"type": "http.response.body", "body": json.dumps(dict(detail=fault)).encode()})
 
-# %% ../nbs/api/43_vote.ipynb #779cbf58
+# %% ../nbs/api/43_vote.ipynb #74cfa5f1
 def _bodies():
     "What the page sends; wrong kinds are not converted"
     from types import SimpleNamespace
@@ -333,9 +336,9 @@ def _bodies():
     class Pause(Sent): begin: bool
     return SimpleNamespace(Sent=Sent, Said=Said, Pause=Pause)
 
-# %% ../nbs/api/43_vote.ipynb #0e74f95b
+# %% ../nbs/api/43_vote.ipynb #cf534691
 def _add_votes(app, booth:Booth, guard:list, kinds) -> None:
-    "POST /vote, /undo and /pause"
+    "POST /vote"
     @app.post("/vote", dependencies=guard)
     async def vote(said:kinds.Said):
         check_unicode(said.remark, "remark")
@@ -347,7 +350,7 @@ def _add_votes(app, booth:Booth, guard:list, kinds) -> None:
         booth.hear()
         return booth.state(said.tab, note=note)
 
-# %% ../nbs/api/43_vote.ipynb #8cb575f8
+# %% ../nbs/api/43_vote.ipynb #8e0cf83f
 def _add_steps_back(app, booth:Booth, guard:list, kinds) -> None:
     "POST /undo and /pause"
     @app.post("/undo", dependencies=guard)
@@ -360,7 +363,7 @@ def _add_steps_back(app, booth:Booth, guard:list, kinds) -> None:
         booth.desk.box.pause(booth.desk.person, sent.begin)
         return dict(paused=booth.desk.box.paused(booth.desk.person))
 
-# %% ../nbs/api/43_vote.ipynb #9ebca4b3
+# %% ../nbs/api/43_vote.ipynb #e0a8f3a7
 def _add_reading(app, booth:Booth, guard:list) -> None:
     "GET /next, /learned, /report and /export"
     from fastapi.responses import PlainTextResponse
@@ -375,7 +378,7 @@ def _add_reading(app, booth:Booth, guard:list) -> None:
         lines = [json.dumps(record, ensure_ascii=False) for record in booth.desk.box.records(booth.desk.person)]
         return PlainTextResponse("".join(f"{line}\n" for line in lines), media_type="application/jsonl")
 
-# %% ../nbs/api/43_vote.ipynb #20a954ac
+# %% ../nbs/api/43_vote.ipynb #9e085488
 def _add_model(app, booth:Booth, guard:list, kinds) -> None:
     "POST /model"
     import asyncio
@@ -387,7 +390,7 @@ def _add_model(app, booth:Booth, guard:list, kinds) -> None:
         found = await asyncio.wrap_future(booth.learner.make_model(booth.out))
         return found | dict(folder=str(booth.out), seconds=round(time.monotonic() - start, 2))
 
-# %% ../nbs/api/43_vote.ipynb #1419a15e
+# %% ../nbs/api/43_vote.ipynb #0054fd72
 def _add_page(app) -> None:
     "GET /, which holds no data"
     from fastapi import Response
@@ -397,7 +400,7 @@ def _add_page(app) -> None:
     @app.get("/favicon.ico")
     async def icon(): return Response(status_code=204)
 
-# %% ../nbs/api/43_vote.ipynb #b172042c
+# %% ../nbs/api/43_vote.ipynb #a27d585f
 BODY = 64 << 10 # bytes of a request; a vote with a long remark has some five thousand
 
 def create_app(
@@ -407,7 +410,8 @@ def create_app(
 ): # A FastAPI application
     "The page and what it asks."
     from fastapi import Depends, FastAPI
-    app, guard, kinds = FastAPI(title="custom_rm vote", docs_url=None, redoc_url=None, openapi_url=None), [Depends(token_check(token))], _bodies()
+    app = FastAPI(title="custom_rm vote", docs_url=None, redoc_url=None, openapi_url=None)
+    guard, kinds = [Depends(token_check(token))], _bodies()
     app.state.booth = booth
     app.add_middleware(SizeLimit, limit=BODY)
     app.add_middleware(Doorkeeper, host=host)
@@ -417,7 +421,7 @@ def create_app(
     for add in (_add_votes, _add_steps_back, _add_model): add(app, booth, guard, kinds)
     return app
 
-# %% ../nbs/api/43_vote.ipynb #146d81c2
+# %% ../nbs/api/43_vote.ipynb #54a1f1d2
 def votes_path(
     file:str|Path, # Of answers
 )->Path:
@@ -426,23 +430,25 @@ def votes_path(
     stem = path.name.split(".")[0] if path.name.endswith(".gz") else path.stem
     return path.with_name(f"{stem or 'answers'}.votes.sqlite")
 
-# %% ../nbs/api/43_vote.ipynb #587e0343
+# %% ../nbs/api/43_vote.ipynb #20580d7d
 def check_person(
     person:str, # From the command line
 )->str: # The same
     "Raises `DataError` for a key that can't stand in a file."
     if person.strip() == person and person and person.isprintable() and len(person) <= 100: return person
-    raise DataError(f"--person is {person[:40]!r}; give a short key without blanks around it, such as p1; no name is needed")
+    raise DataError(f"--person is {person[:40]!r}; give a short key without blanks around it, such as p1; "
+                    "no name is needed")
 
-# %% ../nbs/api/43_vote.ipynb #d0e277e9
+# %% ../nbs/api/43_vote.ipynb #111e3bba
 def check_votes_name(
     file:str|Path, # What was given as a file of answers
 )->None:
     "Raises `DataError` for a file of votes where one of answers is meant."
     if str(file).endswith(".sqlite") and ".votes" in Path(file).name:
-        raise DataError(f"{file}: is a file of votes; give the file of answers that was voted on, and this one with --votes")
+        raise DataError(f"{file}: is a file of votes; give the file of answers that was voted on, "
+                        "and this one with --votes")
 
-# %% ../nbs/api/43_vote.ipynb #9981d51f
+# %% ../nbs/api/43_vote.ipynb #9944e26b
 def export_votes(
     votes:str|Path, # A file of votes
     out:str|Path,   # JSON or JSON Lines
@@ -451,7 +457,8 @@ def export_votes(
     "Write votes as records. Raises `DataError` where there is no such file, or no vote."
     from custom_rm.records import check_json_name, write_json
     check_json_name(out)
-    if not Path(votes).is_file(): raise DataError(f"{votes}: no such file of votes; vote first, or name it with --votes")
+    if not Path(votes).is_file():
+        raise DataError(f"{votes}: no such file of votes; vote first, or name it with --votes")
     box = VoteFile(votes)
     records = box.records(person)
     box.close()
@@ -459,7 +466,7 @@ def export_votes(
     if not records: raise DataError(f"{votes}: holds no vote{whose}; vote first")
     return write_json(out, records)
 
-# %% ../nbs/api/43_vote.ipynb #31edf302
+# %% ../nbs/api/43_vote.ipynb #495bb95a
 def address_of(
     host:str, port:int, token:str|None, # Of the server
 )->str:
@@ -467,7 +474,7 @@ def address_of(
     shown = {"0.0.0.0": socket.gethostname(), "::": socket.gethostname()}.get(host, host)
     return f"http://{f'[{shown}]' if ':' in shown else shown}:{port}/" + (f"#{token}" if token else "")
 
-# %% ../nbs/api/43_vote.ipynb #1bd9a00c
+# %% ../nbs/api/43_vote.ipynb #a025a3f2
 def open_booth(
     file:str|Path, person:str, # Of answers; a key of the voter's choosing
     votes:str|Path|None=None,  # The file of votes; beside `file` if None
@@ -484,7 +491,7 @@ def open_booth(
     learner = Learner(lambda: listener(base, general, device), desk.queue).start() if learn else None
     return Booth(desk, learner, out)
 
-# %% ../nbs/api/43_vote.ipynb #5f900377
+# %% ../nbs/api/43_vote.ipynb #68201cd3
 @patch
 def close(self:Booth) -> list[str]: # Lines for a terminal
     "Write what there is to be written."
@@ -495,10 +502,11 @@ def close(self:Booth) -> list[str]: # Lines for a terminal
     if self.learner is not None: self.learner.close()
     said.append(f"{len(self.desk.votes)} votes by {self.desk.person} in {self.desk.box.path}")
     self.desk.box.close()
-    if made: said.append(f"{self.out}: a reward model from {made['comparisons']} comparisons; custom-rm score {self.out} …")
+    if made: said.append(f"{self.out}: a reward model from {made['comparisons']} comparisons; "
+                         f"custom-rm score {self.out} …")
     return said + ([f"{self.out}: no reward model was made; {fault}"] if fault else [])
 
-# %% ../nbs/api/43_vote.ipynb #5f764363
+# %% ../nbs/api/43_vote.ipynb #50fd94b3
 def vote(
     file:str|Path, person:str, # As for `open_booth`
     host:str="127.0.0.1", port:int=8001, # Loopback; another address gets a token
