@@ -3,7 +3,7 @@
 Writes `results/use/vote.json` with the rows `load` (10,000 votes from the file to the page), `answer` (milliseconds from a vote's
 request to its reply over HTTP, while a head is fitted again to 10,000 votes after each one) and `model` (seconds from the fortieth
 vote to a reward model on disk, states known), each written when it is measured; `--rows` takes some. `--picture` draws
-`results/use/vote.png` from the small data set that comes along, with votes by a script that likes the shorter answer.
+`results/use/vote.png` from the small data set that comes along, with votes by a script whose taste is an order of its five styles.
 Measure on a machine that does nothing else.
 """
 import argparse
@@ -102,18 +102,33 @@ def answer(home: Path, file: Path) -> dict:
         return dict(votes=VOTES, asked=ASKED, fitted_again=len(fits), median_ms=round(median(took), 1), p95_ms=round(last, 1), largest_ms=round(max(took), 1))
 
 
-def voted(address: str, n: int):
-    "n votes for the shorter answer; the last state, and the time when the last reply was there"
+TASTE = ("entertainment", "literature", "normal", "business", "academy")  # of the small data set's styles, from the best on
+
+
+def taste(file: Path) -> dict[str, int]:
+    "Key of an answer → the place of its style in the taste"
+    from custom_rm.ballots import content_key
+    from custom_rm.convert import from_dsp
+    from custom_rm.records import read_json
+    placed = {}
+    for place, style in enumerate(TASTE):
+        for record in from_dsp(read_json(file), style): placed[content_key(record["text"][0])] = place
+    return placed
+
+
+def voted(address: str, file: Path, n: int):
+    "n votes by the taste; the time when the last reply was there"
     import httpx
+    places = taste(file)
     with httpx.Client(base_url=address, timeout=120) as client:
         while (learned := client.get("/learned").json())["stage"] in ("loading", "reading"): time.sleep(.5)
         if learned["stage"] == "off": raise SystemExit(learned["why"])
         state = client.get("/next").json()
         for _ in range(n):
-            first, second = (len(one["turns"][0]["html"]) for one in state["ballot"]["answers"])
+            first, second = (places[one["key"]] for one in state["ballot"]["answers"])
             state = client.post("/vote", json=said(state, "left" if first < second else "right")).json()
             time.sleep(.3)
-        return state, time.perf_counter()
+        return time.perf_counter()
 
 
 def model(home: Path, file: Path) -> dict:
@@ -121,7 +136,7 @@ def model(home: Path, file: Path) -> dict:
     from custom_rm.core import mini_dir
     shutil.copy(mini_dir() / "domains.test.json", home / "mini.json")
     with page(home / "mini.json", "--out", home / "mine", "--device", "cpu", states="read") as address:
-        _, at = voted(address, 40)
+        at = voted(address, home / "mini.json", 40)
         found = httpx.post(f"{address}/model", json={}, timeout=120).json()
         seconds = time.perf_counter() - at
     return dict(votes=40, comparisons=found["comparisons"], seconds=round(seconds, 2))
@@ -133,13 +148,15 @@ def picture(home: Path) -> None:
     from custom_rm.core import mini_dir
     shutil.copy(mini_dir() / "domains.test.json", home / "answers.json")
     with page(home / "answers.json", "--device", "cpu", states="read") as address, sync_playwright() as p:
-        voted(address, 45)
+        voted(address, home / "answers.json", 70)
         browser = p.chromium.launch(executable_path=shutil.which("chromium"), args=["--headless", "--no-sandbox", "--disable-gpu"])
         shown = browser.new_page(viewport=dict(width=1180, height=880))
         shown.goto(address + "/")
         shown.wait_for_selector(".answer")
         shown.evaluate("fetch('learned').then(a => a.json()).then(l => { showLearned(l); document.getElementById('learned').open = true })")
-        time.sleep(3)
+        time.sleep(8)  # until what was said last is learned
+        shown.evaluate("look()")
+        time.sleep(1)
         shown.screenshot(path=str(home / "vote.png"))
         browser.close()
     Image.open(home / "vote.png").convert("RGB").quantize(128).save(results / "vote.png", optimize=True)
