@@ -81,7 +81,7 @@ ATTRIBUTES = dict(a={"href"}, ol={"start"}, math={"display"})
 # %% ../nbs/api/37_display.ipynb #c817104c
 def _kept(tag:str, name:str, value:str) -> str|None:
     "An attribute's value, where it may stay"
-    if name == "target": return value # the sanitizer's own
+    if name in ("target", "rel"): return value # the sanitizer's own
     if name == "href": return value if re.match(r"(https?|mailto):", value, re.I) else None
     return value if re.fullmatch(r"\d{1,9}|block|inline", value) else None
 

@@ -500,7 +500,8 @@ def close(self:Booth) -> list[str]: # Lines for a terminal
         try: made = self.learner.make_model(self.out).result(600)
         except DataError as e: fault = e
     if self.learner is not None: self.learner.close()
-    said.append(f"{len(self.desk.votes)} votes by {self.desk.person} in {self.desk.box.path}")
+    n = len(self.desk.votes)
+    said.append(f"{n} vote{'s' * (n != 1)} by {self.desk.person} in {self.desk.box.path}")
     self.desk.box.close()
     if made: said.append(f"{self.out}: a reward model from {made['comparisons']} comparisons; "
                          f"custom-rm score {self.out} …")

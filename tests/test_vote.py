@@ -251,7 +251,7 @@ def test_hostile_answers(text):
 
 def test_markdown_is_still_shown():
     made = to_html("# Sum\n\n1. **one**\n2. $x^2$ and \\(y\\) for $5 to $6\n\n|a|b|\n|-|-|\n|1|~~2~~|\n\n[there](https://example.org)\n\n\\[ \\frac{1}{2} \\]")
-    for part in ("<h3>", "<ol>", "<strong>one</strong>", "<msup>", "$5 to $6", "<td>1</td>", "<s>2</s>", 'href="https://example.org"', 'target="_blank"', "<mfrac>"): assert part in made, part
+    for part in ("<h3>", "<ol>", "<strong>one</strong>", "<msup>", "$5 to $6", "<td>1</td>", "<s>2</s>", 'href="https://example.org"', 'target="_blank" rel="noopener', "<mfrac>"): assert part in made, part
 
 
 # What comes out
