@@ -1,7 +1,7 @@
 """What a head may read: `python bench/read.py` writes results/study/read.json.
 
-Linear heads on frozen states, one per domain of DSP (Bradley-Terry, `heads.fit_head`), that read one depth of the trunk or several side by side, and a bag
-of hashed 1- and 2-grams of the answer's tokens alone and beside them. A quarter of the training questions is held back to choose by (validation); the test
+Linear heads on frozen states, one per domain of DSP (Bradley-Terry, `heads.fit_head`), that read one depth of the trunk or several side by side, and weights
+of the answer's hashed tokens and pairs alone (`heads.fit_words`) and beside them (`heads.fit_wide`). A quarter of the training questions is held back to choose by (validation); the test
 questions are looked at once, with heads fitted to all training questions. Intervals resample whole questions; `over` is the paired difference to one depth.
 States are kept in the cache (`remember`), so a second run only fits heads.
 """
@@ -16,9 +16,6 @@ DOMAINS = ["academy", "business", "entertainment", "literature"]
 DEPTHS = [0, 14, 20]
 READ = {"[20]": [20], "[14]": [14], "[0, 14]": [0, 14], "[14, 20]": [14, 20], "[0, 14, 20]": [0, 14, 20]}
 ONE = "[14]" # what the others are compared with
-BINS = 2**18
-FOLDS = 5
-STRENGTHS = (3000., 1000., 300., 100., 30.) # on differences whose numbers have spread 1
 
 
 def questions(part: str) -> list[dict]:
@@ -38,6 +35,7 @@ def questions(part: str) -> list[dict]:
 def add_states(rm, data: list[dict], at_once: int = 20) -> None:
     "Each question's tokens, words and states; what was computed stays in the cache"
     from custom_rm.packing import encode
+    from custom_rm.pooling import words_of
     from custom_rm.scorer import text_states
     start = time.time()
     for begin in range(0, len(data), at_once):
@@ -47,25 +45,9 @@ def add_states(rm, data: list[dict], at_once: int = 20) -> None:
         for q in some:
             end = at + len(q["texts"])
             q["states"] = states[at:end].reshape(end - at, len(DEPTHS), -1)
-            q["words"] = [grams(ids[n:]) for ids, n in zip(made["input_ids"][at:end], made["response_start"][at:end])]
+            q["words"] = words_of(made["input_ids"][at:end], made["response_start"][at:end]).counts
             at = end
         print(f"{begin + len(some)} of {len(data)} questions, {time.time() - start:.0f} s", flush=True)
-
-
-def grams(ids: list[int]) -> dict[int, float]:
-    "Hashed 1- and 2-grams of tokens: place → log(1 + how often)"
-    found = {}
-    for one in [(i,) for i in ids] + list(zip(ids, ids[1:])):
-        place = hash(one) % BINS # of integers it is the same every time
-        found[place] = found.get(place, 0) + 1
-    return {place: np.log1p(n) for place, n in found.items()}
-
-
-def sparse(words: list[dict]):
-    "Shape (texts, BINS)"
-    from scipy.sparse import csr_matrix
-    at = np.cumsum([0, *map(len, words)])
-    return csr_matrix((np.concatenate([list(w.values()) for w in words]), np.concatenate([list(w) for w in words]), at), (len(words), BINS))
 
 
 def compared(data: list[dict], domain: str) -> tuple:
@@ -82,70 +64,39 @@ def compared(data: list[dict], domain: str) -> tuple:
     return np.array(better), np.array(worse), np.array(groups)
 
 
-def parts(groups: np.ndarray) -> np.ndarray:
-    "The fold of each comparison, whole questions"
-    return np.random.default_rng(1).permutation(groups.max() + 1)[groups] % FOLDS
-
-
-def deep_head(differences: np.ndarray, groups: np.ndarray) -> tuple:
-    "(head, margins on questions that a head of that strength had not seen, seconds)"
-    from custom_rm.heads import fit_head, solve
+def timed(fit, *given) -> tuple:
+    "(what was fitted, seconds)"
     start = time.time()
-    found = fit_head(differences, groups, strengths=STRENGTHS)
-    seconds, spread, part, out = time.time() - start, np.sqrt((differences ** 2).mean(0)) + 1e-12, parts(groups), np.zeros(len(groups))
-    for fold in range(FOLDS):
-        away = part == fold
-        out[away] = (differences / spread)[away] @ solve((differences / spread)[~away], found.strength)
-    return found.weights, out, seconds
+    return fit(*given), time.time() - start
 
 
-def words_head(differences, groups: np.ndarray) -> tuple:
-    "As `deep_head`, of a sparse matrix with more columns than rows: solved where the rows are the axes"
-    from custom_rm.heads import solve, STRENGTHS
-    start = time.time()
-    size, axes = np.linalg.eigh((differences @ differences.T).toarray())
-    size, axes = size[size > 1e-9], axes[:, size > 1e-9]
-    turned, part, best = axes * np.sqrt(size), parts(groups), (np.inf, None, None)
-    for strength in STRENGTHS:
-        out = np.zeros(len(groups))
-        for fold in range(FOLDS): out[part == fold] = turned[part == fold] @ solve(turned[part != fold], strength)
-        surprise = np.logaddexp(0, -out).mean()
-        if surprise < best[0]: best = surprise, strength, out
-    head = differences.T @ (axes @ (solve(turned, best[1]) / np.sqrt(size)))
-    return head, best[2], time.time() - start
-
-
-def weighed(*margins: np.ndarray) -> np.ndarray:
-    "How much each of several heads counts, from margins on questions that they had not seen"
-    from custom_rm.heads import solve
-    return solve(np.stack(margins, 1), 1e-3)
-
-
-def rewards_of(fitted: list[dict], name: str, deep: dict, words) -> np.ndarray:
+def rewards_of(name: str, found, deep: dict, words) -> np.ndarray:
     "Of all texts"
-    if name == "words": return words @ fitted["words"][0]
+    if name == "words": return words @ found[0]
     read, _, beside = name.partition(" and words")
-    one = deep[read] @ fitted[read][0]
-    if " and words" not in name: return one
-    a, b = weighed(fitted[read][1], fitted["words"][1])
-    return a * one + b * (words @ fitted["words"][0])
+    one = deep[read] @ found.weights
+    return one + words @ found.words if found.words is not None else one
 
 
 def look(learned: list[dict], asked: list[dict]) -> dict:
     "Fit to some questions, measure on others"
+    from custom_rm.heads import fit_head, fit_wide, fit_words, table
     from custom_rm.metrics import bootstrap_interval, correctness, key_figures, measure, to_pairs
+    from custom_rm.pooling import Words
     def states(data): return {name: np.concatenate([q["states"][:, [DEPTHS.index(d) for d in read]].reshape(len(q["texts"]), -1) for q in data]).astype(float) for name, read in READ.items()}
-    def words(data): return sparse([w for q in data for w in q["words"]])
+    def words(data): return table(Words([w for q in data for w in q["words"]]))
     seen, met, seen_words, met_words = states(learned), states(asked), words(learned), words(asked)
     names = [*READ, "words", *(f"{name} and words" for name in READ)]
     rewards, seconds = {name: {} for name in names}, {}
     for domain in DOMAINS:
         better, worse, groups = compared(learned, domain)
-        fitted = {name: deep_head(seen[name][better] - seen[name][worse], groups) for name in READ}
-        fitted["words"] = words_head((seen_words[better] - seen_words[worse]).tocsr(), groups)
-        for name in fitted: seconds[name] = seconds.get(name, 0) + fitted[name][2] / len(DOMAINS)
-        for name in names: rewards[name][domain] = rewards_of(fitted, name, met, met_words)
-        print(domain, {name: round(s[2], 1) for name, s in fitted.items()}, flush=True)
+        said = seen_words[better] - seen_words[worse]
+        taught = {name: seen[name][better] - seen[name][worse] for name in READ}
+        fitted = {name: timed(fit_head, taught[name], groups) for name in READ} | {"words": timed(fit_words, said, groups)}
+        fitted |= {f"{name} and words": timed(fit_wide, taught[name], said, groups) for name in READ}
+        for name in fitted: seconds[name] = seconds.get(name, 0) + fitted[name][1] / len(DOMAINS)
+        for name in names: rewards[name][domain] = rewards_of(name, fitted[name][0], met, met_words)
+        print(domain, {name: round(s[1], 1) for name, s in fitted.items()}, flush=True)
     begins, out, right = np.cumsum([0, *(len(q["texts"]) for q in asked)]), {}, {}
     def lists(name, domain): return [rewards[name][domain][begins[i] + np.array(q["records"][domain][0])].tolist() for i, q in enumerate(asked)]
     for name in names:
@@ -155,7 +106,7 @@ def look(learned: list[dict], asked: list[dict]) -> dict:
         pairs = to_pairs(*every)
         right[name], groups = correctness(pairs.margin), pairs.group
         out[name] = key_figures(measure(*every)) | dict(domains={d: key_figures(measure(lists(name, d), scores[d], prompts)) for d in DOMAINS})
-        if name in seconds: out[name]["seconds_a_head"] = round(seconds[name], 2)
+        out[name]["seconds_a_head"] = round(seconds[name], 2)
     for name in names:
         difference = right[name] - right[ONE]
         if name != ONE: out[name]["over"] = dict(of=ONE, mean=float(difference.mean()), interval=[float(x) for x in bootstrap_interval(difference, groups)])
@@ -172,6 +123,7 @@ def main():
     from custom_rm.core import versions
     from custom_rm.evaluate import write_report
     from custom_rm.model import RewardModel
+    from custom_rm.pooling import BINS
     from custom_rm.trunk import device_name
     rm = RewardModel(a.base, quantize=False, pooling="mean", max_length=a.max_length, layers=DEPTHS[-1], read=DEPTHS).add_adapter("plain").remember().eval()
     train, test = (questions(part)[:a.questions] for part in ("train", "test"))

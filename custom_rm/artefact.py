@@ -14,7 +14,7 @@ import torch
 from .core import choices, DataError, quietly
 from .fetch import Base, fetch_model
 from .model import LoRA, RewardModel, whole_model
-from .pooling import check_read, POOLINGS
+from .pooling import check_read, POOLINGS, WORDS
 from .templates import CHAT, TEMPLATES
 from .trunk import config_sha256, find_device, tokenizer_sha256
 
@@ -33,6 +33,15 @@ def _card_fault(card) -> str|None:
     try: check_read(card.get("read", []), card["base"].get("layers"))
     except DataError as e: return f"can't be read: {e}"
 
+# %% ../nbs/api/16_artefact.ipynb #9f3f8914
+def _check_age(path:Path, card) -> None:
+    "Raises `DataError` for a card that a later version has written"
+    if not isinstance(card, dict): return
+    form, words = card.get("format", 1), card.get("words")
+    if form in (1, 2) and words in (None, WORDS): return
+    what = f"is of format {form!r:.20}" if form not in (1, 2) else f"counts words by {words!r:.80}"
+    raise DataError(f"{path}: {what}, which this version of custom_rm doesn't know; update custom_rm")
+
 # %% ../nbs/api/16_artefact.ipynb #aa6b0231
 def read_card(
     folder:str|Path, # An artefact
@@ -45,6 +54,7 @@ def read_card(
                         "give a folder that `custom-rm train` made")
     try: card = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as e: raise DataError(f"{path}: broken JSON ({e})") from None
+    _check_age(path, card)
     if not (fault := _card_fault(card)): return card
     raise DataError(f"{path}: {fault}; copy the artefact again, or train it anew")
 

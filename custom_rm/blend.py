@@ -9,13 +9,14 @@ __all__ = ['ALPHAS', 'interpolate', 'set_blend', 'blend_info', 'blend', 'pooled_
 # %% ../nbs/api/24_blend.ipynb #8060693f
 from collections.abc import Iterable
 from pathlib import Path
+import torch
 
 # %% ../nbs/api/24_blend.ipynb #4617896d
 from .artefact import load, questions_file, read_card, trained_on
 from .core import DataError
 from .evaluate import evaluate
 from .metrics import comparisons
-from .model import RewardModel
+from .model import RewardModel, WIDE
 
 # %% ../nbs/api/24_blend.ipynb #652dbc33
 def interpolate(
@@ -25,6 +26,13 @@ def interpolate(
     "Walk a part of the straight line between two sets of weights."
     return {name: start[name] + alpha * (end[name] - start[name]) for name in start}
 
+# %% ../nbs/api/24_blend.ipynb #c5e8124a
+def _both_wide(start:dict, end:dict) -> tuple[dict,dict]:
+    "Two adapters' weights, words in both where one has them"
+    if (WIDE in start) == (WIDE in end): return start, end
+    none = torch.zeros_like(start.get(WIDE, end.get(WIDE)))
+    return {WIDE: none} | start, {WIDE: none} | end
+
 # %% ../nbs/api/24_blend.ipynb #5e6bed71
 def set_blend(
     rm:RewardModel, # With both adapters
@@ -32,9 +40,10 @@ def set_blend(
     alpha:float,    # 0 is the general one, 1 the custom one
     name:str="blend", # Of the adapter that is made, or made anew
 )->RewardModel: # The same model, the blend in use
-    "Put (1 − α) general + α custom on the trunk: LoRA matrices and heads. Raises `DataError` for an α outside [0, 1]."
+    """Put (1 − α) general + α custom on the trunk: LoRA matrices, heads, words.
+    Raises `DataError` for an α outside [0, 1]."""
     if not 0 <= alpha <= 1: raise DataError(f"alpha is {alpha}; give a number from 0 (general) to 1 (custom)")
-    start, end = rm.weights(general), rm.weights(custom)
+    start, end = _both_wide(rm.weights(general), rm.weights(custom))
     if name not in rm.adapters: rm.add_adapter(name, like=general)
     rm.set_weights(name, interpolate(start, end, alpha))
     return rm.use(name)

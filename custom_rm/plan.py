@@ -167,7 +167,7 @@ def plan(
     device:str|None=None,   # The best there is if None
     cards:tuple=(8, 12, 16, 24), # Memory of graphics cards to look at, in GiB
     measure:bool|None=None, # Load the model and take one step; on CUDA only if None
-)->dict: # device; token_budget; estimate: GiB by part; fits: budgets by card; start if any; measured: GiB or None
+)->dict: # device; token_budget; estimate: GiB by part; fits: budgets by card; start and words if any; measured or None
     "What a recipe's training will take. Raises `DataError` where its base has no configuration, or a head to lose."
     device, base, lora = find_device(device), recipe.base, recipe.lora
     config, cuda = shape_of(base.name, base.layers), device.type == "cuda"
@@ -179,6 +179,7 @@ def plan(
     out = dict(device=str(device), token_budget=budget, estimate=memory(config, lora, budget, **here, **kind))
     out["fits"] = _fits(cards, config, lora, **kind)
     if recipe.general.start: out["start"] = recipe.general.start
+    if wide := [stage.stage for stage in (recipe.general, recipe.custom) if stage.words]: out["words"] = wide
     wanted = cuda if measure is None else measure
     return out | dict(measured=_measured_for(recipe, budget, kind["imitation"], device) if wanted else None)
 

@@ -137,6 +137,8 @@ class StageConfig:
     stage:ClassVar[str] = ""
     method:str = option("lora", "lora trains an adapter; head fits one direction on the trunk's states, in seconds "
         "once they are computed, and trains no network", ["lora", "head"], before="lora")
+    words:bool = option(False, "weigh the answer's words too, beside the fitted head (method head): its tokens and "
+        "pairs of neighbours; such a model is served, and can't be exported as a plain classifier", before=False)
     epochs:float = option(1.0, "times through the data", rule=POSITIVE)
     learning_rate:float = option(2e-4, "peak; a hundred times full fine-tuning's, as LoRA needs", rule=POSITIVE)
     batch_size:int = option(8, "records per optimizer step", rule=POSITIVE)
@@ -151,9 +153,18 @@ class StageConfig:
     def __post_init__(self):
         check_settings(self, f"{self.stage}.")
         self.losses = check_losses(self.losses, self.stage)
-        if self.method == "head" and (wanted := [name for name, c in self.losses.items() if c]):
-            raise DataError(f"{self.stage}.{wanted[0]} is a loss of training, and {self.stage}.method head trains no "
-                            "network; set it to 0, or the method to lora")
+        _check_method(self)
+
+# %% ../nbs/api/25_recipes.ipynb #b5260920
+def _check_method(config:StageConfig) -> None:
+    "Raises `DataError` for what a stage's method has no place for"
+    stage, wanted = config.stage, [name for name, coefficient in config.losses.items() if coefficient]
+    if config.method == "head" and wanted:
+        raise DataError(f"{stage}.{wanted[0]} is a loss of training, and {stage}.method head trains no network; "
+                        "set it to 0, or the method to lora")
+    if config.words and config.method != "head":
+        raise DataError(f"{stage}.words is true, and words are weighed beside a head that is fitted; "
+                        f"set {stage}.method to head, or words to false")
 
 # %% ../nbs/api/25_recipes.ipynb #37164064
 def _check_text(value, where:str) -> None:

@@ -20,6 +20,7 @@ from .core import atomic_write, DataError
 from .metrics import calibration_bins, expected_calibration_error, to_pairs
 from .model import RewardModel
 from .packing import common_prefix, encode, grow
+from .pooling import Words, words_of
 from .states import text_key
 from .templates import to_template
 
@@ -124,12 +125,12 @@ def _states(rm:RewardModel, inputs:dict) -> torch.Tensor:
     return states
 
 # %% ../nbs/api/21_scorer.ipynb #8e65fa99
-def _read(rm:RewardModel, names:list[str], feedings:list, progress:Callable|None) -> Iterator:
+def _read(rm:RewardModel, names:list[str], feedings:list, words:Words|None, progress:Callable|None) -> Iterator:
     "(adapter, indices of texts, their rewards), for adapters that differ in their heads alone"
     rm.use(names[0])
     for indices, n, inputs in feedings:
-        states = _states(rm, inputs)
-        for name in names: yield name, indices, rm.read(states, name).cpu().double().numpy()
+        states, own = _states(rm, inputs), None if words is None else words[list(indices)]
+        for name in names: yield name, indices, rm.read(states, name, own).cpu().double().numpy()
         if progress: progress(n)
 
 # %% ../nbs/api/21_scorer.ipynb #5c0e0002
@@ -170,10 +171,10 @@ def text_states(
     finally: rm.train(training)
 
 # %% ../nbs/api/21_scorer.ipynb #5c0e0005
-def _read_kept(rm:RewardModel, names:list[str], tokens:list, budget:int, progress:Callable|None) -> Iterator:
+def _read_kept(rm:RewardModel, names:list[str], tokens:list, words:Words|None, budget:int, progress) -> Iterator:
     "`_read`, by way of `text_states`"
     states = text_states(rm.use(names[0]), tokens, budget, progress).to(rm.device)
-    for name in names: yield name, slice(None), rm.read(states, name).cpu().double().numpy()
+    for name in names: yield name, slice(None), rm.read(states, name, words).cpu().double().numpy()
 
 # %% ../nbs/api/21_scorer.ipynb #186b7de1
 def _check_rewards(name:str, rewards:np.ndarray) -> None:
@@ -183,6 +184,14 @@ def _check_rewards(name:str, rewards:np.ndarray) -> None:
                                "training diverged or its precision has no room for them; train it anew with a lower "
                                "learning rate, or load it in float32")
 
+# %% ../nbs/api/21_scorer.ipynb #e595ff30
+def _words(rm:RewardModel, names:list[str], tokens:list, starts:list[int]|None) -> Words|None:
+    "Answers' words, where one of some adapters weighs them. Raises `DataError` where nobody says where they begin"
+    if not (wide := [name for name in names if name in rm.wide]): return None
+    if starts is not None: return words_of(tokens, starts)
+    raise DataError(f"reward model {wide[0]!r}: weighs the words of answers too; say where they begin (starts), or "
+                    "score with `score_texts`")
+
 # %% ../nbs/api/21_scorer.ipynb #dc514e0d
 @torch.no_grad()
 def score_tokens(
@@ -191,26 +200,28 @@ def score_tokens(
     adapters:list[str]|None=None, # Score with these instead, as for `score_texts`
     budget:int=4096,          # Tokens in memory at once
     progress:Callable|None=None, # Called with the number of tokens done after each batch
+    starts:list[int]|None=None, # Number of each answer's first token; needed where an adapter weighs words
 )->np.ndarray: # float64, shape (texts,), or (adapters, texts) where adapters are named
-    "Rewards of texts that are tokens already. Raises `DataError` where a reward is no number."
+    "Rewards of texts that are tokens already. Raises `DataError` where a reward is no number, or starts are needed."
     feedings, names, was, training = None, adapters or [rm.active], rm.active, rm.training
-    out = np.zeros((len(names), len(tokens)))
+    out, words = np.zeros((len(names), len(tokens))), _words(rm, names, tokens, starts)
     rm.eval()
     for group in rm.same_trunk(names) if adapters else [names]:
         kept = rm.pooled is not None and rm.is_plain(group[0])
         if not kept and feedings is None: feedings = _feedings(rm, tokens, budget) # once for all groups
-        found = _read_kept(rm, group, tokens, budget, progress) if kept else _read(rm, group, feedings, progress)
+        if kept: found = _read_kept(rm, group, tokens, words, budget, progress)
+        else: found = _read(rm, group, feedings, words, progress)
         for name, indices, rewards in found: out[names.index(name), indices] = rewards
     rm.use(was).train(training)
     for name, row in zip(names, out): _check_rewards(name, row)
     return out if adapters else out[0]
 
 # %% ../nbs/api/21_scorer.ipynb #42eeb1ac
-def _tokens(rm:RewardModel, texts:list[str]) -> list[list[int]]:
-    "The tokens of each text, cut on the left to the model's length; never none"
-    if not texts: return []
-    tokens = encode(texts, rm.tokenizer, rm.max_length, rm.chat)["input_ids"]
-    return [ids or [rm.tokenizer.eos_token_id] for ids in tokens]
+def _tokens(rm:RewardModel, texts:list[str]) -> tuple[list[list[int]], list[int]]:
+    "The tokens of each text, cut on the left to the model's length and never none, and where its answer begins"
+    if not texts: return [], []
+    made = encode(texts, rm.tokenizer, rm.max_length, rm.chat)
+    return [ids or [rm.tokenizer.eos_token_id] for ids in made["input_ids"]], made["response_start"]
 
 # %% ../nbs/api/21_scorer.ipynb #3bac94b3
 def score_texts(
@@ -223,7 +234,8 @@ def score_texts(
     "Rewards of texts, in their order. Each different text is computed once."
     texts = list(texts)
     number = {text: i for i, text in enumerate(dict.fromkeys(texts))}
-    rewards = score_tokens(rm, _tokens(rm, list(number)), adapters, budget, progress)
+    tokens, starts = _tokens(rm, list(number))
+    rewards = score_tokens(rm, tokens, adapters, budget, progress, starts)
     return rewards[..., [number[text] for text in texts]]
 
 # %% ../nbs/api/21_scorer.ipynb #d88d79bb
