@@ -14,16 +14,18 @@ __all__ = ['app', 'DISK_FULL', 'TABLES', 'Device', 'BaseFolder', 'Json', 'Artefa
            'Response', 'Also', 'ScoreOut', 'ScoreIgnore', 'GeneralArtefact', 'CustomArtefact', 'MadeArtefact', 'Alpha',
            'Choose', 'Keep', 'Tolerance', 'StudyName', 'StudyFolder', 'Judge', 'Only', 'Seeds', 'Budget', 'Retry',
            'Part', 'Exported', 'Merge', 'Dtype', 'Limit', 'Force', 'Push', 'Yes', 'Folders', 'Host', 'Port', 'Token',
-           'Asking', 'AnswersOut', 'Models', 'BaseUrl', 'WAYS', 'Roles', 'Many', 'Diverse', 'Temperature', 'MaxTokens',
-           'SampleSeed', 'Parameters', 'PACE', 'KeyEnv', 'AtOnce', 'Retries', 'Timeout', 'PriceIn', 'PriceOut',
-           'DryRun', 'KEPT', 'StoreFile', 'LeaveOut', 'AskAgain', 'custom_rm', 'fault_line', 'usage_line', 'any_letter',
-           'Stopped', 'stop_politely', 'run_verb', 'main', 'named', 'Explained', 'a_device', 'a_file', 'a_folder',
-           'column', 'several', 'mapping_of', 'convert_verb', 'action', 'clean_verb', 'split_verb', 'fetch_verb',
-           'show_matrix', 'train_verb', 'print_plan', 'plan_verb', 'print_report', 'check_verb', 'quickstart_verb',
-           'named_sets', 'check_measured', 'benchmark_figures', 'show_benchmarks', 'evaluate_verb', 'print_scores',
-           'what_to_score', 'score_into', 'score_verb', 'calibrate_verb', 'print_curve', 'check_blend', 'chosen_alpha',
-           'blend_verb', 'watching', 'a_part', 'write_summary', 'check_cells', 'study_verb', 'export_verb',
-           'serve_verb', 'reply_bar', 'aside', 'collect_verb']
+           'VoteInput', 'Person', 'VotesPath', 'VotesOut', 'ASKING', 'VoteOrder', 'Lists', 'Repeat', 'LEARNING',
+           'Learn', 'VoteBase', 'General', 'VoteOut', 'VotePort', 'VoteHost', 'Asking', 'AnswersOut', 'Models',
+           'BaseUrl', 'WAYS', 'Roles', 'Many', 'Diverse', 'Temperature', 'MaxTokens', 'SampleSeed', 'Parameters',
+           'PACE', 'KeyEnv', 'AtOnce', 'Retries', 'Timeout', 'PriceIn', 'PriceOut', 'DryRun', 'KEPT', 'StoreFile',
+           'LeaveOut', 'AskAgain', 'custom_rm', 'fault_line', 'usage_line', 'any_letter', 'Stopped', 'stop_politely',
+           'run_verb', 'main', 'named', 'Explained', 'a_device', 'a_file', 'a_folder', 'column', 'several',
+           'mapping_of', 'convert_verb', 'action', 'clean_verb', 'split_verb', 'fetch_verb', 'show_matrix',
+           'train_verb', 'print_plan', 'plan_verb', 'print_report', 'check_verb', 'quickstart_verb', 'named_sets',
+           'check_measured', 'benchmark_figures', 'show_benchmarks', 'evaluate_verb', 'print_scores', 'what_to_score',
+           'score_into', 'score_verb', 'calibrate_verb', 'print_curve', 'check_blend', 'chosen_alpha', 'blend_verb',
+           'watching', 'a_part', 'write_summary', 'check_cells', 'study_verb', 'export_verb', 'serve_verb', 'need',
+           'vote_verb', 'reply_bar', 'aside', 'collect_verb']
 
 # %% ../nbs/api/44_cli.ipynb #44eb814a
 import os, re, signal, sys
@@ -910,6 +912,65 @@ def serve_verb(folders:Folders, host:Host="127.0.0.1", port:Port=8000, token:Tok
     from custom_rm.serve import serve
     try: serve(folders, host, port, token, device, base=base)
     except Stopped: return # it was told to stop, answered what waited, and did
+
+# %% ../nbs/api/44_cli.ipynb #c6cd9dae
+VoteInput = Annotated[Path, typer.Argument(metavar="FILE", help="Questions with two or more answers each: what collect "
+    "writes, records, or any file that convert or score reads")]
+Person = Annotated[Optional[str], typer.Option(metavar="KEY",
+    help="Whose votes they are: a key of one's own choosing, such as p1; no name is needed")]
+VotesPath = Annotated[Optional[Path], typer.Option("--votes", callback=a_file, metavar="FILE",
+    help="SQLite file of votes, shared by all who vote on FILE; FILE.votes.sqlite if not given")]
+VotesOut = Annotated[Optional[Path], typer.Option("--export", callback=a_file,
+    help="Write the votes there are as records, .json or .jsonl, of KEY or of everybody, and open no page")]
+
+# %% ../nbs/api/44_cli.ipynb #767ab3cf
+ASKING = "What is asked"
+VoteOrder = Annotated[str, typer.Option("--order", rich_help_panel=ASKING,
+    help="Which pair comes next: random, or uncertain for the one that the model is least sure of")]
+Lists = Annotated[bool, typer.Option("--lists", rich_help_panel=ASKING,
+    help="Three to five answers are put into order as a whole, instead of two at a time")]
+Repeat = Annotated[float, typer.Option(min=0, max=.5, rich_help_panel=ASKING,
+    help="Share of pairs that come back the other way round, to tell how steady somebody is")]
+
+# %% ../nbs/api/44_cli.ipynb #1b20a8e5
+LEARNING = "What is learned"
+Learn = Annotated[bool, typer.Option("--learn/--no-learn", rich_help_panel=LEARNING,
+    help="Let a model follow in the background")]
+VoteBase = Annotated[Optional[str], typer.Option("--base", rich_help_panel=LEARNING,
+    help="That model: a hub id or a folder; smollm2-135m, or that of --general, if not given")]
+General = Annotated[Optional[Path], typer.Option(metavar="ARTEFACT", rich_help_panel=LEARNING,
+    help="A general reward model to begin with and to compare with")]
+VoteOut = Annotated[Optional[Path], typer.Option("--out", callback=a_folder, rich_help_panel=LEARNING,
+    help="Folder for one's own reward model, written at the end and at a button")]
+VotePort = Annotated[int, typer.Option("--port", min=0, max=65535, help="Port; 0 takes a free one")]
+VoteHost = Annotated[str, typer.Option("--host", help="Address; where others can reach it, a token stands in the link")]
+
+# %% ../nbs/api/44_cli.ipynb #549c6783
+def need(
+    what:str,       # Who needs them, for the message
+    extra:str,      # Of the package, which brings them
+    *packages:str,
+)->None:
+    "Raises `DataError` with what to install where a package is missing."
+    for name in packages:
+        try: import_module(name)
+        except ImportError: raise DataError(f"{what} needs {name}; install custom_rm[{extra}]") from None
+
+# %% ../nbs/api/44_cli.ipynb #f8f4c8c2
+@app.command("vote", cls=Explained)
+def vote_verb(file:VoteInput, person:Person=None, votes:VotesPath=None, export:VotesOut=None, order:VoteOrder="random",
+    lists:Lists=False, repeat:Repeat=.1, learn:Learn=True, base:VoteBase=None, general:General=None,
+    out:VoteOut=None, host:VoteHost="127.0.0.1", port:VotePort=8001, token:Token=None, device:Device=None):
+    "Open a page on which a person says which answer is better, and learn from every vote at once."
+    need("the page", "vote", "fastapi", "uvicorn", "markdown_it", "mdit_py_plugins", "latex2mathml", "nh3")
+    from custom_rm.vote import export_votes, vote, votes_path
+    if export:
+        n = export_votes(votes or votes_path(file), export, person)
+        return print(f"{export}: {n} votes as records")
+    if person is None: raise DataError("vote needs to know whose votes they are; add --person and a key such as p1")
+    try: vote(file, person, host, port, token, votes=votes, order=order, lists=lists, repeat=repeat, learn=learn,
+              base=base, general=general, device=device, out=out)
+    except (Stopped, KeyboardInterrupt): return # this is how it ends
 
 # %% ../nbs/api/44_cli.ipynb #2cb0518f
 Asking = Annotated[Path, typer.Argument(metavar="QUESTIONS", help="A .txt of one question per line, or JSON, "
