@@ -431,6 +431,8 @@ def print_plan(
 )->None:
     "What a training takes, and what fits where."
     if "start" in planned: print(f"begins with the published reward model {planned['start']}, whose head is kept")
+    if wide := planned.get("words"): print(f"words are weighed too ({' and '.join(wide)}): 1 MiB more for each reward "
+                                           "model, which can't be exported as a plain classifier")
     print(f"{planned['token_budget']} tokens at once on {planned['device']}, estimated in GiB:")
     for part, gib in planned["estimate"].items(): print(f"  {part:12} {gib:6.2f}")
     if planned["measured"] is not None:

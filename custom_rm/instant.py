@@ -56,6 +56,7 @@ def learn(
     records:list[dict],  # Each with text, whole interactions in the model's template, and score, one per text
     name:str="mine",     # Of the reward model; a new adapter, or one whose head is fitted again
     prior:str|None=None, # A reward model on this trunk to stay near, such as everybody's; none if None
+    words:bool=False,    # Weigh the answers' words too, beside their states
 )->Head: # What was found; the adapter is in use
     """Fit a reward model to votes. Raises `DataError` where there are none, or none that prefers something; then there
     is no new adapter."""
@@ -64,4 +65,4 @@ def learn(
     if rm.adapters: rm.linear_head()
     if name in rm.adapters: check_grown(rm, name, prior)
     else: rm.add_adapter(name, like=prior)
-    return give_head(rm, name, made, prior)
+    return give_head(rm, name, made, prior, words)
