@@ -186,7 +186,7 @@ def versions() -> dict[str,str]: # Package → version
 
 # %% ../nbs/api/00_core.ipynb #0e3d4b44
 def shipped(
-    name:str, # "mini", "results", "recipes" or "studies"
+    name:str, # "mini", "results", "recipes", "studies" or "roles"
 )->Path: # A folder
     "Where files that come along lie: beside a clone's package, or inside an installed one."
     here = Path(custom_rm.__file__).parent
@@ -201,11 +201,11 @@ def mini_dir() -> Path: # The folder with domains.*.json and general.*.json
 # %% ../nbs/api/00_core.ipynb #b1db54ac
 def recipe_path(
     name:str|Path, # A YAML file, or a name such as "quickstart"
-    kind:str="recipe", # Or "study"
+    kind:str="recipe", # Or "study", or "roles" that answers are asked for in
 )->Path: # The YAML file
-    "Where a recipe or a study lies. Raises `DataError` listing the ones that come with the package."
+    "Where a recipe, a study or a file of roles lies. Raises `DataError` listing the ones that come with the package."
     if Path(name).is_file(): return Path(name)
-    folder = shipped(dict(recipe="recipes", study="studies")[kind])
+    folder = shipped(dict(recipe="recipes", study="studies", roles="roles")[kind])
     known = {p.stem: p for p in sorted(folder.glob("*.yaml"))}
     if str(name) in known: return known[str(name)]
     raise DataError(f"{name}: no such {kind}; give a YAML file, or one of {', '.join(known)}")

@@ -6,7 +6,7 @@
 __all__ = ['KINDS', 'read_rows', 'unpacked', 'number']
 
 # %% ../nbs/api/04_files.ipynb #a1115f4d
-import ast, csv, io, json, math, re, tokenize, warnings
+import ast, csv, io, json, math, re, sqlite3, tokenize, warnings
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -24,6 +24,7 @@ KINDS = {
     "delimited text": [".csv", ".tsv", ".txt"],
     "workbooks": [".xlsx", ".xlsm", ".xlsb", ".xls", ".ods"],
     "Arrow and Parquet": [".parquet", ".arrow", ".feather"],
+    "SQLite": [".sqlite", ".sqlite3", ".db"],
 } # What `read_rows` reads, besides folders of shards, folders of `save_to_disk`, and names of sets on the hub
 
 # %% ../nbs/api/04_files.ipynb #5eff720a
@@ -418,6 +419,49 @@ def _column_rows(path:Path) -> Iterator[tuple[str, dict]]:
         raise DataError(f"{path}: can't be read ({str(e).splitlines()[0][:120]})") from None
     if not n: raise DataError(f"{path}: has no rows; nothing to read")
 
+# %% ../nbs/api/04_files.ipynb #61ecd12b
+def _open_database(path:Path):
+    "A database that is only read. Raises `DataError` where it is none"
+    with readable(path), open(path, "rb") as file: head = file.read(16)
+    if head != b"SQLite format 3\0": raise DataError(f"{path}: is no SQLite database; name it as what it is")
+    base = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=10)
+    base.row_factory = sqlite3.Row
+    return base
+
+# %% ../nbs/api/04_files.ipynb #817ecb1e
+def _table_name(base, path:Path, wanted:str="") -> str:
+    "The table or view that is meant. Raises `DataError` naming those that there are"
+    kinds = dict(base.execute("SELECT name, type FROM sqlite_master WHERE type IN ('table', 'view') "
+                              "AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' ORDER BY type DESC, name").fetchall())
+    views = [name for name, kind in kinds.items() if kind == "view"]
+    if wanted in kinds: return wanted
+    if not kinds: raise DataError(f"{path}: has no tables; nothing to read")
+    if not wanted and (len(kinds) == 1 or len(views) == 1): return (views or list(kinds))[0]
+    problem = f'has no table "{wanted}"' if wanted else "holds several tables"
+    raise DataError(f"{path}: {problem}; give one: {_choices(path, kinds)}")
+
+# %% ../nbs/api/04_files.ipynb #3613994a
+def _plain_cell(value, where:str, name:str):
+    "What a cell holds. Raises `DataError` for bytes, which are no text"
+    if not isinstance(value, bytes): return value
+    raise DataError(f"{where}: {name} holds {len(value)} bytes, not a text; give a view that leaves it out")
+
+# %% ../nbs/api/04_files.ipynb #fd7302ea
+def _table_rows(
+    path:Path,    # A database
+    table:str="", # Or a view; the one that is meant if empty
+)->Iterator[tuple[str, dict]]:
+    "The rows of a table"
+    base, n = _open_database(path), 0
+    try:
+        name = _table_name(base, path, table).replace('"', '""')
+        for n, row in enumerate(base.execute(f'SELECT * FROM "{name}"'), 1):
+            where = f"{path}#{name}, row {n}"
+            yield where, {column: _plain_cell(row[column], where, column) for column in row.keys()}
+    except sqlite3.DatabaseError as e: raise DataError(f"{path}: can't be read ({e})") from None
+    finally: base.close()
+    if not n: raise DataError(f"{path}#{name}: has no rows; nothing to read")
+
 # %% ../nbs/api/04_files.ipynb #d115bbf9
 _NUMBERED = re.compile(r"(?P<split>.*?)[-_.]?(?P<n>\d+)(?:-of-(?P<all>\d+))?(?:[-_][0-9a-f]{16})?")
 
@@ -545,18 +589,19 @@ def _hub_rows(
 _READERS = {
     **dict.fromkeys(KINDS["JSON"], _json_rows), **dict.fromkeys(KINDS["delimited text"], _text_rows),
     **dict.fromkeys(KINDS["workbooks"], _sheet_rows), **dict.fromkeys(KINDS["Arrow and Parquet"], _column_rows),
+    **dict.fromkeys(KINDS["SQLite"], _table_rows),
 }
 
 # %% ../nbs/api/04_files.ipynb #242ffa7d
 def _with_part(source:str) -> tuple[Path, list[str]]:
-    "A file, and its part if one is named: a sheet, or a key"
+    "A file, and its part if one is named: a sheet, a key or a table"
     name, _, part = source.rpartition("#")
-    named = _READERS.get(_suffix(Path(name))) in (_sheet_rows, _json_rows) and not Path(source).exists()
+    named = _READERS.get(_suffix(Path(name))) in (_sheet_rows, _json_rows, _table_rows) and not Path(source).exists()
     return (Path(name), [part]) if named and part else (Path(source), [])
 
 # %% ../nbs/api/04_files.ipynb #4165be13
 _FIRST_BYTES = {b"PK\x03\x04": ".xlsx if it is a workbook; unpack it if it is a zip file", b"PAR1": ".parquet",
-                b"ARROW1": ".arrow", b"\xd0\xcf\x11\xe0": ".xls"}
+                b"ARROW1": ".arrow", b"\xd0\xcf\x11\xe0": ".xls", b"SQLite f": ".sqlite"}
 
 def _check_name(path:Path) -> None:
     "A name that says text, and a content that is none"
@@ -581,8 +626,8 @@ def _rows_from(source:str) -> Iterator[tuple[str, object]]:
 
 # %% ../nbs/api/04_files.ipynb #2716570c
 def read_rows(
-    source:str|Path, # A file of one of `KINDS`, `FILE#SHEET`, `FILE#KEY`, a folder of shards or of `save_to_disk`, or
-                     # a set on the hub: owner/name, owner/name:split, owner/name/config:split
+    source:str|Path, # A file of one of `KINDS`, `FILE#SHEET`, `FILE#KEY`, `FILE#TABLE`, a folder of shards or of
+                     # `save_to_disk`, or a set on the hub: owner/name, owner/name:split, owner/name/config:split
 )->Iterator[tuple[str, object]]: # (place for messages, row); rows of tables are dicts of strings, blank ones left out
     """Stream the rows of any container, in memory that doesn't grow with a .jsonl, .csv, .parquet or .arrow file.
     Raises `DataError` for what is absent, empty, broken, or may be read in two ways."""

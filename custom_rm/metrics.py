@@ -5,7 +5,8 @@
 # %% auto #0
 __all__ = ['METRICS', 'unequal_pairs', 'comparisons', 'Pairs', 'to_pairs', 'correctness', 'mean_or_nan', 'resampled_means',
            'bootstrap_interval', 'wilson_interval', 'accuracy_interval', 'calibration_bins',
-           'expected_calibration_error', 'Metric', 'measure', 'key_figures', 'longer_wins', 'BagOfWords']
+           'expected_calibration_error', 'reliability_curve', 'Metric', 'measure', 'key_figures', 'longer_wins',
+           'BagOfWords', 'part_accuracy', 'by_length', 'length_weights', 'matched_accuracy', 'seed_agreement']
 
 # %% ../nbs/api/20_metrics.ipynb #51be52e0
 from collections.abc import Callable
@@ -143,6 +144,24 @@ def expected_calibration_error(
     if not pairs: return float("nan")
     return sum(n * abs(confidence - accuracy) for n, confidence, accuracy in bins) / pairs
 
+# %% ../nbs/api/20_metrics.ipynb #008b55ae
+def reliability_curve(
+    margin:np.ndarray, # Shape (n,)
+    group:np.ndarray,  # Question of each pair, shape (n,); drawn whole for the intervals
+    bins:int=10,       # Of equal width of confidence between 0.5 and 1, as for `calibration_bins`
+)->list[dict]: # For each non-empty bin, from unsure to sure: confidence, accuracy, low, high, n (pairs), questions
+    "How often the model is right, by how sure it is, with 95% intervals: the points of a reliability diagram."
+    from_half = np.arange(bins) / bins / 2
+    edges = np.log((.5 + from_half) / (.5 - from_half)) # the margins at which bins of confidence begin
+    where, curve = np.searchsorted(edges, np.nan_to_num(np.abs(margin)), side="right") - 1, []
+    for inside in (where == b for b in range(bins)):
+        if not inside.any(): continue
+        ((n, confidence, accuracy),) = calibration_bins(margin[inside], 1)
+        low, high = accuracy_interval(correctness(margin[inside]), group[inside])
+        curve.append(dict(confidence=confidence, accuracy=accuracy, low=low, high=high, n=n,
+                          questions=len(np.unique(group[inside]))))
+    return curve
+
 # %% ../nbs/api/20_metrics.ipynb #7b4f2306
 @dataclass
 class Metric:
@@ -227,3 +246,71 @@ def rewards(
     "Score texts by their words."
     flat = self.words.transform([t for record in texts for t in record]) @ self.model.coef_[0]
     return [list(r) for r in np.split(flat, np.cumsum([len(r) for r in texts])[:-1])]
+
+# %% ../nbs/api/20_metrics.ipynb #a5630595
+def part_accuracy(
+    pairs:Pairs,      # Of a reward model
+    part:np.ndarray,  # Which of them, booleans of shape (n,)
+)->dict: # accuracy, low, high, n (pairs), questions; NaN where there is none
+    "Accuracy with its 95% interval on some of the pairs."
+    right, group = correctness(pairs.margin)[part], pairs.group[part]
+    low, high = accuracy_interval(right, group) if len(right) else (float("nan"), float("nan"))
+    return dict(accuracy=mean_or_nan(right), low=low, high=high, n=len(right), questions=len(np.unique(group)))
+
+# %% ../nbs/api/20_metrics.ipynb #c6a5feb9
+def by_length(
+    pairs:Pairs,       # Of a reward model
+    longer:np.ndarray, # Length of the preferred text minus that of the other, shape (n,)
+)->dict[str,dict]: # longer_wins, longer_loses and as_long, each as `part_accuracy` gives
+    "Accuracy where the longer text is the preferred one, where it is not, and where length says nothing."
+    if len(longer) != len(pairs.margin):
+        raise DataError(f"{len(longer)} lengths for {len(pairs.margin)} pairs; compare the same records' texts")
+    parts = dict(longer_wins=longer > 0, longer_loses=longer < 0, as_long=longer == 0)
+    return {name: part_accuracy(pairs, part) for name, part in parts.items()}
+
+# %% ../nbs/api/20_metrics.ipynb #4b907480
+def length_weights(
+    longer:np.ndarray, # Length of the preferred text minus that of the other, shape (n,)
+    bins:int=5,        # Of pairs whose lengths are about equally far apart; equally full
+)->np.ndarray: # Shape (n,); 0 for a pair that nothing can be matched with, 1 where both lengths are the same
+    "Weights under which the longer text is preferred as often as the other, at each distance of lengths."
+    weights, apart = (longer == 0).astype(float), np.argsort(np.abs(longer), kind="stable")
+    for inside in np.array_split(apart[longer[apart] != 0], bins):
+        wins = longer[inside] > 0
+        if not 0 < wins.sum() < len(wins): continue
+        weights[inside] = len(wins) / 2 / np.where(wins, wins.sum(), (~wins).sum())
+    return weights
+
+# %% ../nbs/api/20_metrics.ipynb #a831d39f
+def matched_accuracy(
+    pairs:Pairs,       # Of a reward model
+    longer:np.ndarray, # Length of the preferred text minus that of the other, shape (n,)
+    bins:int=5,        # As for `length_weights`
+)->dict: # accuracy, low, high, n (pairs that count), left_out, questions; NaN where no pair can be matched
+    "Accuracy after matching length: \"longer wins\" gets exactly one half."
+    weights, right = length_weights(longer, bins), correctness(pairs.margin)
+    kept = weights > 0
+    counts = dict(n=int(kept.sum()), left_out=int((~kept).sum()), questions=len(np.unique(pairs.group[kept])))
+    if not kept.any(): return dict(accuracy=float("nan"), low=float("nan"), high=float("nan")) | counts
+    _, group = np.unique(pairs.group[kept], return_inverse=True)
+    total, weight = np.bincount(group, (weights * right)[kept]), np.bincount(group, weights[kept])
+    low, high = np.quantile(resampled_means(total, weight), [.025, .975])
+    if np.ptp(total / weight) < 1e-9: low, high = wilson_interval(total.sum() / weight.sum(), len(total))
+    return dict(accuracy=float(total.sum() / weight.sum()), low=float(low), high=float(high)) | counts
+
+# %% ../nbs/api/20_metrics.ipynb #de5ca008
+def seed_agreement(
+    margins:list[np.ndarray], # For each seed the margins of the same pairs, each of shape (n,)
+    group:np.ndarray,         # Question of each pair, shape (n,)
+)->dict: # agreement, low, high (95%), expected, kappa, all_alike (share of pairs on which no seed dissents), seeds, n
+    "How often seeds order a pair alike, over all pairs of seeds. Raises `DataError` for fewer than two seeds."
+    if len(margins) < 2: raise DataError(f"agreement of {len(margins)} seed; give the margins of two or more")
+    right = np.array([correctness(margin) for margin in margins])
+    i, j = np.triu_indices(len(right), 1)
+    def alike(a, b): return a * b + (1 - a) * (1 - b) # a half where one of them is undecided
+    each, mean = alike(right[i], right[j]).mean(0), right.mean(1)
+    agreement, expected = mean_or_nan(each), float(alike(mean[i], mean[j]).mean())
+    low, high = accuracy_interval(each, group)
+    kappa = (agreement - expected) / (1 - expected) if expected < 1 else float("nan")
+    return dict(agreement=agreement, low=low, high=high, expected=expected, kappa=kappa,
+                all_alike=float((each == 1).mean()), seeds=len(right), n=right.shape[1])

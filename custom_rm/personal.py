@@ -318,6 +318,7 @@ def learn_personal(
     states = text_states(rm.use(name), [ids for record in made for ids in record["input_ids"]])
     found = fit_personal(*taught(made, states), known, root)
     rm.linear_head(name).weight.data.copy_(torch.tensor(found.weights)[None])
+    if rm.wide: rm.set_words(name, None) # those of its prior, which the head does not know of
     return found
 
 # %% ../nbs/api/35_personal.ipynb #35b00002

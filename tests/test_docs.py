@@ -78,8 +78,8 @@ def test_shown_commands_exist(command):
     else: assert words[0] in ("pip", "custom-rm", "jupyter", "git", "cd", ".", "python"), command
 
 
-# what a page calls FILE or mine.yaml is one of these here; verbs that fetch, serve or train for minutes have tests of their own
-ELSEWHERE = ("fetch", "serve", "quickstart", "VERB")
+# what a page calls FILE or mine.yaml is one of these here; verbs that fetch, serve, ask or train for minutes have tests of their own
+ELSEWHERE = ("fetch", "serve", "quickstart", "collect", "VERB")
 whole = [c for c in shown if c.startswith("custom-rm ") and len(c.split()) > 2 and c.split()[1] not in ELSEWHERE and "cuda" not in c]
 
 
@@ -90,6 +90,7 @@ def place(home, finished, tmp_path_factory):
     place = tmp_path_factory.mktemp("place")
     for part in ("train", "test"): convert(home / f"domains.{part}.json", place / f"loud.{part}.json", domain="loud")
     (place / "records.json").write_text((home / "general.test.json").read_text(encoding="utf-8"), encoding="utf-8")
+    (place / "llmbar-natural.json").write_text(json.dumps([dict(input=f"What is {i} plus one?", output_1=f"It is {i + 1}.", output_2="No.", label=1) for i in range(4)]), encoding="utf-8")
     recipe = (home / "recipe.yaml").read_text(encoding="utf-8")
     inner = "\n".join("  " + line for line in recipe.splitlines() if line and not line.startswith("name"))
     (place / "mine.yaml").write_text(f"name: mine\nrecipe:\n{inner}\nseeds: [0]\nstrategies: {{general: {{measure: general}}, plain: }}\n".replace("imitation: 0.1", "rows: 4"), encoding="utf-8")
@@ -99,7 +100,7 @@ def place(home, finished, tmp_path_factory):
 @pytest.mark.parametrize("command", whole)
 def test_shown_commands_run(command, place, home, finished, custom_rm):
     files = dict(ARTEFACT=finished[0] / "loud", GENERAL=finished[0] / "general", CUSTOM=finished[0] / "loud", OUT=place / "out", RECIPE=home / "recipe.yaml", TEST=place / "loud.test.json",
-                 TRAIN=place / "loud.train.json", VALIDATION=place / "loud.test.json", GENERAL_VALIDATION=home / "general.test.json", STUDY=place / "mine.yaml")
+                 TRAIN=place / "loud.train.json", VALIDATION=place / "loud.test.json", GENERAL_VALIDATION=home / "general.test.json", STUDY=place / "mine.yaml", BENCHMARK=place / "llmbar-natural.json")
     words = [str(files.get(w, w)) for w in shlex.split(command.split(" > ")[0])[1:]]
     if words[0] == "train" and (root / f"custom_rm/recipes/{words[1]}.yaml").is_file() and "--show" not in words: words.append("--show") # those that come along train for an hour, on data one has fetched; that they load is shown here
     done = custom_rm(*words, cwd=place, env=None)
