@@ -389,8 +389,7 @@ def draw(out: dict, folder: Path) -> None:
         ax.set_title(f"{NAMES[name]}\n" + (f"{people[0]} people, at 80 votes {people[found['votes'].index(80)]}" if name != "dsp" else "four domains, ten draws"), fontsize=10)
     np.atleast_1d(axes)[0].set_ylabel("accuracy in %, other topics")
     handles, labels = np.atleast_1d(axes)[0].get_legend_handles_labels()
-    fig.legend(handles, labels, loc="lower center", ncols=3, frameon=False)
-    fig.tight_layout(rect=(0, .12, 1, 1))
+    fig.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False)
     fig.savefig(folder / "personal.png", dpi=110)
     sets = [name for name in sets if "gains" in out[name]]
     if not sets: return
@@ -400,14 +399,13 @@ def draw(out: dict, folder: Path) -> None:
         known = [one for one in found["each"] if one["agreement"] is not None]
         ax.scatter([100 * one["agreement"] for one in known], [100 * one["gain"] for one in known], s=[min(60, 6 + one["votes"] / 8) for one in known], color="#56B4E9", alpha=.6, lw=0)
         x, y = ([100 * one[key] for one in found["bins"]] for key in ("agreement", "gain"))
-        ends = 100 * np.array([one["interval"] for one in found["bins"]])
+        ends = 100 * np.array([one["gain_interval"] for one in found["bins"]])
         ax.errorbar(x, y, np.abs(ends - np.array(y)[:, None]).T, color="#000000", marker="o", capsize=3, label="quarters of the people")
         ax.axhline(0, color="#888888", lw=.8)
         ax.set(xlabel="agreement with others on the same pairs in %", title=NAMES[name])
         ax.title.set_fontsize(10)
     np.atleast_1d(axes)[0].set_ylabel("points over the pooled head\nafter 40 votes")
     np.atleast_1d(axes)[-1].legend(frameon=False)
-    fig.tight_layout()
     fig.savefig(folder / "personal-gains.png", dpi=110)
 
 
@@ -445,6 +443,7 @@ def main():
         print(json.dumps({k: v for k, v in out[name].items() if k not in ("gains",)}, default=float)[:3000], flush=True)
     out |= dict(device=device_name(rm.device), dtype=str(rm.dtype)[6:], versions=versions(), date=str(date.today()))
     if a.validation: return
+    if a.out.is_file(): out = {name: found for name, found in json.loads(a.out.read_text()).items() if name in NAMES} | out # sets that were measured before
     write_report(a.out, out)
     draw(out, a.out.parent)
 

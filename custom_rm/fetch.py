@@ -212,7 +212,8 @@ def _data_names(names:Iterable[str]|None) -> list[str]:
     "The files that are meant, each once"
     meant = list(dict.fromkeys(n for name in names or ["dsp"] for n in (DATA_FILES if name == "dsp" else [name])))
     if unknown := [name for name in meant if name not in DATA_FILES]:
-        raise DataError(f"{unknown[0]}: is not a data file or model; known are {', '.join([*DATA_FILES, *VOTE_SETS, *MODELS])}")
+        known = ", ".join([*DATA_FILES, *VOTE_SETS, *MODELS])
+        raise DataError(f"{unknown[0]}: is not a data file or model; known are {known}")
     return meant
 
 # %% ../nbs/api/09_fetch.ipynb #7a4eebac

@@ -417,7 +417,8 @@ def _said(pulls:list[Pull], questions:int) -> str:
     "A line for people"
     sure = [pull for pull in pulls if pull.sure()]
     if not sure: return f"Too early to say what you like: in {questions} questions nothing stands out from chance."
-    told = [f"{'more' if p.share > p.expected else 'less'} of {p.name!r} ({p.share:.0%} of {p.questions})" for p in sure]
+    way = {True: "more", False: "less"}
+    told = [f"{way[p.share > p.expected]} of {p.name!r} ({p.share:.0%} of {p.questions})" for p in sure]
     return f"What stands out in {questions} questions: {'; '.join(told[:5])}."
 
 # %% ../nbs/api/35_personal.ipynb #35b0000e
