@@ -83,9 +83,16 @@ def _check_answers(path:Path, row) -> None:
                     f"{answers} …, then custom-rm vote {answers}")
 
 # %% ../nbs/api/43_ballots.ipynb #ed29ad0a
+def _first_row(path:Path) -> tuple:
+    "As from `peek`"
+    try: return peek(read_rows(path), 1)
+    except DataError:
+        if path.suffix == ".txt" and path.is_file(): _check_answers(path, path.name) # one question per line
+        raise
+
 def _placed_texts(path:Path) -> Iterator[tuple]:
     "(place, the row's own id or None, whole interactions) of each row of a file"
-    first, rows = peek(read_rows(path), 1)
+    first, rows = _first_row(path)
     _check_answers(path, first[0][1] if first else None)
     try: direct = bool(first) and len(_row_texts(*first[0])) > 0
     except DataError: direct = False

@@ -217,8 +217,9 @@ class Booth:
         desk:Desk,
         learner:Learner|None=None, # Started; nothing is learned if None
         out:Path|None=None,        # Where a reward model may be written
+        left_out:dict|None=None,   # Reason → how many questions; none if None
     ):
-        self.desk, self.learner, self.out = desk, learner, out
+        self.desk, self.learner, self.out, self.left_out = desk, learner, out, left_out or {}
         self.hear()
 
 # %% ../nbs/api/46_vote.ipynb #9a949db4
@@ -489,7 +490,7 @@ def open_booth(
     box = VoteFile(votes or votes_path(file))
     desk = Desk(box, ballots_of(questions, lists), check_person(person), order, repeat)
     learner = Learner(lambda: listener(base, general, device), desk.queue).start() if learn else None
-    return Booth(desk, learner, out)
+    return Booth(desk, learner, out, left_out)
 
 # %% ../nbs/api/46_vote.ipynb #68201cd3
 @patch
@@ -498,7 +499,7 @@ def close(self:Booth) -> list[str]: # Lines for a terminal
     said, (made, fault) = [], (None, None)
     if self.out is not None and self.learner is not None and self.desk.votes:
         try: made = self.learner.make_model(self.out).result(600)
-        except DataError as e: fault = e
+        except Exception as e: fault = e # whatever it was, the votes are there, and their file is closed
     if self.learner is not None: self.learner.close()
     n = len(self.desk.votes)
     said.append(f"{n} vote{'s' * (n != 1)} by {self.desk.person} in {self.desk.box.path}")
@@ -519,6 +520,7 @@ def vote(
     with listen_at(host, port) as address:
         token = token or (None if is_loopback(host) else secrets.token_urlsafe(12))
         booth = open_booth(file, person, **settings)
+        for reason, n in booth.left_out.items(): print(f"{n} question{'s' * (n != 1)} left out: {reason}", flush=True)
         print(f"vote at {address_of(host, address.getsockname()[1], token)} as {person}; Ctrl-C ends", flush=True)
         serving = uvicorn.Config(create_app(booth, token, host), log_level="warning", timeout_graceful_shutdown=3)
         try: uvicorn.Server(serving).run(sockets=[address])
