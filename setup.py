@@ -24,7 +24,7 @@ setup(
     # data/mini and results travel inside the package, so that the quickstart and the tutorials need no clone
     packages=[*find_packages(include=["custom_rm", "custom_rm.*"]), "custom_rm.mini", "custom_rm.recipes", "custom_rm.results", "custom_rm.roles", "custom_rm.studies"],
     package_dir={"custom_rm.mini": "data/mini", "custom_rm.results": "results"},
-    package_data={"custom_rm": ["*.html"], "custom_rm.mini": ["*.json"], "custom_rm.results": ["*/*.json"], "custom_rm.recipes": ["*.yaml"], "custom_rm.roles": ["*.yaml"], "custom_rm.studies": ["*.yaml"]},
+    package_data={"custom_rm": ["*.html"], "custom_rm.mini": ["*.json"], "custom_rm.results": ["*.json", "*/*.json"], "custom_rm.recipes": ["*.yaml"], "custom_rm.roles": ["*.yaml"], "custom_rm.studies": ["*.yaml"]},
     install_requires=cfg["requirements"].split(),
     extras_require={"dev": cfg["dev_requirements"].split(), "serve": cfg["serve_requirements"].split(), "excel": cfg["excel_requirements"].split(), "ray": cfg["ray_requirements"].split(), "collect": cfg["collect_requirements"].split(), "vote": cfg["vote_requirements"].split(), "notebooks": ["jupyterlab>=4.2"]},
     entry_points={
