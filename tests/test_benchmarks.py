@@ -289,7 +289,7 @@ def test_each_text_once(rm, place, monkeypatch):
     read = {"llmbar": made("llmbar", [bar(i) for i in range(5)], "natural"), "judgebench": made("judgebench", [judged(i, question=f"Add {i} and one.", response_A=f"{i + 1}", response_B="No.") for i in range(5)])}
     found = run_benchmarks(rm, read, set())
     assert fed == [15] and [f["rows"] for f in found.values()] == [5, 5] # five of twenty texts are in both
-    rewards = [real(rm, scorer._tokens(rm, item["text"])) for item in read["llmbar"]]
+    rewards = [real(rm, scorer._tokens(rm, item["text"])[0]) for item in read["llmbar"]]
     assert found["llmbar"]["scores"]["subsets"]["natural"]["value"] == by_subset(read["llmbar"], [strictly(*x) for x in zip(read["llmbar"], rewards)])["natural"].value
 
 
