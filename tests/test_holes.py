@@ -303,7 +303,7 @@ def test_training_stops_at_the_first_number_that_is_none(tmp_path, monkeypatch, 
     steps = []
     if where == "reward":
         whole = RewardModel.read
-        monkeypatch.setattr(RewardModel, "read", lambda self, states, *rest: whole(self, states, *rest) * (float("nan") if len(steps) >= 3 else 1))
+        monkeypatch.setattr(RewardModel, "read", lambda self, states, *a, **k: whole(self, states, *a, **k) * (float("nan") if len(steps) >= 3 else 1))
     elif where == "imitation":
         from custom_rm import model
         whole = model.imitation_loss
