@@ -36,6 +36,12 @@ main()
 """
 
 
+def answers(address: str) -> bool:
+    import httpx
+    try: return httpx.get(address, timeout=10).is_success
+    except httpx.TransportError: return False
+
+
 @contextmanager
 def page(*words, states="stand-in"):
     "`custom-rm vote` in a process of its own; its address. With stand-in states no model reads anything"
@@ -44,7 +50,9 @@ def page(*words, states="stand-in"):
     try:
         line = process.stdout.readline()
         if "vote at " not in line: raise SystemExit(f"the page didn't open: {line}{process.stdout.read()}")
-        yield line.split()[2].rstrip("/")
+        address, end = line.split()[2].rstrip("/"), time.time() + 30
+        while not answers(address) and time.time() < end: time.sleep(.1)  # the line comes a moment before the server
+        yield address
     finally:
         process.send_signal(signal.SIGINT)
         process.wait(120)
