@@ -6,12 +6,13 @@
 __all__ = ['DEPTH', 'RECENT', 'WORDS', 'FEWEST', 'NAMES', 'EARLY', 'CHUNK', 'listener', 'model_text', 'Learner', 'verdict_on']
 
 # %% ../nbs/api/45_learner.ipynb #ee47ff8e
-import queue, threading
+import os, queue, sys, threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from pathlib import Path
 import numpy as np
 import torch
+from threadpoolctl import threadpool_limits
 
 # %% ../nbs/api/45_learner.ipynb #a2e8bcdd
 from .artefact import load, questions_file
@@ -255,8 +256,9 @@ def _ready(self:Learner) -> tuple[int]:
 def look_back(self:Learner) -> None:
     "Foretell what is new, then learn it, then say how it went."
     self.looked_at, (better, worse, groups, numbers) = self._ready(), self._laid_out()
-    self._foretell_new(better, worse, groups, numbers)
-    self.learn()
+    with threadpool_limits(1, user_api="blas"): # the page has the other cores
+        self._foretell_new(better, worse, groups, numbers)
+        self.learn()
     self.margins = self.weigh()
     rows, right = self._figures(numbers)
     ties = sum(vote.verdict.startswith("both") and not vote.repeats for vote in self.heard)
@@ -313,10 +315,16 @@ def _answer(self:Learner, folder:Path, done:Future) -> None:
     try: done.set_result(self.write(folder))
     except Exception as fault: done.set_exception(fault)
 
+# %% ../nbs/api/45_learner.ipynb #8ebb41f5
+def _give_way() -> None:
+    "Lower this thread's priority, where threads have one"
+    if sys.platform == "linux": os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
+
 # %% ../nbs/api/45_learner.ipynb #0289db5f
 @patch
 def _run(self:Learner) -> None:
     "What the thread does until it is closed"
+    _give_way()
     try:
         self.rm, self.known = self.make()
         self._tell(stage="reading")

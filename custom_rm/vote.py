@@ -8,7 +8,7 @@ __all__ = ['ORDERS', 'HELD', 'LATER', 'PAGE', 'POLICY', 'HEADERS', 'BODY', 'Show
            'open_booth', 'vote']
 
 # %% ../nbs/api/46_vote.ipynb #8174df0d
-import base64, hashlib, json, re, secrets, socket, time
+import base64, hashlib, json, re, secrets, socket, sys, time
 from collections import Counter
 from dataclasses import dataclass
 from ipaddress import ip_address
@@ -517,6 +517,7 @@ def vote(
 )->None:
     "Serve the page until stopped. Raises `DataError` for an address that can't be had."
     import uvicorn
+    sys.setswitchinterval(5e-4) # a vote's reply asks for the interpreter a dozen times, and what learns holds it so long
     with listen_at(host, port) as address:
         token = token or (None if is_loopback(host) else secrets.token_urlsafe(12))
         booth = open_booth(file, person, **settings)
