@@ -517,7 +517,7 @@ def vote(
 )->None:
     "Serve the page until stopped. Raises `DataError` for an address that can't be had."
     import uvicorn
-    sys.setswitchinterval(5e-4) # a vote's reply asks for the interpreter a dozen times, and what learns holds it so long
+    sys.setswitchinterval(5e-4) # s; a reply asks for the interpreter a dozen times, and what learns holds it so long
     with listen_at(host, port) as address:
         token = token or (None if is_loopback(host) else secrets.token_urlsafe(12))
         booth = open_booth(file, person, **settings)
