@@ -17,12 +17,14 @@ from itertools import combinations
 from pathlib import Path
 
 # %% ../nbs/api/43_ballots.ipynb #7ad63b79
+from .columns import ANSWERS
 from .convert import file_records, from_dsp, looks_like_dsp, peek
 from .core import DataError, patch
 from .files import read_rows
+from .mapping import Conversion
 from .metrics import wilson_interval
 from .records import check_record, QUESTIONS, with_prompt
-from .scoring import ANSWERS, texts_of
+from .scoring import texts_of
 from .templates import CHAT, chat_json, compact, restored, template_of, turns_of
 
 # %% ../nbs/api/43_ballots.ipynb #fd2d359b
@@ -90,7 +92,7 @@ def _first_row(path:Path) -> tuple:
         if path.suffix == ".txt" and path.is_file(): _check_answers(path, path.name) # one question per line
         raise
 
-def _placed_texts(path:Path) -> Iterator[tuple]:
+def _placed_texts(path:Path, report:Conversion) -> Iterator[tuple]: # report: what was left out goes there
     "(place, the row's own id or None, whole interactions) of each row of a file"
     first, rows = _first_row(path)
     _check_answers(path, first[0][1] if first else None)
@@ -99,7 +101,7 @@ def _placed_texts(path:Path) -> Iterator[tuple]:
     if direct: yield from ((where, row.get("id") if isinstance(row, dict) else None, _row_texts(where, row))
                            for where, row in rows)
     else: yield from ((f"{path}, record {n}", record.get("id"), record["text"])
-                      for n, record in enumerate(file_records(path), 1))
+                      for n, record in enumerate(file_records(path, report=report), 1))
 
 # %% ../nbs/api/43_ballots.ipynb #cf02cbb0
 @dataclass
@@ -113,15 +115,17 @@ class Question:
 # %% ../nbs/api/43_ballots.ipynb #3e5793de
 def answered_questions(
     path:str|Path, # A file of answers, of any kind that `convert` or `score` reads
-)->tuple[list[Question],dict]: # (questions with two answers or more, reason → how many were left out)
+)->tuple[list[Question],dict]: # (questions with two answers or more, why others or rows were left out → how many)
     "What there is to judge. Raises `DataError` for questions without answers, and for a file that can't be understood."
-    found, path = {}, Path(path)
-    for _, own_id, texts in _placed_texts(path):
+    found, path, report = {}, Path(path), Conversion(str(path))
+    for _, own_id, texts in _placed_texts(path, report):
         turns, answers = question_and_answers(texts)
         made = found.setdefault(key := content_key(chat_json(turns)), Question(key, turns, [], own_id))
         made.answers += [one for one in answers if one not in made.answers]
     judged = [one for one in found.values() if len(one.answers) > 1]
-    if judged: return judged, {"fewer than two different answers": n} if (n := len(found) - len(judged)) else {}
+    left_out = dict(report.skipped)
+    if few := len(found) - len(judged): left_out["fewer than two different answers"] = few
+    if judged: return judged, left_out
     raise DataError(f"{path}: no question has two different answers, so there is nothing to compare; collect more, "
                     "with several roles, models or samples")
 

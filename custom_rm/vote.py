@@ -217,7 +217,7 @@ class Booth:
         desk:Desk,
         learner:Learner|None=None, # Started; nothing is learned if None
         out:Path|None=None,        # Where a reward model may be written
-        left_out:dict|None=None,   # Reason → how many questions; none if None
+        left_out:dict|None=None,   # Why questions were left out → how many; none if None
     ):
         self.desk, self.learner, self.out, self.left_out = desk, learner, out, left_out or {}
         self.hear()
@@ -521,7 +521,7 @@ def vote(
     with listen_at(host, port) as address:
         token = token or (None if is_loopback(host) else secrets.token_urlsafe(12))
         booth = open_booth(file, person, **settings)
-        for reason, n in booth.left_out.items(): print(f"{n} question{'s' * (n != 1)} left out: {reason}", flush=True)
+        for reason, n in booth.left_out.items(): print(f"left out: {n:,} ({reason})", flush=True)
         print(f"vote at {address_of(host, address.getsockname()[1], token)} as {person}; Ctrl-C ends", flush=True)
         serving = uvicorn.Config(create_app(booth, token, host), log_level="warning", timeout_graceful_shutdown=3)
         try: uvicorn.Server(serving).run(sockets=[address])
