@@ -301,11 +301,24 @@ def alone(differences: np.ndarray) -> np.ndarray:
     return solve(differences / spread, 300., tolerance=1e-6) / spread
 
 
+def general_head(rm, depths: list[int], n: int = 60) -> np.ndarray:
+    "What people in general prefer: a head of so many pairs of each general set's training file"
+    from custom_rm.recipes import find
+    from custom_rm.records import load_records, to_one_template
+    texts = []
+    for name in ("helpful", "harmless", "webgpt", "gpt4llm"):
+        records = [r for r in to_one_template(load_records(find(f"$CUSTOM_RM_DATA/{name}.train.json")), "dsp")[0] if r["score"][0] != r["score"][1]]
+        for at in np.random.default_rng(0).permutation(len(records))[:n]:
+            texts += sorted(records[at]["text"][:2], key=lambda t: -records[at]["score"][records[at]["text"].index(t)])
+    states = states_of(rm, texts)[:, depths].reshape(len(texts), -1).astype(float)
+    return alone(states[::2] - states[1::2])
+
+
 def dsp_cases(rm, depths: list[int], final: bool, draws: int = 10, pool: int = 100, known: int = 200) -> list[Case]:
-    "A domain as a new person, who votes on one pair for each question; the others' heads stem from other questions, and so do the test's"
+    "A domain as a new person, who votes on one pair for each question; the others' heads and that of general pairs stem from other questions, and so do the test's"
     from custom_rm.metrics import unequal_pairs
     from custom_rm.personal import root_of
-    data, made = questions("train") + questions("test"), []
+    data, made, general = questions("train") + questions("test"), [], general_head(rm, depths)
     texts = [text for q in data for text in q["texts"]]
     states = states_of(rm, texts)[:, depths].reshape(len(texts), -1).astype(float)
     begins, train = np.cumsum([0, *(len(q["texts"]) for q in data)]), len(questions("train"))
@@ -330,7 +343,7 @@ def dsp_cases(rm, depths: list[int], final: bool, draws: int = 10, pool: int = 1
             learned, groups = pairs(order[known:known + pool], domain, rng)
             asked, unit = pairs(range(train, len(data)) if final else order[known + pool:], domain)
             pooled = alone(np.concatenate([compared[name] for name in DOMAINS if name != domain]))
-            priors = dict(pooled=pooled) | {name: head for name, head in heads.items() if name != domain}
+            priors = dict(pooled=pooled, general=general) | {name: head for name, head in heads.items() if name != domain}
             made.append(Case(number, (draw,), states, learned, groups, asked, np.zeros((0, 2), int), priors, unit, root, "mixture"))
         print(f"draw {draw + 1} of {draws}", flush=True)
     return made
