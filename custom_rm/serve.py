@@ -500,9 +500,11 @@ class SizeLimit:
     async def _refuse(self, send) -> None:
         "413, and an end of the connection"
         why = f"the body is larger than {self.limit} bytes; send fewer texts at once"
-        headers = [(b"content-type", b"application/json"), (b"connection", b"close")]
+        body = json.dumps(dict(detail=why)).encode()
+        headers = [(b"content-type", b"application/json"), (b"connection", b"close"),
+                   (b"content-length", str(len(body)).encode())]  # whole before the end of the connection
         await send({"type": "http.response.start", "status": 413, "headers": headers})
-        await send({"type": "http.response.body", "body": json.dumps(dict(detail=why)).encode()})
+        await send({"type": "http.response.body", "body": body})
 
 # %% ../nbs/api/41_serve.ipynb #18440476
 @patch
