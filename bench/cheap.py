@@ -113,15 +113,15 @@ def memory(a) -> dict:
 
 
 def cell(a) -> dict:
-    "One more cell of `bench/tiers.py`'s kind on filled stores: four domains with one head each, two passes, validation and test"
+    "One more cell of `bench/tiers.py` on filled stores: four domains with one head each, three passes, validation and test"
     import tiers
-    b = argparse.Namespace(base=a.base, max_length=384, epochs=2, budget=4096, rows=None, small=False, device=a.device,
+    b = argparse.Namespace(base=a.base, max_length=512, epochs=3, budget=4096, rows=None, small=False, device=a.device,
         train="$CUSTOM_RM_DATA/domain_specific_preference.train.json", test="$CUSTOM_RM_DATA/domain_specific_preference.test.json")
-    tiers.TIERS["filling"] = dict(base=dict(layers=20, frozen=14), custom=dict(epochs=1e-3))
+    tiers.TIERS["filling"] = dict(base=dict(layers=20, frozen=14), custom=dict(epochs=1))  # every text is seen once
     start = time.time()
     tiers.cell(b, "filling", 0)
     made = tiers.cell(b, "LoRA above", 1)
-    return dict(minutes=round(made["seconds"] / 60, 2), measure_seconds=made["measure_seconds"], epochs=2, filled_first_minutes=round((time.time() - start - made["seconds"]) / 60, 2))
+    return dict(minutes=round(made["seconds"] / 60, 2), measure_seconds=made["measure_seconds"], epochs=3, filled_first_minutes=round((time.time() - start - made["seconds"]) / 60, 2))
 
 
 ROWS = {"head/1000": head, "quickstart": quickstart, "train/dsp/cached": train, "memory/cached": memory, "study/cell": cell}

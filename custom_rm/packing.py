@@ -5,7 +5,8 @@
 # %% auto #0
 __all__ = ['DAY', 'bos_line', 'own_template', 'rendered', 'accepted', 'encode', 'Tree', 'common_prefix', 'grow',
            'lost_comparisons', 'tokenize_records', 'count_lost', 'lost_line', 'Layout', 'pack', 'allowed', 'pad_texts',
-           'score_table', 'unflatten', 'to_imitate', 'deal', 'deal_rectangles', 'split_record', 'StepSampler']
+           'score_table', 'unflatten', 'best_texts', 'to_imitate', 'deal', 'deal_rectangles', 'split_record',
+           'StepSampler']
 
 # %% ../nbs/api/10_packing.ipynb #e7c0e970
 from collections.abc import Iterable, Iterator
@@ -420,9 +421,13 @@ def unflatten(
     return table if table.ndim == 2 else table.transpose(1, 2).flatten(0, 1)
 
 # %% ../nbs/api/10_packing.ipynb #aa5fa61f
-def _best(record:dict) -> int:
-    "Number of the first text with the best score"
-    return max(range(len(record["score"])), key=lambda i: record["score"][i])
+def best_texts(
+    record:dict, # With score: one number for each text, or a list of numbers, one for each head; NaN where unjudged
+)->list[int]: # Numbers of texts, without repetition
+    "The texts of a record that the imitation loss learns: each head's best, the first of equals."
+    judged = ([i for i, score in enumerate(line) if score == score] for line in _score_lines(record["score"]))
+    lines = zip(judged, _score_lines(record["score"]))
+    return list(dict.fromkeys(max(known, key=line.__getitem__) for known, line in lines if known))
 
 # %% ../nbs/api/10_packing.ipynb #aaf4c2cf
 def _to_learn(record:dict, best:int, whole:bool) -> range:
@@ -446,13 +451,13 @@ def to_imitate(
     batch:dict,         # What `pack` or `pad_texts` made of them
     whole:bool=False,   # Learn the prompt too, as the paper's code does; by default the answer only
 )->Tensor: # int64, shape (2, tokens to learn): places in the flattened states, and the tokens to be foreseen there
-    "The tokens of every record's best text, and the states they are learnt from."
+    "The tokens of every record's best texts, and the states they are learnt from."
     states, targets, text = [], [], 0
     for r in records:
-        best = _best(r)
-        places, learnt = _places(batch, text + best), _to_learn(r, best, whole)
-        states += [places[i - 1] for i in learnt]
-        targets += [r["input_ids"][best][i] for i in learnt]
+        for best in best_texts(r):
+            places, learnt = _places(batch, text + best), _to_learn(r, best, whole)
+            states += [places[i - 1] for i in learnt]
+            targets += [r["input_ids"][best][i] for i in learnt]
         text += len(r["score"])
     return torch.tensor([states, targets], dtype=torch.int64).view(2, -1)
 

@@ -245,9 +245,6 @@ def check_custom(
     if custom.losses["anchoring"] and not (custom.replay and custom.start == "general"):
         raise DataError("custom.anchoring holds on to the general model on what is replayed; "
             "set custom.replay above 0 and custom.start to general")
-    if custom.losses["imitation"] and custom.sharing == "joint":
-        raise DataError("custom.imitation learns one text per question, and with sharing joint there is one for each "
-            "domain; set it to 0, or sharing to apart")
     if custom.method == "head" and custom.sharing != "apart":
         raise DataError(f"custom.sharing is {custom.sharing}, and custom.method head fits one direction per domain; "
             "set sharing to apart, or the method to lora")

@@ -19,7 +19,7 @@ __all__ = ['dotted', 'sweep', 'strategies', 'Study', 'with_changes', 'check_stud
 # %% ../nbs/api/33_study.ipynb #b1512ecb
 import itertools, json, re, shutil, subprocess, time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, is_dataclass, replace
 from hashlib import sha1
 from pathlib import Path
 import numpy as np
@@ -55,13 +55,22 @@ def dotted(
         else: spread[group] = value
     return spread
 
+# %% ../nbs/api/33_study.ipynb #31a0f003
+_GROUPS = {field.name: field.type for field in fields(Recipe) if is_dataclass(field.type)}
+_LISTS = {f"{group}.{field.name}" for group, kind in _GROUPS.items() for field in fields(kind) if field.type is list}
+
+def _is_swept(key:str, value) -> bool:
+    "Are there several values of a setting?"
+    if not isinstance(value, list): return False
+    return key not in _LISTS or bool(value) and all(isinstance(one, list) for one in value)
+
 # %% ../nbs/api/33_study.ipynb #31a00003
 def sweep(
     name:str,     # Of the strategy, as in a study's file
     changes:dict, # From `dotted`; a list is swept over
 )->dict[str,dict]: # Name, with the values that were chosen → changes, one value each
     "One strategy for each combination of the values in lists."
-    swept = [key for key, value in changes.items() if isinstance(value, list)]
+    swept = [key for key, value in changes.items() if _is_swept(key, value)]
     combinations = itertools.product(*(changes[key] for key in swept))
     return {" ".join([name, *map(str, values)]): changes | dict(zip(swept, values)) for values in combinations}
 

@@ -20,7 +20,7 @@ from .core import choose, DataError, patch
 from .losses import LOSSES, preferred, ranking_loss
 from .metrics import key_figures, measure
 from .model import RewardModel
-from .packing import deal, deal_rectangles, score_table, split_record, StepSampler, unflatten
+from .packing import best_texts, deal, deal_rectangles, score_table, split_record, StepSampler, unflatten
 
 # %% ../nbs/api/22_trainer.ipynb #6cad19cc
 _ALWAYS = dict(lr_scheduler_type="cosine", weight_decay=0.0, max_grad_norm=1.0, remove_unused_columns=False,
@@ -184,19 +184,12 @@ def dealt(self:RewardTrainer,
     if self.rm.trees: return deal([r["length"] for r in records], self.budget, processes)
     return deal_rectangles(records, self.budget, processes)
 
-# %% ../nbs/api/22_trainer.ipynb #96da1827
-def _best(record:dict) -> int:
-    "The number of a record's best text; the first of equals"
-    scores = record["score"]
-    return max(range(len(scores)), key=scores.__getitem__)
-
 # %% ../nbs/api/22_trainer.ipynb #d1cad4e6
 def _tokens_to_imitate(record:dict, whole:bool) -> int:
-    "Tokens of a record's best text that are foreseen from the one before; of the answer only unless `whole`"
+    "Tokens of a record's best texts that are foreseen from the one before; of the answers only unless `whole`"
     if not record.get("imitate", True): return 0
-    best = _best(record)
-    start = 1 if whole else max(1, record["response_start"][best]) # the first token has nothing before it
-    return max(0, len(record["input_ids"][best]) - start)
+    first = lambda i: 1 if whole else max(1, record["response_start"][i]) # the first token has nothing before it
+    return sum(max(0, len(record["input_ids"][i]) - first(i)) for i in best_texts(record))
 
 # %% ../nbs/api/22_trainer.ipynb #a68b2acc
 def step_counts(
@@ -301,11 +294,11 @@ def _one_batch(self:RewardTrainer, model, records:list[dict], counts:dict, facto
 # %% ../nbs/api/22_trainer.ipynb #09cef106
 @patch
 def _pieces(self:RewardTrainer, record:dict) -> list[dict]:
-    "A list's texts in parts within the budget; the part with the best text says whether that is imitated"
-    best, imitate = _best(record), "imitation" in self.coefficients and record.get("imitate", True)
-    marked = dict(record, score=[float(i == best) for i in range(len(record["score"]))])
-    pieces = split_record(marked, self.budget, self.rm.trees)
-    return [dict(piece, imitate=imitate and any(piece["score"])) for piece in pieces]
+    "A list's texts in parts within the budget; a part says which best texts it has, and whether they are imitated"
+    best, imitate = best_texts(record), "imitation" in self.coefficients and record.get("imitate", True)
+    marks = [[1. if i == b else float("nan") for b in best] for i in range(len(record["score"]))]
+    pieces = split_record(dict(record, score=marks), self.budget, self.rm.trees)
+    return [dict(piece, imitate=imitate and bool(best_texts(piece))) for piece in pieces]
 
 # %% ../nbs/api/22_trainer.ipynb #053f4034
 @patch
