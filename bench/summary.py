@@ -56,7 +56,16 @@ def summary() -> dict:
         rows = {m: r for m, r in found["rows"].items()}
         out["cuda/memory/llama-7b"] = dict(cap_gib=found["cap_gib"], device=found["device"], peak_gib=round(max(r["peak_gib"] for r in rows["trees"]["rows"]), 2),
             **{m: dict(tokens_per_second=round(median(speed(r["rows"], "tokens"))), comparisons_per_second=round(median(speed(r["rows"])), 2)) if r["rows"] else r["does_not_fit"] for m, r in rows.items()})
+    if found := read("train-dsp-cached-cuda"): out["cuda/cached/dsp"] = cached(found)
     return out | cheap()
+
+
+def cached(found: dict) -> dict:
+    "Above kept states against TRL and against all layers learning, of `bench/train.py --steps 3`"
+    rows = found["rows"]
+    against = {f"vs_{other}": ratio(speed(rows["cached"]), speed(rows[other])) for other in ("trl", "trees", "uncached") if other in rows}
+    return dict(device=found["device"], date=found["date"], repetitions=len(rows["cached"]), **{k: r["median"] for k, r in against.items()},
+                spread={k: [r["low"], r["high"]] for k, r in against.items()}, peak_gib={m: round(max(r["peak_gib"] for r in rs), 2) for m, rs in rows.items()})
 
 
 def cheap() -> dict:

@@ -175,6 +175,57 @@ def test_rows_and_rectangles_teach_the_same_tokens(small, whole):
     else: assert tokenizer.decode(targets) == "This one." * 2
 
 
+def judged(tokens) -> list[dict]:
+    "Three heads: the first likes the first text best, the second the last; the third judges none"
+    return [dict(r, score=[[float(-i), float(i), float("nan")] for i in range(len(r["score"]))]) for r in tokens]
+
+
+@pytest.mark.parametrize("whole", [False, True])
+def test_each_head_has_a_text_to_imitate(small, whole):
+    from custom_rm.packing import best_texts, pack, pad_texts, to_imitate
+    from custom_rm.trainer import step_counts
+    tokens, _ = small
+    heads = judged(tokens)
+    assert [best_texts(r) for r in heads] == [list(dict.fromkeys([0, len(r["score"]) - 1])) for r in heads]
+    row, rectangle = pack(heads), pad_texts(heads)
+    (places, targets), (places2, targets2) = to_imitate(heads, row, whole), to_imitate(heads, rectangle, whole)
+    alone = [[dict(r, score=[float(i == best) for i in range(len(r["score"]))]) for r in tokens for best in [pick(r)]] for pick in (lambda r: 0, lambda r: len(r["score"]) - 1)]
+    learned = [i for r in heads for best in best_texts(r) for i in r["input_ids"][best][1 if whole else max(1, r["response_start"][best]):]]
+    assert targets.tolist() == targets2.tolist() == learned and row["input_ids"].flatten()[places].tolist() == rectangle["input_ids"].flatten()[places2].tolist()
+    assert step_counts(heads, whole)["tokens"] == len(learned) == sum(step_counts(one, whole)["tokens"] for one in alone)
+    silent = [dict(r, score=[[float("nan")] * 3 for _ in r["score"]]) for r in tokens]
+    assert to_imitate(silent, row).shape == (2, 0) and to_imitate([dict(r, imitate=False) for r in heads], row).shape == (2, 0)
+
+
+@pytest.mark.parametrize("trees", [True, False])
+def test_imitation_of_several_heads_in_parts(tmp_path, trees):
+    "A list that is fed in parts gives the gradients of the whole, whichever part has which head's best text"
+    from custom_rm.model import RewardModel
+    from custom_rm.packing import tokenize_records
+    from custom_rm.tiny import sum_text, tiny_base
+    from custom_rm.trainer import RewardTrainer, step_counts, training_arguments
+    texts = [sum_text(4, a) for a in ("5!!!", "5.", "No idea.", "five, I think")]
+    rm = RewardModel(tiny_base(tmp_path / "tiny", texts, hidden_size=WIDTH), quantize=False, dtype="float32", device="cpu").add_adapter("together")
+    rm.widen(3)
+    torch.manual_seed(0)
+    with torch.no_grad():
+        for p in rm.parameters():
+            if p.requires_grad: p.normal_(0, .1)
+    rm.trees = trees
+    tokens, _ = tokenize_records(Dataset.from_list([dict(text=texts, score=[0.] * 4)]), rm.tokenizer)
+    record = judged([dict(tokens[0])])[0]
+    grads = []
+    for budget in (4096, 22):
+        args = training_arguments(tmp_path / "out", rm, 1, save_strategy="no", report_to="none")
+        trainer = RewardTrainer(rm, args, tokens, budget=budget, imitation=.5)
+        assert (len(trainer._pieces(record)) > 1) == (trainer._size(record) > budget) == (budget == 22)
+        rm.zero_grad()
+        trainer._one_batch(rm, [record], step_counts([record]), 1.)
+        grads.append({n: p.grad.clone() for n, p in rm.named_parameters() if p.grad is not None})
+    assert grads[0].keys() == grads[1].keys() and len(grads[0]) > 4
+    for name in grads[0]: assert (grads[0][name] - grads[1][name]).abs().max() < 1e-5 * max(1, float(grads[0][name].abs().max())), name
+
+
 def test_a_text_alone_or_without_a_template(small):
     from custom_rm.packing import encode, tokenize_records
     tokens, tokenizer = small
