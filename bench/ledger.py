@@ -3,7 +3,7 @@
 One line per idea in results/study/ledger.json: what, why, the effect on questions held back, its interval, kept or not. Everything is measured by
 cross-validation within the training questions (whole questions are held back, five folds), so no choice sees a test question; `final` reads what was chosen
 and measures it once on the test file, against the package's bag of words. States are frozen and come out of the cache, so an idea takes seconds.
-What a part has measured is kept (`--kept`), and the same command goes on where it stopped.
+What a part has measured is kept (`--kept`; empty it after changing an idea), and the same command goes on where it stopped.
 """
 import argparse
 import json
@@ -21,7 +21,7 @@ FOLDS = 5
 SETS = ["helpful", "harmless", "webgpt", "gpt4llm"]
 STRENGTHS = (1000., 300., 100., 30.) # of joint heads, to choose among
 WORD_STRENGTHS = (30., 10., 3., 1.)  # of words; wider choices were never taken
-RULE = ("kept if the interval of the accuracy's difference lies above 0, or if accuracy does not fall and the interval of the surprise's difference "
+RULE = ("an idea passes if the interval of the accuracy's difference lies above 0, or if accuracy does not fall and the interval of the surprise's difference "
         "(mean negative log-likelihood) lies below 0")
 root = Path(__file__).resolve().parent.parent
 
@@ -177,13 +177,13 @@ def words_alone(data: Data, seen: np.ndarray) -> tuple:
     return np.stack(rewards, 1), unseen, chosen
 
 
-def together(*names: str):
+def together(*names: str, weigh=None):
     "Margins of several, weighed by comparisons that none of them has seen (shares from 0 to 3, drawn to equal ones where little is known)"
     def fit(data: Data, seen: np.ndarray) -> tuple:
         parts, rewards, unseen, chosen = [result(data, name, seen) for name in names], [], {}, []
         for i, reader in enumerate(data.pairs):
             margins = np.stack([part[1][reader] for part in parts], 1)
-            weights = shares_of(margins)
+            weights = (weigh or shares_of)(margins)
             rewards.append(sum(w * part[0][:, i] for w, part in zip(weights, parts)))
             unseen[reader] = margins @ weights
             chosen.append([round(float(w), 2) for w in weights])
@@ -200,7 +200,31 @@ def shares_of(margins: np.ndarray) -> np.ndarray:
     return minimize(pays, equal, jac=True, method="L-BFGS-B", bounds=[(0, 3)] * len(equal)).x
 
 
+def as_a_recipe(margins: np.ndarray) -> np.ndarray:
+    "As `heads.fit_wide` weighs states and words"
+    from custom_rm.heads import shares
+    return shares(margins, np.array([.5, .5]))
+
+
 def pull(margins: np.ndarray) -> np.ndarray: return -1 / (1 + np.exp(np.clip(margins, -500, 500)))
+
+
+def rare_words(data: Data, seen: np.ndarray) -> tuple:
+    "The same counts, rare ones weighed up and every answer of length 1 (tf-idf), as the package's floor has them, the strength chosen"
+    from scipy.sparse import diags
+    from custom_rm.heads import fit_words
+    rows = np.isin(data.question, seen)
+    seldom = np.log((1 + rows.sum()) / (1 + np.asarray((data.words[rows] > 0).sum(0)).ravel())) + 1
+    made = data.words @ diags(seldom.astype(np.float32))
+    size = np.sqrt(np.asarray(made.multiply(made).sum(1)).ravel())
+    made = (diags((1 / np.maximum(size, 1e-9)).astype(np.float32)) @ made).tocsr()
+    rewards, unseen, chosen = [], {}, []
+    for reader in data.pairs:
+        better, worse, group = data.of(reader, seen)
+        weights, strength, unseen[reader] = fit_words(made[better] - made[worse], group, strengths=(1., .3, .1, .03))
+        rewards.append(made @ weights)
+        chosen.append(strength)
+    return np.stack(rewards, 1), unseen, chosen
 
 
 # Heads of all readers at once: losses are functions of the rewards R of all texts, shape (texts, readers), and give (value, slope)
@@ -431,9 +455,12 @@ add("4-bit last [14]", heads("4-bit last [14]"), "4-bit [14]", "the last token a
 add("4-bit answer [14]", heads("4-bit answer [14]"), "4-bit [14]", "the mean over the answer's tokens", "as above, after 14 layers", False)
 add("4-bit [14] + last", heads("4-bit [14] + 4-bit last [14]"), "4-bit [14]", "mean and last token", "the end of an answer may tell what its mean hides", False)
 add("words", words_alone, "[20]", "the answer's tokens and pairs alone, no network", "what the bag of words knows", True)
-add("words beside", together("[20]", "words"), "[20]", "margins of states and of words, weighed on comparisons neither has seen", "words are right where states are not", True)
+add("words beside", together("[20]", "words", weigh=as_a_recipe), "[20]", "margins of states and of words, weighed on comparisons neither has seen", "words are right where states are not", True)
+add("rare words", rare_words, "words", "rare tokens weigh more, every answer has length 1", "what is good in the floor, with its strength chosen", False)
+add("rare words beside", together("[20]", "rare words"), "words beside", "margins of states and of rare words", "the same, beside states", False)
 add("bag of words", bag_of_words, "[20]", "the package's floor", "what has to be beaten", True)
 add("both means, words", together("[20] + answer [20]", "words"), "words beside", "both means, and words beside them", "the two gains may add up", False)
+add("both means, rare words", together("[20] + answer [20]", "rare words"), "words beside", "both means, and rare words beside them", "all of it", False)
 add("all depths, words", together("[0, 14, 20]", "words"), "words beside", "three depths, and words beside them", "the same", True)
 add("MiniLM", heads("minilm"), "[20]", "a second base alone, an encoder of 22 million weights", "it was taught what sentences mean", True)
 add("MiniLM beside", together("[20]", "MiniLM"), "[20]", "margins of both bases", "two bases err in different places", False)
@@ -458,6 +485,15 @@ add("whitened", heads("[20]", whitened(.1)), "[20]", "differences made alike in 
 add("64 directions", heads("[20]", principal(64)), "[20]", "the 64 directions in which answers differ most", "fewer numbers, less to learn by heart", False)
 add("waves", heads("[20]", waves(1000, 1.)), "[20]", "a thousand random waves of a Gaussian kernel beside the states", "what a line can't say", False)
 add("bags", bags("[20]"), "[20]", "the mean of ten heads, each of questions drawn anew", "averaging steadies", False)
+
+
+UNTRIED = [ # What the ledger has no figure for, and why
+    ("a larger encoder (MPNet) beside", "110 million weights for the same texts take five times MiniLM's time, and MiniLM beside brought nothing for sure"),
+    ("other questions' answers below this question", "sixteen hundred new texts through the trunk; the pairs that are asked all answer their question, so it could only help by chance"),
+    ("the general sets read by MiniLM", "8,286 texts of 166 tokens, an hour on a busy core"),
+    ("harmless in its own template", "2,866 texts through the trunk again"),
+    ("imitation and anchoring on the decoder", "cells of a study that trains for hours: custom-rm study dsp"),
+]
 
 
 # Measuring
@@ -509,8 +545,8 @@ def difference(one: np.ndarray, other: np.ndarray, groups: np.ndarray) -> list[f
     return [float(gap.mean()), *(float(x) for x in bootstrap_interval(gap, groups))]
 
 
-def is_kept(accuracy: list[float], surprise: list[float]) -> bool: # Each [mean, low, high] of a difference
-    "The rule, written before the ideas were measured by this script"
+def passes(accuracy: list[float], surprise: list[float]) -> bool: # Each [mean, low, high] of a difference
+    "The rule, written down before this script measured the ideas"
     return accuracy[1] > 0 or (accuracy[0] >= 0 and surprise[2] < 0)
 
 
@@ -524,17 +560,16 @@ def line_of(data: Data, idea: Idea) -> dict:
     if idea.against:
         other, _ = margins_of(data, held_back(data, idea.against))
         effect, calmer = difference(rights(margins), rights(other), group), difference(surprises(margins), surprises(other), group)
-        line |= dict(against=idea.against, effect=effect[0], low=effect[1], high=effect[2], surprise_effect=calmer, kept=is_kept(effect, calmer))
+        line |= dict(against=idea.against, effect=effect[0], low=effect[1], high=effect[2], surprise_effect=calmer, passed=passes(effect, calmer))
     return line | dict(measured="cross-validation on training questions", seconds=round(time.time() - start, 1))
 
 
-def choose(lines: list[dict], only_available: bool = False) -> str: # A name
-    "Follow kept ideas from the first one on: of those kept against the choice so far, the one that is least surprised; until none is kept"
-    lines = [line for line in lines if line["part"] == "heads"]
-    choice = lines[0]["name"]
-    while better := [line for line in lines if line.get("against") == choice and line.get("kept") and (line["available"] or not only_available)]:
-        choice = min(better, key=lambda line: line["surprise"])["name"]
-    return choice
+def choose(lines: list[dict], only_available: bool = False) -> list[str]: # Names, the choice last
+    "From the first idea on: of those that passed against the choice so far, the one that is least surprised; until none is left"
+    path = [lines[0]["name"]]
+    while better := [line for line in lines if line.get("against") == path[-1] and line.get("passed") and (line["available"] or not only_available)]:
+        path.append(min(better, key=lambda line: line["surprise"])["name"])
+    return path
 
 
 def luck(data: Data, names: list[str]) -> dict:
@@ -566,13 +601,14 @@ def measure_domains(a) -> None:
         try: lines.append(line_of(data, idea))
         except KeyError as e: print(f"{idea.name}: {e} can't be read here, left out", flush=True); continue
         line = lines[-1]
-        shown = f"{100 * line['effect']:+.2f} ({100 * line['low']:+.2f} to {100 * line['high']:+.2f}), surprise {line['surprise_effect'][0]:+.4f} {'kept' if line['kept'] else 'not kept'}" if "effect" in line else ""
+        shown = f"{100 * line['effect']:+.2f} ({100 * line['low']:+.2f} to {100 * line['high']:+.2f}), surprise {line['surprise_effect'][0]:+.4f} {'passed' if line['passed'] else '–'}" if "effect" in line else ""
         print(f"{idea.name:26} {100 * line['accuracy']:.2f} {line['surprise']:.4f} {shown}   {line['seconds']} s", flush=True)
     if a.only: return
     about = dict(base=a.base, folds=FOLDS, max_length=a.max_length, questions=len(data.begins) - 1)
-    names = [line["name"] for line in lines if line["name"] != "bag of words"]
-    write(a.out, about=about, heads=lines, choice=choose(lines), recipe=choose(lines, True), luck=luck(data, names))
-    print("chosen:", choose(lines), "| by what a recipe can say:", choose(lines, True))
+    names, path = [line["name"] for line in lines if line["name"] != "bag of words"], choose(lines)
+    for line in lines: line["kept"] = line["name"] in path
+    write(a.out, about=about, heads=lines, choice=path[-1], recipe=choose(lines, True)[-1], luck=luck(data, names), untried=[dict(what=what, why=why) for what, why in UNTRIED])
+    print("chosen:", path, "| by what a recipe can say:", choose(lines, True))
 
 
 def measure_final(a) -> None:
@@ -755,7 +791,7 @@ def measure_general(a) -> None:
         IDEAS[idea.name] = idea
         lines.append(line_of(data, idea) | dict(part="general", pairs=pairs))
         line = lines[-1]
-        shown = f"{100 * line['effect']:+.2f} ({100 * line['low']:+.2f} to {100 * line['high']:+.2f}), surprise {line['surprise_effect'][0]:+.4f} {'kept' if line['kept'] else 'not kept'}" if "effect" in line else ""
+        shown = f"{100 * line['effect']:+.2f} ({100 * line['low']:+.2f} to {100 * line['high']:+.2f}), surprise {line['surprise_effect'][0]:+.4f} {'passed' if line['passed'] else '–'}" if "effect" in line else ""
         print(f"{idea.name:26} {100 * line['accuracy']:.1f} {' '.join(f'{100 * v:.1f}' for v in line['readers'].values())} {shown}   {line['seconds']} s", flush=True)
     if a.only: return
     evasive = {name: refusals(data, name) for name, data in (("all sets, words", whole), ("only harmless, words", whole), ("all sets, states", some)) if data is not None}
