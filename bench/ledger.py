@@ -722,6 +722,30 @@ def each_alone(read: str, **options):
     return fit
 
 
+def asked_of(data: Data, texts) -> list[str]:
+    from custom_rm.templates import split_text
+    return [split_text(data.texts[i])[0] for i in texts]
+
+
+def gate(data: Data, seen: np.ndarray) -> np.ndarray: # Shape (texts, sets)
+    "How likely a question is one of each set, by its words"
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.linear_model import LogisticRegression
+    taught = [(b, k) for k, name in enumerate(data.pairs) for b in data.of(name, seen)[0]]
+    rows, kinds = (np.array(x) for x in zip(*taught))
+    words = TfidfVectorizer(sublinear_tf=True, min_df=2)
+    model = LogisticRegression(C=10., max_iter=300).fit(words.fit_transform(asked_of(data, rows)), kinds)
+    return model.predict_proba(words.transform(asked_of(data, range(len(data.texts)))))
+
+
+def gated(each: str):
+    "One model that is told nothing: a head for each set, weighed by what the question's words say of the set"
+    def fit(data: Data, seen: np.ndarray) -> tuple:
+        rewards = (result(data, each, seen)[0] * gate(data, seen)).sum(1)
+        return np.repeat(rewards[:, None], len(data.pairs), 1), None, []
+    return fit
+
+
 def beside_words(first: str, other: str):
     "Margins of two, one weight for each over all sets"
     def fit(data: Data, seen: np.ndarray) -> tuple:
@@ -752,10 +776,12 @@ add_general("all sets, words", pooled("words", **ONE), "", "one head of words fo
 add_general("longer wins", longer, "all sets, words", "the longer answer", "a floor", "all")
 add_general("each set, bag of words", floor_of_each, "all sets, words", "the package's bag of words, one for each set", "a floor; such a model is told which set it is asked about", "all")
 add_general("each set, words", each_alone("words", **ONE), "all sets, words", "words of each set alone", "sets may contradict each other", "all")
+add_general("gated, words", gated("each set, words"), "all sets, words", "a head of words for each set, weighed by what the question's words say of the set; the model is told nothing", "what a question is about decides what a good answer is", "all")
 add_general("balanced, words", pooled("words", balanced=True, **ONE), "all sets, words", "every set weighs the same", "the small sets are drowned", "all")
 add_general("smoothing .1, words", pooled("words", smooth=.1, **ONE), "all sets, words", "a tenth of the labels taken as wrong", "people disagree on every fourth of such pairs", "all")
 add_general("all sets, states", pooled("[14]"), "", "one head on the mean state after 14 layers in four bits", "the control", "states")
 add_general("each set, states", each_alone("[14]"), "all sets, states", "one head for each set", "sets may contradict each other", "states")
+add_general("gated, states", gated("each set, states"), "all sets, states", "heads on states for each set, weighed by the question's words", "the same", "states")
 add_general("balanced, states", pooled("[14]", balanced=True), "all sets, states", "every set weighs the same", "the small sets are drowned", "states")
 add_general("smoothing .1, states", pooled("[14]", smooth=.1), "all sets, states", "a tenth of the labels taken as wrong", "noisy labels", "states")
 add_general("answer, states", pooled("answer [14]"), "all sets, states", "the mean over the answer's tokens", "long conversations hide a short answer", "states")
@@ -794,7 +820,7 @@ def measure_general(a) -> None:
         shown = f"{100 * line['effect']:+.2f} ({100 * line['low']:+.2f} to {100 * line['high']:+.2f}), surprise {line['surprise_effect'][0]:+.4f} {'passed' if line['passed'] else '–'}" if "effect" in line else ""
         print(f"{idea.name:26} {100 * line['accuracy']:.1f} {' '.join(f'{100 * v:.1f}' for v in line['readers'].values())} {shown}   {line['seconds']} s", flush=True)
     if a.only: return
-    evasive = {name: refusals(data, name) for name, data in (("all sets, words", whole), ("only harmless, words", whole), ("all sets, states", some)) if data is not None}
+    evasive = {name: refusals(data, name) for name, data in (("all sets, words", whole), ("only harmless, words", whole), ("gated, words", whole)) if data is not None}
     write(a.out, general=lines, evasive=evasive)
     print(json.dumps(evasive, indent=1))
 
