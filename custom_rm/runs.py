@@ -230,7 +230,7 @@ def forgetting(
     study = json.loads(results_file("study/guards.json").read_text(encoding="utf-8"))
     found = next((row for row in study["rows"] if row["off"] == list(off)), None)
     if not found: return ""
-    said, seen = " and ".join(f"{name} {value:g}" for name, value in off.items()), found["general"]
+    said, seen = " and ".join(f"{name} {value:g}" for name, value in off.items()), found["change"]
     return (f"guard off ({said}): in the study of {study['base']} general accuracy changed by "
             f"{_points(seen['difference'])} points so ({_points(seen['low'])} to {_points(seen['high'])}); "
             f"leave out {' and '.join(off)} for what the study recommends")
