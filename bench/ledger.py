@@ -488,9 +488,9 @@ add("bags", bags("[20]"), "[20]", "the mean of ten heads, each of questions draw
 
 
 UNTRIED = [ # What the ledger has no figure for, and why
-    ("a larger encoder (MPNet) beside", "110 million weights for the same texts take five times MiniLM's time, and MiniLM beside brought nothing for sure"),
+    ("a larger encoder (MPNet) beside", "five times as many weights as MiniLM for the same texts, and MiniLM beside brought nothing for sure"),
     ("other questions' answers below this question", "sixteen hundred new texts through the trunk; the pairs that are asked all answer their question, so it could only help by chance"),
-    ("the general sets read by MiniLM", "8,286 texts of 166 tokens, an hour on a busy core"),
+    ("the general sets read by MiniLM", "8,286 texts through another trunk"),
     ("harmless in its own template", "2,866 texts through the trunk again"),
     ("imitation and anchoring on the decoder", "cells of a study that trains for hours: custom-rm study dsp"),
 ]
@@ -858,12 +858,12 @@ def found_lines(folder: Path) -> list[dict]:
             lines.append(line)
     tiers = json.loads((folder / "tiers-cuda.json").read_text(encoding="utf-8"))
     for key, what, why in (("LoRA above − LoRA all", "fourteen lower layers frozen, their states kept", "a third of the time, if it costs nothing"),
-                           ("LoRA above − head", "adapters above the frozen layers in place of a head alone", "what can a network learn that a line among states can't?")):
+                           ("LoRA above − head", "adapters above the frozen layers, up to layer 20, in place of a head after layer 14", "what can a network learn that a line among states can't?")):
         one, other = key.split(" − ")
         cells, paired = tiers["tiers"][one], {part: tiers["difference"][part][key] for part in ("validation", "test")}
         lines.append(dict(part="lora", file="tiers-cuda.json", name=one, against=other, what=what, why=why, axis="domain", base=tiers["settings"]["base"], device=", ".join(sorted({c["device"] for c in cells.values()})),
-                          date=max(c["date"] for c in cells.values()), seeds=min(len(tiers["tiers"][t]) for t in (one, other)), measured="validation", n=paired["validation"]["n"], effect=paired["validation"]["difference"],
-                          low=paired["validation"]["low"], high=paired["validation"]["high"], test=dict(effect=paired["test"]["difference"], **{k: paired["test"][k] for k in ("low", "high", "n")})))
+                          date=max(c["date"] for c in cells.values()), seeds=len(cells), measured="validation", n=paired["validation"]["n"], effect=paired["validation"]["difference"],
+                          low=paired["validation"]["low"], high=paired["validation"]["high"], test=dict(effect=paired["test"]["difference"], accuracy=tiers["accuracy"]["test"][one]["accuracy"], **{k: paired["test"][k] for k in ("low", "high", "n")})))
     return lines
 
 
