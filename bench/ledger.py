@@ -838,6 +838,8 @@ FOUND = [ # (file, strategy, what it is compared with, name, why)
     ("summary", "joint replay 1.0", "plain", "together, three passes, with replay", "what was good on the encoder, on a decoder"),
     ("summary", "joint replay 0.75", "joint replay 1.0", "three quarters of the way", "the same"),
     ("decoder", "joint 1.0", "general", "together, no guard, after all general data", "what is lost where nothing guards it"),
+    ("all-general", "joint replay 1.0", "joint 1.0", "a tenth of all general pairs again", "replay, where there is more to forget"),
+    ("all-general", "joint replay 0.75", "joint replay 1.0", "three quarters of the way, with replay", "both guards at once"),
 ]
 
 
