@@ -69,3 +69,62 @@ strategies: {{general: {{measure: general}}, joint: {{custom: {{blend: 0.5}}}}}}
     assert own["seeds"]["agreement"]["seeds"] == 2 and own["length"]["longer_wins"]["model"]["n"] + own["length"]["longer_loses"]["model"]["n"] <= own["n"]
     text = json.dumps(found)
     assert "plus one" not in text and str(tmp_path) not in text
+
+
+def pairs_of(n, seed=0, a_question=4):
+    rng = np.random.default_rng(seed)
+    said = rng.normal(0, 1.5, n)
+    return said * np.where(rng.random(n) < 1 / (1 + np.exp(-said)), 1, -1), np.arange(n) // a_question
+
+
+def test_calibration_error_is_that_of_the_bins():
+    "The same figure as the bins', the mean of several seeds', and nothing where there is no pair"
+    from custom_rm.metrics import calibration_bins, calibration_error, expected_calibration_error
+    margin, group = pairs_of(400)
+    own = [expected_calibration_error(calibration_bins(scale * margin)) for scale in (1, 3)]
+    assert [calibration_error(scale * margin, group)["ece"] for scale in (1, 3)] == pytest.approx(own)
+    both = calibration_error(np.array([margin, 3 * margin]), group)
+    assert both["ece"] == pytest.approx(np.mean(own)) and both["low"] <= both["ece"] <= both["high"] and (both["n"], both["questions"]) == (400, 100)
+    nothing = calibration_error(np.zeros(0), np.zeros(0, int))
+    assert nothing["n"] == 0 and np.isnan(nothing["ece"])
+    assert calibration_error(np.array([np.nan, np.inf]), np.arange(2))["ece"] == pytest.approx(.25), "a model that diverged has no confidence, and is wrong or right"
+
+
+def test_calibration_interval_covers():
+    "An honest model is accused in few of many samples, a loud one in most, whatever pairs share a question"
+    from custom_rm.metrics import calibration_error
+    found = {scale: [calibration_error(scale * margin, group, draws=300) for margin, group in (pairs_of(400, seed) for seed in range(40))] for scale in (1, 3)}
+    assert sum(one["low"] > 0 for one in found[1]) <= 5 and sum(one["low"] > 0 for one in found[3]) >= 35
+    assert np.mean([one["by_chance"] for one in found[1]]) == pytest.approx(np.mean([one["ece"] for one in found[1]]), rel=.15)
+
+
+def test_classes_of_a_partition_hold_all_errors():
+    from custom_rm.metrics import accuracy_figures, correctness, error_class
+    margin, group = pairs_of(300, a_question=3)
+    right, kind = correctness(margin), np.arange(300) % 3
+    found = [error_class(right, group, kind == k) for k in range(3)]
+    assert sum(one["share"] for one in found) == pytest.approx(1) and {one["of"] for one in found} == {300} and {one["questions"] for one in found} == {100}
+    for k, one in enumerate(found):
+        assert one["inside"] == pytest.approx(1 - accuracy_figures(right[kind == k], group[kind == k])["accuracy"])
+        assert one["low"] < one["difference"] < one["high"] and one["difference"] == pytest.approx(one["inside"] - one["outside"])
+    assert np.isnan(error_class(np.ones(4), np.arange(4), np.arange(4) < 2)["share"]), "no error, no share"
+
+
+def test_seeds_that_err_apart_gain_by_their_mean():
+    from custom_rm.metrics import by_agreement, correctness, ensemble_figures
+    rng, group = np.random.default_rng(0), np.arange(500) // 2
+    skill = rng.normal(.8, 1, 500)
+    margins = [skill + rng.normal(0, 1, 500) for _ in range(3)]
+    parts, mean = by_agreement(margins, group), np.mean([correctness(m) for m in margins])
+    assert parts["alike"]["share"] + parts["divided"]["share"] == pytest.approx(1) and parts["alike"]["accuracy"] > mean > parts["divided"]["accuracy"]
+    assert ensemble_figures(margins, group)["over_mean"]["difference"] > 0
+    same = ensemble_figures([margins[0]] * 3, group)["over_mean"]
+    assert (same["difference"], same["low"], same["high"]) == (0, 0, 0)
+    assert by_agreement([np.zeros(3)] * 2, np.arange(3))["alike"]["n"] == 0, "undecided is no agreement"
+
+
+def test_length_leads():
+    from custom_rm.metrics import length_leads, longer_wins, to_pairs
+    texts, scores = [["aaaa", "a", ""], ["", ""]], [[1, 0, 2], [1, 0]]
+    leads = length_leads(texts, scores)
+    assert leads.tolist() == pytest.approx([.75, -1, -1, 0]) and np.sign(leads).tolist() == np.sign(to_pairs(longer_wins(texts), scores).margin).tolist()
