@@ -188,18 +188,16 @@ def authors(pairs: Pairs, texts: list, recipe, part: str) -> list:
 # What models said: rewards of every different text, by every seed
 
 def study_sources(study, strategy: str, folder: Path) -> list:
-    "(seed, general model, {domain: folder}, names of kept rewards) of every seed that has all domains"
-    from custom_rm.study import cell_run
+    "(seed, {model: folder}) of every seed that has the strategy on all domains; nothing is trained"
+    from custom_rm.recipes import recipe_key
+    from custom_rm.study import trained_recipe
     from custom_rm.summary import finished, read_cells
-    general = next((name for name in study.strategies if study.measured(name) == "general"), None)
-    domains, cells, found = study.recipe_of(strategy).custom.domains, read_cells(study, folder), []
-    there = {(cell["strategy"], cell["domain"], cell["seed"]) for cell in finished(cells)}
+    domains = study.recipe_of(strategy).custom.domains
+    there, found = {(cell["domain"], cell["seed"]) for cell in finished(read_cells(study, folder), strategy)}, []
     for seed in study.seeds:
-        if not all((strategy, domain, seed) in there for domain in domains): continue
-        runs = {name: cell_run(study, (strategy, name, seed), folder, "cpu", lambda line: None).folder / name for name in domains}
-        if general and (general, domains[0], seed) in there: runs["general"] = cell_run(study, (general, domains[0], seed), folder, "cpu", lambda line: None).folder / "general"
-        else: runs["general"] = runs[domains[0]].with_name("general")
-        found.append((seed, runs))
+        if not all((domain, seed) in there for domain in domains): continue
+        run = folder / "runs" / recipe_key(trained_recipe(study, (strategy, domains[0], seed)), seed)
+        found.append((seed, {name: run / name for name in ["general", *domains]}))
     if not found: raise SystemExit(f"{folder}: no seed has {strategy!r} finished on every domain")
     return found
 
@@ -246,9 +244,10 @@ def kept_by(study: Path | None, folder: Path, adapter: str, rm, sets: dict, text
     "A model's rewards of each different text, as the study's cells were measured; None where they aren't there"
     from custom_rm.study import model_hash, rewards_file
     if not study: return None
-    asked = [text for records in sets.values() for record in records for text in record["text"]]
-    file = rewards_file(study, folder.parent.name, adapter, asked, model_hash(rm, adapter))
-    if not file.exists(): return None
+    asked, model = [text for records in sets.values() for record in records for text in record["text"]], model_hash(rm, adapter)
+    runs = [folder.parent.name, *sorted(path.name for path in (study / "runs").iterdir())] # the general model is that of another run
+    file = next((file for run in runs if (file := rewards_file(study, run, adapter, asked, model)).exists()), None)
+    if not file: return None
     by_text = dict(zip(asked, np.load(file, allow_pickle=False)))
     return np.array([by_text[text] for text in texts])
 
