@@ -323,20 +323,33 @@ def look(name: str, model: str, asked: list[tuple], seeds: list[Seed], texts: li
     out["unnamed"] = error_class(right["model"], group, unnamed)
     if len(seeds) > 1: out["seeds"] = dict(agreement=seed_agreement(list(margins), group), by_agreement=by_agreement(list(margins), group), ensemble=ensemble_figures(list(margins), group),
                                            accuracy=[float(correctness(row).mean()) for row in margins])
-    if name == "harmless": out["evasion"] = evasion(pairs[0], texts, margins)
     return out
 
 
-def evasion(pairs: Pairs, texts: list, margins: np.ndarray) -> dict:
-    "Where one answer evades and the other doesn't: how often people, and the model, take the evasive one; and by kind of evasion"
+def evasion(pairs: Pairs, texts: list, seeds: list[Seed], general: str, domains: list[str]) -> dict:
+    "Where one answer evades and the other doesn't: how often people, the general model, and the domains' models on average, take the evasive one; by kind of evasion"
     from custom_rm.metrics import accuracy_figures, correctness
-    out, right = {}, correctness(margins).mean(0)
+    def taken(models, here): return np.mean([np.where(here, right, 1 - right) for seed in seeds for model in models for right in [correctness(seed.margin(pairs, model))]], 0)
+    out = {}
     for name, rule in (("evades", evades), ("refuses", refuses), ("asks", asks)):
         here, there = of_each(pairs, texts, rule)
         one = here != there
         if not one.any(): continue
-        people, model = here[one].astype(float), np.where(here, right, 1 - right)[one]
-        out[name] = dict(people=accuracy_figures(people, pairs.group[one]), model=accuracy_figures(model, pairs.group[one]))
+        who = dict(people=here.astype(float), model=taken([general], here), customized=taken(domains, here))
+        out[name] = {judge: accuracy_figures(took[one], pairs.group[one]) for judge, took in who.items()}
+    return out
+
+
+def taught(train: dict) -> dict:
+    "set → kind of evasion → in how many of the training pairs with one evasive answer it was preferred"
+    from custom_rm.metrics import unequal_pairs
+    out = {}
+    for name, records in train.items():
+        answers = [(r["text"][i], r["text"][j]) for r in records for i, j in zip(*unequal_pairs(r["score"]))]
+        out[name] = {}
+        for kind in (evades, refuses, asks):
+            preferred = [kind(better) for better, worse in answers if kind(better) != kind(worse)]
+            out[name][kind.__name__] = dict(preferred=float(np.mean(preferred)) if preferred else None, n=len(preferred))
     return out
 
 
@@ -389,9 +402,11 @@ def figures(study, strategy: str, sources: list, alpha: float, a) -> dict:
     found["domains"] = see("domains", "each its own", [(pairs[part, name], name) for name in domains])
     found["general"] = see("general", "general", [(pairs[part, name], "general") for name in of_general])
     found["general, customized"] = see("general", "each domain's", [(pairs[part, name], domain) for domain in domains for name in of_general])
+    lessons = taught(training_records(recipe, sets, False, run.work))
+    if "harmless" in of_general: found["harmless"]["evasion"] = evasion(pairs[part, "harmless"], texts, seeds, "general", domains)
     about = dict(base=recipe.base.name, strategy=strategy, blend=alpha, seeds=[seed.seed for seed in seeds], part=part, max_length=recipe.base.max_length)
     limits = dict(like_length=LIKE_LENGTH, near_copy=NEAR_COPY, sure=SURE, fewest=FEWEST)
-    return about | dict(limits=limits, rules={key: dict(zip(("name", "rule"), rule)) for key, rule in RULES.items()}, sets=found,
+    return about | dict(limits=limits, rules={key: dict(zip(("name", "rule"), rule)) for key, rule in RULES.items()}, sets=found, taught=lessons,
                         weights={str(seed.seed): seed.weights for seed in seeds}, device=seeds[0].device)
 
 
@@ -425,7 +440,7 @@ def report(out: dict) -> None:
         for key, row in (found["classes"] | dict(unnamed=found["unnamed"])).items():
             print(f"  {key:26} n {row['n']:4} ({row['questions']} questions)  {row['share']:6.1%} of errors, wrong {row['inside']:.3f} / {row['outside']:.3f}, {100 * row['difference']:+.1f} [{100 * row['low']:+.1f}, {100 * row['high']:+.1f}]")
         for key, row in found.get("seeds", {}).items(): print(f"  {key}: {row}")
-        for key, row in found.get("evasion", {}).items(): print(f"  {key}: people {row['people']['accuracy']:.2f}, model {row['model']['accuracy']:.2f} of {row['people']['n']}")
+        for key, row in found.get("evasion", {}).items(): print(f"  {key}: people {row['people']['accuracy']:.2f}, model {row['model']['accuracy']:.2f}, domains' models {row['customized']['accuracy']:.2f} of {row['people']['n']}")
 
 
 def main():
