@@ -44,18 +44,20 @@ def empty_cache(home: Path) -> str:
 
 
 def quickstart(a) -> dict:
-    "The whole command with no state kept, then with all of them, then the recipe of before, in the same run"
+    "The whole command with no state kept, then with all of them, then the recipe of before, in the same run; where the time goes is written beside"
+    import where
     from custom_rm.core import recipe_path
     with tempfile.TemporaryDirectory() as home:
         home = Path(home)
         text = recipe_path("quickstart").read_text(encoding="utf-8")
         (home / "before.yaml").write_text(re.sub(r"base:\n(?:  .*\n)+", BEFORE + "\n", text), encoding="utf-8")
         cache = dict(CUSTOM_RM_CACHE=empty_cache(home / "cache"))
-        seconds, lines = command("-m", "custom_rm.cli", "quickstart", "--device", a.device, "--out", home / "new", **cache)
+        seconds, lines, new = where.with_clocks(command, "quickstart", "--device", a.device, "--out", home / "new", **cache)
         first_row = next((at for at, line in lines if "is right in" in line), None)
         first_left = next((at for at, line in lines if "all done in" in line), None)
-        again, _ = command("-m", "custom_rm.cli", "quickstart", "--device", a.device, "--out", home / "again", **cache)
-        before, _ = command("-m", "custom_rm.cli", "train", home / "before.yaml", "--device", a.device, "--out", home / "before", "--cache-gib", "0", **cache)
+        again, _, kept = where.with_clocks(command, "quickstart", "--device", a.device, "--out", home / "again", **cache)
+        before, _, old = where.with_clocks(command, "train", home / "before.yaml", "--device", a.device, "--out", home / "before", "--cache-gib", "0", **cache)
+        where.keep({"fourteen of eighteen layers frozen": new, "the same, states kept from before": kept, "before: all thirty layers learn": old}, Path(a.out).with_name("where.json"))
         def table(run): return {rm: {s: round(100 * f["accuracy"], 1) for s, f in cells.items()} for rm, cells in json.loads((home / run / "metrics.json").read_text())["rms"].items()}
         return dict(seconds=round(seconds, 1), speedup=round(before / seconds, 2), seconds_again=round(again, 1), seconds_before=round(before, 1),
                     first_row=round(first_row, 1), first_estimate=first_left and round(first_left, 1), accuracy=table("new"), accuracy_before=table("before"))

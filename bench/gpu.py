@@ -254,6 +254,23 @@ def several(a) -> dict:
     return dict(losses=[one, two], says=f"losses within {apart:.1%} of one process")
 
 
+def study(a) -> dict:
+    "The study's grid in four bits, three seeds; six processes share the card, and what they leave waits for the next time"
+    needs(not a.small, "only at full size")
+    run = [*python, "-m", "custom_rm.cli", "study", "dsp", "--device", a.device, "--out", "runs/study-dsp"]
+    minutes = max(.5, a.left / 60 - 1.5)  # a cell that has begun is ended by `run_row`'s own limit; the join comes after
+    logs = [open(Path(a.home) / f"study-{k}.txt", "w") for k in range(1, 7)]
+    parts = [subprocess.Popen([*run, "--part", f"{k}/6", "--budget-minutes", f"{minutes:.2f}"], stdout=log, stderr=log) for k, log in enumerate(logs, 1)]
+    end = time.time() + 60 * minutes
+    for part in parts:
+        try: part.wait(max(1, end - time.time()))
+        except subprocess.TimeoutExpired: part.terminate(); part.wait()
+    done = subprocess.run([*run, "--budget-minutes", "0", "--json", "results/study/decoder.json"], capture_output=True, text=True)
+    cells = list(Path("runs/study-dsp/cells").glob("*.json"))
+    if not cells: raise RuntimeError((done.stderr or Path(logs[0].name).read_text()).strip().splitlines()[-1])
+    return dict(cells=len(cells), last=done.stdout.strip().splitlines()[-30:], says=f"{len(cells)} cells are there; written: results/study/decoder.json")
+
+
 def command(what: str, *words: str, out: str | None = None):
     "A row that is one of the repository's own commands at full size"
     def row(a) -> dict:
@@ -279,7 +296,7 @@ ROWS = {  # name → (minutes on a data-centre GPU, what it does); in order of w
     "inside": (4, command("Each step from pairs to trees, DSP lists", "python bench/train.py --set dsp --device cuda --lists 24 --steps 1", "python bench/train.py --set dsp --device cuda --lists 24 --steps 2", out="results/speed/train-dsp-steps-cuda.json")),
     "7b-pairs-12": (2, shape7b("padded-pairs", 12)),
     "summary": (1, command("The summary and the figures with their CUDA twins", "python bench/summary.py", out="results/speed/summary.json")),
-    "study": (120, command("The study's grid in four bits, three seeds; it resumes", "custom-rm study dsp --judge smollm2-135m --device cuda --budget-minutes 20 --json results/study/summary.json", out="results/study/summary.json")),
+    "study": (25, study),
 }
 
 
@@ -311,6 +328,7 @@ def run_row(a, name: str, seconds: float) -> dict:
     out = Path(a.home) / f"{name}.row.json"
     out.unlink(missing_ok=True)
     begun = time.time()
+    a.left = seconds
     process = multiprocessing.get_context("fork" if a.device == "cpu" else "spawn").Process(target=work, args=(a, name, str(out)))
     process.start(); process.join(max(1, seconds))
     if process.is_alive():

@@ -1,15 +1,11 @@
-"""Where the quickstart's time goes: `python bench/where.py` writes results/speed/where.json and where.png.
+"""Where the quickstart's time goes: `python bench/cheap.py --rows quickstart` measures it and writes results/speed/where.json and where.png; this draws again.
 
-The quickstart as it is, with no state of any text kept, and its recipe of before (all thirty layers learn), each in a process of its own. A clock
-stands at each of the doors below; it stops while another one runs, so that the parts add up to the whole. Run it on a machine that does nothing else.
+The quickstart as it is, with no state of any text kept and with all of them, and its recipe of before (all thirty layers learn), each in a process of its
+own. A clock stands at each of the doors below; it stops while another one runs, so that the parts add up to the whole.
 """
-import argparse
 import functools
 import importlib
 import json
-import os
-import re
-import subprocess
 import sys
 import tempfile
 import time
@@ -85,14 +81,14 @@ def inside(argv: list[str], out: str) -> None:
         Path(out).write_text(json.dumps(_spent))
 
 
-def measured(*argv, **env) -> dict[str, float]:
-    "Seconds of each part of a command; those before Python runs anything of ours with the start"
+def with_clocks(command, *argv, **env) -> tuple[float, list, dict[str, float]]:
+    "What `cheap.command` gives for a command of the package, and the seconds of each of its parts; those before Python runs anything of ours with the start"
     with tempfile.TemporaryDirectory() as home:
-        out, start = Path(home) / "spent.json", time.perf_counter()
-        subprocess.run([sys.executable, "-W", "ignore", __file__, "--inside", str(out), *map(str, argv)], check=True, env=os.environ | env)
-        whole, spent = time.perf_counter() - start, json.loads(out.read_text())
+        out = Path(home) / "spent.json"
+        whole, lines = command(__file__, "--inside", out, *argv, **env)
+        spent = json.loads(out.read_text())
     spent["starting Python and its libraries"] += whole - sum(spent.values())
-    return {part: round(s, 1) for part, s in spent.items()}
+    return whole, lines, {part: round(s, 1) for part, s in spent.items()}
 
 
 def draw(rows: dict[str, dict], path: Path) -> None:
@@ -122,30 +118,15 @@ def draw(rows: dict[str, dict], path: Path) -> None:
     figure.savefig(path, dpi=110, bbox_inches="tight")
 
 
-def main(a) -> None:
-    from cheap import BEFORE, empty_cache
-    from custom_rm.core import recipe_path, versions
+def keep(rows: dict[str, dict], path: Path) -> None:
+    "Write the seconds of each recipe's parts, and draw them"
+    from custom_rm.core import versions
     from custom_rm.evaluate import write_report
     from custom_rm.trunk import device_name
-    path, rows = Path(a.out), {}
-    if path.exists(): rows = json.loads(path.read_text(encoding="utf-8"))["seconds"]
-    with tempfile.TemporaryDirectory() as home:
-        home, text = Path(home), recipe_path("quickstart").read_text(encoding="utf-8")
-        (home / "before.yaml").write_text(re.sub(r"base:\n(?:  .*\n)+", BEFORE + "\n", text), encoding="utf-8")
-        cache = dict(CUSTOM_RM_CACHE=empty_cache(home / "cache"))
-        for name, argv in {"fourteen of eighteen layers frozen": ("quickstart", "--out", home / "new"),
-                           "the same, states kept from before": ("quickstart", "--out", home / "again"),
-                           "before: all thirty layers learn": ("train", home / "before.yaml", "--out", home / "before", "--cache-gib", "0")}.items():
-            if name in rows or name.split(":")[0] in a.leave_out: continue
-            rows[name] = measured(*argv, **cache)
-            write_report(path, dict(device=device_name("cpu"), versions=versions(), date=str(date.today()), seconds=rows))
-    draw(json.loads(path.read_text(encoding="utf-8"))["seconds"], path.with_suffix(".png"))
+    write_report(path, dict(device=device_name("cpu"), versions=versions(), date=str(date.today()), seconds=rows))
+    draw(rows, path.with_suffix(".png"))
 
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--inside"]: inside(sys.argv[3:], sys.argv[2])
-    else:
-        p = argparse.ArgumentParser(description=__doc__.splitlines()[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-        p.add_argument("--out", default=str(root / "results" / "speed" / "where.json"))
-        p.add_argument("--leave-out", nargs="*", default=[], help="before, which takes twelve minutes")
-        main(p.parse_args())
+    else: draw(json.loads((root / "results" / "speed" / "where.json").read_text(encoding="utf-8"))["seconds"], root / "results" / "speed" / "where.png")
