@@ -93,11 +93,13 @@ def with_clocks(command, *argv, **env) -> tuple[float, list, dict[str, float]]:
 
 def draw(rows: dict[str, dict], path: Path) -> None:
     "One bar for each recipe, its parts in the order of the doors"
+    import matplotlib
+    matplotlib.use("Agg")
     import matplotlib.pyplot as plt
     import seaborn as sns
     parts = sorted({p for row in rows.values() for p in row}, key=lambda p: -max(row.get(p, 0) for row in rows.values()))
     sns.set_theme(style="whitegrid")
-    figure, axes = plt.subplots(figsize=(9, 3.4))
+    figure, axes = plt.subplots(figsize=(9.5, 4.2), layout="constrained")
     colours = sns.color_palette("tab20", len(parts))
     for y, (name, row) in enumerate(rows.items()):
         left = 0
@@ -113,9 +115,9 @@ def draw(rows: dict[str, dict], path: Path) -> None:
     axes.set_xlim(0, 1.12 * max(sum(r.values()) for r in rows.values()))
     axes.set_xlabel("seconds of the whole command, two CPU cores")
     axes.set_title("Where the quickstart's time goes")
-    figure.legend(*axes.get_legend_handles_labels(), loc="lower center", bbox_to_anchor=(.5, -.22), ncol=3, frameon=False, fontsize=9)
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncol=3, frameon=False, fontsize=9)
     sns.despine(left=True)
-    figure.savefig(path, dpi=110, bbox_inches="tight")
+    figure.savefig(path, dpi=110)
 
 
 def keep(rows: dict[str, dict], path: Path) -> None:
