@@ -117,7 +117,7 @@ def draw(rows: dict[str, dict], path: Path) -> None:
     axes.set_title("Where the quickstart's time goes")
     figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncol=3, frameon=False, fontsize=9)
     sns.despine(left=True)
-    figure.savefig(path, dpi=110)
+    figure.savefig(path, dpi=80)
 
 
 def keep(rows: dict[str, dict], path: Path) -> None:
