@@ -256,8 +256,10 @@ def several(a) -> dict:
 
 def study(a) -> dict:
     "The study's grid in four bits, three seeds; six processes share the card, and what they leave waits for the next time"
+    from custom_rm.core import recipe_path
+    from custom_rm.study import read_study
     needs(not a.small, "only at full size")
-    run = [*python, "-m", "custom_rm.cli", "study", "dsp", "--device", a.device, "--out", "runs/study-dsp"]
+    run = [*python, "-m", "custom_rm.cli", "study", "dsp", "--device", a.device, "--out", "runs/study-dsp", "--retry"]
     minutes = max(.5, a.left / 60 - 1.5)  # a cell that has begun is ended by `run_row`'s own limit; the join comes after
     logs = [open(Path(a.home) / f"study-{k}.txt", "w") for k in range(1, 7)]
     parts = [subprocess.Popen([*run, "--part", f"{k}/6", "--budget-minutes", f"{minutes:.2f}"], stdout=log, stderr=log) for k, log in enumerate(logs, 1)]
@@ -266,9 +268,12 @@ def study(a) -> dict:
         try: part.wait(max(1, end - time.time()))
         except subprocess.TimeoutExpired: part.terminate(); part.wait()
     done = subprocess.run([*run, "--budget-minutes", "0", "--json", "results/study/decoder.json"], capture_output=True, text=True)
-    cells = list(Path("runs/study-dsp/cells").glob("*.json"))
-    if not cells: raise RuntimeError((done.stderr or Path(logs[0].name).read_text()).strip().splitlines()[-1])
-    return dict(cells=len(cells), last=done.stdout.strip().splitlines()[-30:], says=f"{len(cells)} cells are there; written: results/study/decoder.json")
+    cells = [cell for cell in Path("runs/study-dsp/cells").glob("*.json") if "failed" not in json.loads(cell.read_text(encoding="utf-8"))]
+    whole = len(read_study(recipe_path("dsp", "study")).cells())
+    if len(cells) < whole:  # not done: the next time goes on
+        why = (done.stderr or Path(logs[0].name).read_text()).strip().splitlines()
+        raise RuntimeError(f"{len(cells)} of {whole} cells are there; the same command goes on" + (f" ({why[-1]})" if why and not cells else ""))
+    return dict(cells=whole, last=done.stdout.strip().splitlines()[-30:], says=f"all {whole} cells are there; written: results/study/decoder.json")
 
 
 def command(what: str, *words: str, out: str | None = None):

@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['DAY', 'bos_line', 'own_template', 'rendered', 'accepted', 'encode', 'Tree', 'common_prefix', 'grow',
            'lost_comparisons', 'tokenize_records', 'count_lost', 'lost_line', 'Layout', 'pack', 'allowed', 'pad_texts',
-           'score_table', 'unflatten', 'best_texts', 'to_imitate', 'deal', 'deal_rectangles', 'split_record',
-           'StepSampler']
+           'score_table', 'unflatten', 'best_texts', 'to_learn', 'to_imitate', 'deal', 'deal_rectangles',
+           'split_record', 'StepSampler']
 
 # %% ../nbs/api/10_packing.ipynb #e7c0e970
 from collections.abc import Iterable, Iterator
@@ -430,10 +430,14 @@ def best_texts(
     return list(dict.fromkeys(max(known, key=line.__getitem__) for known, line in lines if known))
 
 # %% ../nbs/api/10_packing.ipynb #aaf4c2cf
-def _to_learn(record:dict, best:int, whole:bool) -> range:
-    "Which tokens of a record's best text are learnt"
+def to_learn(
+    record:dict, # With input_ids and response_start; imitate too, where it is not to be
+    text:int,    # Number of one of its texts
+    whole:bool=False, # The prompt too
+)->range: # Places in the text; none where nothing is to be imitated
+    "Which tokens of a text the imitation loss learns."
     if not record.get("imitate", True): return range(0)
-    return range(1 if whole else max(1, record["response_start"][best]), len(record["input_ids"][best]))
+    return range(1 if whole else max(1, record["response_start"][text]), len(record["input_ids"][text]))
 
 # %% ../nbs/api/10_packing.ipynb #ad01913f
 def _places(batch:dict, text:int) -> list[int]|range:
@@ -455,7 +459,7 @@ def to_imitate(
     states, targets, text = [], [], 0
     for r in records:
         for best in best_texts(r):
-            places, learnt = _places(batch, text + best), _to_learn(r, best, whole)
+            places, learnt = _places(batch, text + best), to_learn(r, best, whole)
             states += [places[i - 1] for i in learnt]
             targets += [r["input_ids"][best][i] for i in learnt]
         text += len(r["score"])

@@ -20,7 +20,8 @@ from .core import choose, DataError, patch
 from .losses import LOSSES, preferred, ranking_loss
 from .metrics import key_figures, measure
 from .model import RewardModel
-from .packing import best_texts, deal, deal_rectangles, score_table, split_record, StepSampler, unflatten
+from .packing import best_texts, deal, deal_rectangles, score_table, split_record, StepSampler
+from .packing import to_learn, unflatten
 
 # %% ../nbs/api/22_trainer.ipynb #6cad19cc
 _ALWAYS = dict(lr_scheduler_type="cosine", weight_decay=0.0, max_grad_norm=1.0, remove_unused_columns=False,
@@ -187,9 +188,7 @@ def dealt(self:RewardTrainer,
 # %% ../nbs/api/22_trainer.ipynb #d1cad4e6
 def _tokens_to_imitate(record:dict, whole:bool) -> int:
     "Tokens of a record's best texts that are foreseen from the one before; of the answers only unless `whole`"
-    if not record.get("imitate", True): return 0
-    first = lambda i: 1 if whole else max(1, record["response_start"][i]) # the first token has nothing before it
-    return sum(max(0, len(record["input_ids"][i]) - first(i)) for i in best_texts(record))
+    return sum(len(to_learn(record, i, whole)) for i in best_texts(record))
 
 # %% ../nbs/api/22_trainer.ipynb #a68b2acc
 def step_counts(
