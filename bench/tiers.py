@@ -17,7 +17,7 @@ DOMAINS = ["academy", "business", "entertainment", "literature"]
 TIERS = {  # changes to the recipe, by group
     "head": dict(base=dict(layers=14), custom=dict(method="head", sharing="apart")),
     "LoRA above": dict(base=dict(layers=20, frozen=14)),
-    "LoRA all": dict(base=dict(layers=20)),
+    "LoRA all": dict(base=dict(layers=20, frozen=0)),
 }
 root = Path(__file__).resolve().parent.parent
 

@@ -354,7 +354,7 @@ def asked_of(
     "Read what a recipe or an artefact says of its base. Raises `DataError` where it is neither."
     if not Path(what).is_dir(): return _of_recipe(read_recipe(recipe_path(what)))
     card = read_card(what)
-    base = BaseConfig(card["base"]["name"], card["base"]["quantize"], card["pooling"], card["base"].get("layers"),
+    base = BaseConfig(card["base"]["name"], card["base"]["quantize"], card["pooling"], card["base"].get("layers"), 0,
                       read=card.get("read", []), max_length=card["max_length"], template=card["template"])
     return Asked(base, LoRA(**card["lora"]), 2048, False, lambda device: load(what, device=device))
 

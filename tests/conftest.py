@@ -28,7 +28,7 @@ name: small
 base: {{name: {home}/tiny, max_length: 64}}
 lora: {{rank: 4, alpha: 8}}
 general: {{train: {{sums: {home}/general.train.json}}, test: {{sums: {home}/general.test.json}}, learning_rate: 5e-3, batch_size: 4, token_budget: 90}}
-custom: {{domains: [loud, quiet], train: {home}/domains.train.json, test: {home}/domains.test.json, learning_rate: 5e-3, batch_size: 4, token_budget: 90, replay: 0.25, imitation: 0.1}}
+custom: {{domains: [loud, quiet], train: {home}/domains.train.json, test: {home}/domains.test.json, learning_rate: 5e-3, batch_size: 4, token_budget: 90, epochs: 1, sharing: apart, blend: 1, replay: 0.25, imitation: 0.1}}
 """)
     return home
 

@@ -31,7 +31,7 @@ def recipe(place, **changes):
     "A recipe about small sums; changes are dotted names"
     made = dict(name="sums", base=dict(name=str(place / "tiny"), max_length=64, quantize=False, template="dsp"), lora=dict(rank=4, alpha=8),
                 general=dict(train=dict(sums=str(place / "general.train.json")), test=dict(sums=str(place / "general.test.json")), learning_rate=5e-3),
-                custom=dict(domains=["loud"], train=str(place / "domains.train.json"), test=str(place / "domains.test.json"), learning_rate=5e-3))
+                custom=dict(domains=["loud"], train=str(place / "domains.train.json"), test=str(place / "domains.test.json"), learning_rate=5e-3, epochs=1, replay=0, blend=1))
     for name, value in changes.items():
         group, key = name.split("__")
         made[group][key] = value

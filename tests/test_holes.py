@@ -197,7 +197,7 @@ def recipe(folder, **changes):
     "A recipe of tiny things as a file says it"
     given = dict(name="run", base=dict(name=str(folder / "base"), max_length=64, quantize=False), lora=dict(rank=2, alpha=4),
                  general=dict(train=dict(sums=f"{folder}/general.train.json"), test=dict(sums=f"{folder}/general.test.json"), batch_size=8),
-                 custom=dict(domains=["loud", "quiet"], train=f"{folder}/domains.train.json", test=f"{folder}/domains.test.json", batch_size=8))
+                 custom=dict(domains=["loud", "quiet"], train=f"{folder}/domains.train.json", test=f"{folder}/domains.test.json", batch_size=8, epochs=1, sharing="apart", replay=0, blend=1))
     for name, value in changes.items():
         group, _, key = name.rpartition("__")
         (given[group] if group else given)[key] = value

@@ -160,7 +160,7 @@ name: begun
 base: {{quantize: false, max_length: 96}}
 lora: {{rank: 4, alpha: 8}}
 general: {{start: {start}, test: {{sums: {home}/general.test.json}}{general}}}
-custom: {{domains: [loud], train: {home}/domains.train.json, test: {home}/domains.test.json, learning_rate: 1e-2{custom}}}
+custom: {{domains: [loud], train: {home}/domains.train.json, test: {home}/domains.test.json, learning_rate: 1e-2, epochs: 1, blend: 1{custom}}}
 """
 
 

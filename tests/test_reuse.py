@@ -34,7 +34,7 @@ def recipe(folder, how, **changes):
     "A recipe; settings are named group__setting"
     given = dict(name="run", base=dict(name=str(folder / "base"), max_length=64, quantize=False), lora=dict(rank=2, alpha=4),
                  general=dict(train=dict(sums=f"{folder}/sums.json", more=f"{folder}/more.json"), test=dict(sums=f"{folder}/general.test.json"), batch_size=8),
-                 custom=dict(domains=["loud", "quiet"], train=f"{folder}/{{domain}}.train.json", test=f"{folder}/{{domain}}.test.json", batch_size=8, **HOW[how]))
+                 custom=dict(domains=["loud", "quiet"], train=f"{folder}/{{domain}}.train.json", test=f"{folder}/{{domain}}.test.json", batch_size=8, **dict(epochs=1, sharing="apart", replay=0, blend=1) | HOW[how]))
     for name, value in changes.items():
         group, _, key = name.rpartition("__")
         (given[group] if group else given)[key] = value

@@ -24,7 +24,7 @@ def test_train(home, custom_rm, stopped_at, name):
 
 def test_study(home, custom_rm, stopped_at):
     study = f"name: few\nrecipe: {{base: {{name: {home}/tiny, quantize: false, max_length: 64}}, general: {{train: {{sums: {home}/general.train.json}}, rows: 12}}, " \
-            f"custom: {{domains: [loud], train: {home}/domains.train.json, test: {home}/domains.test.json, rows: 12}}, validation: 0.2}}\nstrategies: {{base: {{measure: base}}, general: {{measure: general}}, plain: }}\n"
+            f"custom: {{domains: [loud], train: {home}/domains.train.json, test: {home}/domains.test.json, rows: 12, epochs: 1, replay: 0, blend: 1}}, validation: 0.2}}\nstrategies: {{base: {{measure: base}}, general: {{measure: general}}, plain: }}\n"
     (home / "few.yaml").write_text(study)
     folder = home / "stopped-study"
     stopped = stopped_at("SIGINT", "appears", r"cells/[^/]*\.json$", 2, "study", home / "few.yaml", "--out", folder, "--device", "cpu")

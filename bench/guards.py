@@ -1,0 +1,59 @@
+"""What each guard against forgetting does to the general preferences: `python bench/guards.py CELLS…` writes results/study/guards.json.
+
+Each of CELLS is the folder of a study that was run (`custom-rm study dsp --out CELLS`). Joint heads without a guard, with replay, with a way back, and with both are
+compared with the general model of the same seeds, on the same pairs; `custom-rm train` reads these figures where a recipe switches a guard off, and says so. A
+strategy is taken from the first folder that has it, and compared with the general model there, since figures of two devices are not the same to the last pair.
+"""
+import argparse
+import json
+from datetime import date
+from pathlib import Path
+
+root = Path(__file__).resolve().parent.parent
+WAYS = {  # strategy of studies/dsp.yaml → the guards that are off
+    "joint 1.0": ["custom.replay", "custom.blend"], "joint 0.75": ["custom.replay"], "joint 0.5": ["custom.replay"], "joint replay 1.0": ["custom.blend"],
+    "joint replay 0.75": [], "joint replay 0.5": [], "joint replay 0.25": []}
+
+
+def cells_of(folder: Path) -> dict[str, list[dict]]:
+    "Strategy → its finished cells"
+    found = {}
+    for path in sorted((folder / "cells").glob("*.json")):
+        cell = json.loads(path.read_text(encoding="utf-8"))
+        if "test" in cell: found.setdefault(cell["strategy"], []).append(cell)
+    return found
+
+
+def row(strategy: str, cells: dict[str, list[dict]], questions: dict, part: str) -> dict:
+    "A strategy against the general model, over the seeds and domains that both have"
+    from custom_rm.summary import is_general_set, paired, strategy_point
+    key = lambda cell: (cell["domain"], cell["seed"])
+    shared = {key(c) for c in cells[strategy]} & {key(c) for c in cells["general"]}
+    own, general = ([c for c in cells[name] if key(c) in shared] for name in (strategy, "general"))
+    point = strategy_point(own, questions, part)
+    return dict(strategy=strategy, off=WAYS[strategy], seeds=sorted({c["seed"] for c in own}), devices=sorted({c["device"] for c in own}),
+                domain=point["domain"], general=paired(own, general, questions, is_general_set, part) | dict(accuracy=point["general"]["accuracy"]))
+
+
+def main():
+    p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    p.add_argument("cells", nargs="+", type=Path)
+    p.add_argument("--study", default=str(root / "custom_rm" / "studies" / "dsp.yaml"))
+    p.add_argument("--out", type=Path, default=root / "results" / "study" / "guards.json")
+    a = p.parse_args()
+    from custom_rm.core import versions
+    from custom_rm.evaluate import write_report
+    from custom_rm.study import read_study
+    from custom_rm.summary import study_questions
+    study, rows = read_study(a.study), {}
+    for folder in a.cells:
+        cells, questions = cells_of(folder), study_questions(study, folder)
+        for strategy in WAYS:
+            if strategy in cells and "general" in cells and strategy not in rows:
+                rows[strategy] = dict(test=row(strategy, cells, questions, "test"), validation=row(strategy, cells, questions, "validation"))
+    found = [rows[s]["test"] | dict(validation={axis: rows[s]["validation"][axis] for axis in ("domain", "general")}) for s in WAYS if s in rows]
+    for r in found: print(r["strategy"], r["seeds"], round(r["domain"]["accuracy"], 4), {k: round(v, 4) for k, v in r["general"].items()})
+    write_report(a.out, dict(base=study.recipe["base"]["name"], study=Path(a.study).stem, rows=found, versions=versions(), date=str(date.today())))
+
+
+if __name__ == "__main__": main()
