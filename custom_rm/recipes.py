@@ -298,8 +298,9 @@ def _begin_published(recipe) -> None:
 
 # %% ../nbs/api/25_recipes.ipynb #f19fbad2
 MEASURED = dict.fromkeys(("smollm2-135m", "HuggingFaceTB/SmolLM2-135M"),
-    dict(layers=20, frozen=14, learning_rate=1e-3)) | dict(minilm=dict(layers=None, frozen=0, learning_rate=1e-3))
-UNMEASURED = dict(layers=None, frozen=0, learning_rate=2e-4)
+    dict(layers=20, frozen=14, pooling="mean", learning_rate=1e-3))
+UNMEASURED = dict(layers=None, frozen=0, pooling=None, learning_rate=2e-4)
+MEASURED["minilm"] = UNMEASURED | dict(learning_rate=1e-3)
 
 # %% ../nbs/api/25_recipes.ipynb #f19fbad4
 def _filled(group, **found):
@@ -313,10 +314,11 @@ def settle_base(
 )->BaseConfig: # With nothing left to auto
     "Give the base's open settings the values that were measured to be best for it."
     known = UNMEASURED if start else MEASURED.get(base.name, UNMEASURED)
-    if base.layers == AUTO and imitation and known["layers"]: base = replace(base, layers=None, read=base.read or [known["layers"]])
+    if base.layers == AUTO and imitation and known["layers"]:
+        base = replace(base, layers=None, read=base.read or [known["layers"]])
     layers = known["layers"] if base.layers == AUTO else base.layers
     frozen = known["frozen"] if layers is None or layers >= (known["layers"] or 0) else 0
-    return _filled(base, pooling=None if start else "mean", layers=layers, frozen=frozen)
+    return _filled(base, pooling=known["pooling"], layers=layers, frozen=frozen)
 
 # %% ../nbs/api/25_recipes.ipynb #f19fbad7
 def settle_custom(

@@ -54,9 +54,9 @@ def test_what_suits_the_data(changes, wanted):
 
 
 @pytest.mark.parametrize("base, wanted", [
-    ({}, (20, 14, "mean", 1e-3)), (dict(name="someone/a-7b"), (None, 0, "mean", 2e-4)), (dict(layers=8), (8, 0, "mean", 1e-3)),
+    ({}, (20, 14, "mean", 1e-3)), (dict(name="someone/a-7b"), (None, 0, None, 2e-4)), (dict(layers=8), (8, 0, "mean", 1e-3)),
     (dict(layers=None), (None, 14, "mean", 1e-3)), (dict(frozen=0), (20, 0, "mean", 1e-3)), (dict(pooling="last", layers=24), (24, 14, "last", 1e-3)),
-    (dict(pooling=None), (20, 14, None, 1e-3)), (dict(name="minilm"), (None, 0, "mean", 1e-3)),
+    (dict(pooling=None), (20, 14, None, 1e-3)), (dict(name="minilm"), (None, 0, None, 1e-3)),
 ])
 def test_what_suits_the_base(base, wanted):
     recipe = made(base=base)

@@ -129,12 +129,13 @@ def test_calibrate(home, finished, custom_rm, tmp_path):
     assert scorer.scale["loud"][0] != 1.0 and .5 < scorer.compare("What is 3 plus one?", "It is 4!!!", "It is 4.") <= 1
 
 
-@pytest.mark.parametrize("name", ["dsp", "dsp-cpu", "dsp-cpu-smollm2"])
+@pytest.mark.parametrize("name", ["dsp", "dsp-bases", "dsp-cpu", "dsp-cpu-smollm2"])
 def test_studies_load(name):
     from custom_rm.core import recipe_path
     from custom_rm.study import read_study
     found = read_study(recipe_path(name, "study"))
-    assert {"base", "general", "plain"} <= set(found.strategies) and len(found.cells()) > 20
+    assert name == "dsp-bases" or {"base", "general", "plain"} <= set(found.strategies)
+    assert len(found.cells()) > 20
 
 
 @pytest.mark.parametrize("text, message", [("a: 1", "is no study"), ("recipe: {custom: {domains: [a], train: b}}\nstrategies: {x: {custom: {replya: 1}}}", "replya"), ("recipe: [", "is not YAML")])

@@ -75,7 +75,7 @@ def test_in_a_recipe(run):
 def test_refused_by_name():
     from custom_rm.core import DataError
     from custom_rm.recipes import BaseConfig, GeneralConfig
-    with pytest.raises(DataError, match="choose last, mean, max, first, second or null"): BaseConfig(pooling="third")
+    with pytest.raises(DataError, match="choose last, mean, max, first, second, auto or null"): BaseConfig(pooling="third")
     with pytest.raises(DataError, match="shrinking"): GeneralConfig(losses={"shrinkign": 1.0})
 
 
