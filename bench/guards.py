@@ -30,9 +30,9 @@ def row(strategy: str, cells: dict[str, list[dict]], questions: dict, part: str)
     key = lambda cell: (cell["domain"], cell["seed"])
     shared = {key(c) for c in cells[strategy]} & {key(c) for c in cells["general"]}
     own, general = ([c for c in cells[name] if key(c) in shared] for name in (strategy, "general"))
-    point = strategy_point(own, questions, part)
-    return dict(strategy=strategy, off=WAYS[strategy], seeds=sorted({c["seed"] for c in own}), devices=sorted({c["device"] for c in own}),
-                domain=point["domain"], general=paired(own, general, questions, is_general_set, part) | dict(accuracy=point["general"]["accuracy"]))
+    point, before = (strategy_point(some, questions, part) for some in (own, general))
+    return dict(strategy=strategy, off=WAYS[strategy], seeds=sorted({c["seed"] for c in own}), devices=sorted({c["device"] for c in own}), domain=point["domain"],
+                general=point["general"], general_model=before, change=paired(own, general, questions, is_general_set, part))
 
 
 def main():
@@ -51,8 +51,8 @@ def main():
         for strategy in WAYS:
             if strategy in cells and "general" in cells and strategy not in rows:
                 rows[strategy] = dict(test=row(strategy, cells, questions, "test"), validation=row(strategy, cells, questions, "validation"))
-    found = [rows[s]["test"] | dict(validation={axis: rows[s]["validation"][axis] for axis in ("domain", "general")}) for s in WAYS if s in rows]
-    for r in found: print(r["strategy"], r["seeds"], round(r["domain"]["accuracy"], 4), {k: round(v, 4) for k, v in r["general"].items()})
+    found = [rows[s]["test"] | dict(validation={key: rows[s]["validation"][key] for key in ("domain", "general", "change")}) for s in WAYS if s in rows]
+    for r in found: print(r["strategy"], r["seeds"], round(r["domain"]["accuracy"], 4), {k: round(v, 4) for k, v in r["change"].items()})
     write_report(a.out, dict(base=study.recipe["base"]["name"], study=Path(a.study).stem, rows=found, versions=versions(), date=str(date.today())))
 
 

@@ -220,17 +220,18 @@ def guards_off(
     return {name: value for name, value, off in (("custom.replay", custom.replay, 0), ("custom.blend", custom.blend, 1))
             if value == off}
 
+# %% ../nbs/api/31_runs.ipynb #aa0657b6
 def forgetting(
     recipe:Recipe,
 )->str: # One line; "" where nothing was measured to be risked
     "What switching a guard off did to the general preferences in the study."
     custom, off = recipe.custom, guards_off(recipe.custom)
-    general = (recipe.general.train or recipe.general.start) and custom.start == "general" and custom.method == "lora"
-    if not (general and custom.domains and off) or any(custom.losses.values()): return ""
+    known = (recipe.general.train or recipe.general.start) and custom.start == "general" and custom.method == "lora"
+    if not (known and custom.domains and off) or any(custom.losses.values()): return ""
     study = json.loads(results_file("study/guards.json").read_text(encoding="utf-8"))
     found = next((row for row in study["rows"] if row["off"] == list(off)), None)
     if not found: return ""
-    said, seen = " and ".join(f"{name} {value:g}" for name, value in off.items()), found["general"]
+    said, seen = " and ".join(f"{name} {value:g}" for name, value in off.items()), found["change"]
     return (f"guard off ({said}): in the study of {study['base']} general accuracy changed by "
             f"{_points(seen['difference'])} points so ({_points(seen['low'])} to {_points(seen['high'])}); "
             f"leave out {' and '.join(off)} for what the study recommends")
