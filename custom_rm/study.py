@@ -939,7 +939,7 @@ def plain_floors(
     def longer(domains): return {d: measure_floor(longer_wins(tests[d]["text"]), tests[d]) for d in domains}
     def words(domains): return words_floor({d: train[d] for d in domains}, {d: tests[d] for d in domains})
     seen = {d: records_hash(data) for d, data in tests.items()}
-    learned = {d: records_hash(data, train[d]) for d, data in tests.items()}
+    learned = {d: records_hash(data, train[d]) for d, data in tests.items() if d in train}
     return dict(longer=kept_or_new(kept.get("longer", {}), seen, longer),
                 bag_of_words=kept_or_new(kept.get("bag_of_words", {}), learned, words))
 
@@ -991,15 +991,15 @@ def study_floors(
     questions:int=20,      # Of each domain to ask it about
     device:str|None=None,  # Where; the best there is if None
     report:Callable=print, # Gets a line where a judge's answers no longer hold
-)->dict: # floor → domain → figures
+)->dict: # floor → set → figures; the bag of words for sets that something can be learned for
     "Measure the floors and keep them; what is kept and still holds is not measured again."
     path = folder/"floors.json"
     kept = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     run = Run(study.recipe_of(next(iter(study.strategies))), folder/"runs"/".floors", again=True)
     if not (custom := run.recipe.custom).test: return {}
-    tests = domain_sets(run, custom.test, custom.test_rows)
-    floors = plain_floors(kept, domain_sets(run, custom.train), tests)
-    judged = kept_judge(kept.get("judge", {}), tests, run.recipe.base.quantize, judge, questions, device, report)
+    tests, readers = run.test_sets(), domain_sets(run, custom.test, custom.test_rows)
+    floors = plain_floors(kept, domain_sets(run, custom.train) | run.training_sets("general", tell=False), tests)
+    judged = kept_judge(kept.get("judge", {}), readers, run.recipe.base.quantize, judge, questions, device, report)
     now = floors | (dict(judge=judged) if judged else {})
     write_report(path, {name: kept[name] for name in ("judge",) if name in kept} | now) # it took long to ask
     return now

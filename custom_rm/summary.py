@@ -311,6 +311,7 @@ class Findings:
     part:str         # What is reported: "test", or "validation" where the study has no test sets
     def __post_init__(self):
         self.domains = list(dict.fromkeys(cell["domain"] for cell in finished(self.cells, self.best)))
+        self.general_sets = finished(self.cells, self.best)[0]["general_sets"]
         self.points = points(self.cells, self.questions, self.part)
         self.alone = {domain: self.points_of(domain) for domain in self.domains}
     def points_of(self, domain:str) -> dict: # As `points`
@@ -362,6 +363,17 @@ def of_general(self:Findings) -> dict: # recommended, plain_custom, general_rm, 
     lost = self.minus_general(self.plain) if self.plain in self.points else None
     return accuracies | self.minus_general(self.best) | dict(plain_minus_general=lost)
 
+# %% ../nbs/api/34_summary.ipynb #34b000a1
+@patch
+def of_general_set(self:Findings,
+    name:str,
+)->dict: # accuracy, low, high, n; general_rm: the same; one accuracy per floor
+    "The recommended models and the general model on one general set."
+    def on_it(strategy): return accuracy_point(
+        finished(self.cells, strategy), self.questions, lambda cell, of: of == name, self.part)
+    floors = {floor: sets[name]["accuracy"] for floor, sets in self.floors.items() if name in sets}
+    return on_it(self.best) | dict(general_rm=on_it("general")) | floors
+
 # %% ../nbs/api/34_summary.ipynb #34b00085
 @patch
 def origin(self:Findings) -> dict: # device, versions, commit, date, seeds, base
@@ -398,6 +410,7 @@ def summarize(
     return dict(
         recommended=best, changes=study.strategies[best], part=part,
         domains={domain: found.of_domain(domain) for domain in found.domains}, general=found.of_general(),
+        general_sets={name: found.of_general_set(name) for name in found.general_sets},
         **found.origin(), points=found.points, validation=points(cells, questions, "validation"),
         details=details(cells, questions, best, part), matrix=cross_domain(cells, best, part),
         front=on_front(found.points), fronts={domain: on_front(alone) for domain, alone in found.alone.items()},
