@@ -5,8 +5,10 @@
 # %% auto #0
 __all__ = ['METRICS', 'unequal_pairs', 'comparisons', 'Pairs', 'to_pairs', 'correctness', 'mean_or_nan', 'resampled_means',
            'bootstrap_interval', 'wilson_interval', 'accuracy_interval', 'calibration_bins',
-           'expected_calibration_error', 'reliability_curve', 'Metric', 'measure', 'key_figures', 'longer_wins',
-           'BagOfWords', 'part_accuracy', 'by_length', 'length_weights', 'matched_accuracy', 'seed_agreement']
+           'expected_calibration_error', 'reliability_curve', 'calibration_gaps', 'calibration_error', 'Metric',
+           'measure', 'key_figures', 'longer_wins', 'BagOfWords', 'accuracy_figures', 'part_accuracy', 'by_length',
+           'length_leads', 'length_weights', 'weighted_accuracy', 'matched_accuracy', 'error_class', 'seed_agreement',
+           'by_agreement', 'ensemble_figures']
 
 # %% ../nbs/api/20_metrics.ipynb #51be52e0
 from collections.abc import Callable
@@ -162,6 +164,39 @@ def reliability_curve(
                           questions=len(np.unique(group[inside]))))
     return curve
 
+# %% ../nbs/api/20_metrics.ipynb #fb99efe5
+def calibration_gaps(
+    margin:np.ndarray,   # Shape (n,)
+    question:np.ndarray, # Number of each pair's question, from 0 without a gap, shape (n,)
+    bins:int=10,         # As for `calibration_bins`
+)->np.ndarray: # Shape (questions, bins)
+    "Sum of confidence minus being right, of each question in each bin."
+    confidence = np.nan_to_num(1 / (1 + np.exp(-np.abs(margin))), nan=.5)
+    where = np.minimum(((confidence - .5) * 2 * bins).astype(int), bins - 1)
+    gaps = np.zeros((question.max(initial=-1) + 1, bins))
+    np.add.at(gaps, (question, where), confidence - correctness(margin))
+    return gaps
+
+# %% ../nbs/api/20_metrics.ipynb #b61eba81
+def calibration_error(
+    margins:np.ndarray, # Of one model, shape (n,), or of several seeds, shape (seeds, n)
+    group:np.ndarray,   # Question of each pair, shape (n,)
+    bins:int=10,        # As for `calibration_bins`
+    draws:int=2000,     # As for `bootstrap_interval`
+)->dict: # ece (the seeds' mean), low, high (95%), by_chance, n, questions; NaN where there is no pair
+    "Expected calibration error with its interval, whole questions resampled, and what luck alone would show."
+    (_, question), n = np.unique(group, return_inverse=True), len(group)
+    counts = dict(n=n, questions=int(question.max(initial=-1) + 1))
+    if not n: return dict.fromkeys(("ece", "low", "high", "by_chance"), float("nan")) | counts
+    gaps = [calibration_gaps(margin, question, bins) for margin in np.atleast_2d(margins)]
+    times = np.random.default_rng(0).multinomial(len(gaps[0]), np.full(len(gaps[0]), 1 / len(gaps[0])), size=draws)
+    ece = float(np.mean([np.abs(gap.sum(0)).sum() for gap in gaps]) / n)
+    luck = np.mean([np.abs((times - 1) @ gap).sum(1) for gap in gaps], 0) / n
+    drawn = np.mean([np.abs(times @ gap).sum(1) for gap in gaps], 0) / (times @ np.bincount(question))
+    low, high = 2 * ece - np.quantile(drawn, [.975, .025])
+    low = 0. if ece <= np.quantile(luck, .975) else float(np.clip(low, 0, ece))
+    return dict(ece=ece, low=low, high=float(max(ece, high)), by_chance=float(luck.mean())) | counts
+
 # %% ../nbs/api/20_metrics.ipynb #7b4f2306
 @dataclass
 class Metric:
@@ -247,15 +282,22 @@ def rewards(
     flat = self.words.transform([t for record in texts for t in record]) @ self.model.coef_[0]
     return [list(r) for r in np.split(flat, np.cumsum([len(r) for r in texts])[:-1])]
 
+# %% ../nbs/api/20_metrics.ipynb #3b787c0d
+def accuracy_figures(
+    right:np.ndarray, # From `correctness`, or the mean of several seeds', shape (n,)
+    group:np.ndarray, # Question of each pair, shape (n,)
+)->dict: # accuracy, low, high (95%), n (pairs), questions; NaN where there is none
+    "Accuracy of some pairs, and what it stands on."
+    low, high = accuracy_interval(right, group) if len(right) else (float("nan"), float("nan"))
+    return dict(accuracy=mean_or_nan(right), low=low, high=high, n=len(right), questions=len(np.unique(group)))
+
 # %% ../nbs/api/20_metrics.ipynb #a5630595
 def part_accuracy(
     pairs:Pairs,      # Of a reward model
     part:np.ndarray,  # Which of them, booleans of shape (n,)
 )->dict: # accuracy, low, high, n (pairs), questions; NaN where there is none
     "Accuracy with its 95% interval on some of the pairs."
-    right, group = correctness(pairs.margin)[part], pairs.group[part]
-    low, high = accuracy_interval(right, group) if len(right) else (float("nan"), float("nan"))
-    return dict(accuracy=mean_or_nan(right), low=low, high=high, n=len(right), questions=len(np.unique(group)))
+    return accuracy_figures(correctness(pairs.margin)[part], pairs.group[part])
 
 # %% ../nbs/api/20_metrics.ipynb #c6a5feb9
 def by_length(
@@ -267,6 +309,18 @@ def by_length(
         raise DataError(f"{len(longer)} lengths for {len(pairs.margin)} pairs; compare the same records' texts")
     parts = dict(longer_wins=longer > 0, longer_loses=longer < 0, as_long=longer == 0)
     return {name: part_accuracy(pairs, part) for name, part in parts.items()}
+
+# %% ../nbs/api/20_metrics.ipynb #9c147dfb
+def length_leads(
+    texts:list,  # For each record its texts; the answers alone, where their questions should not count
+    scores:list, # For each record its texts' scores
+)->np.ndarray: # In [−1, 1], above 0 where the longer text is preferred; pairs as in `to_pairs`, shape (n,)
+    "By how much the preferred text of each pair is longer, as a share of the longer one."
+    leads = [np.zeros(0)]
+    for record, score in zip(texts, scores):
+        length, (i, j) = np.array([len(text) for text in record]), unequal_pairs(np.asarray(score, float))
+        leads.append((length[i] - length[j]) / np.maximum(np.maximum(length[i], length[j]), 1))
+    return np.concatenate(leads)
 
 # %% ../nbs/api/20_metrics.ipynb #4b907480
 def length_weights(
@@ -281,6 +335,22 @@ def length_weights(
         weights[inside] = len(wins) / 2 / np.where(wins, wins.sum(), (~wins).sum())
     return weights
 
+# %% ../nbs/api/20_metrics.ipynb #0a23b8e5
+def weighted_accuracy(
+    right:np.ndarray,   # From `correctness`, or the mean of several seeds', shape (n,)
+    group:np.ndarray,   # Question of each pair, shape (n,)
+    weights:np.ndarray, # At least 0, such as `length_weights`, shape (n,)
+)->dict: # accuracy, low, high, n (pairs that count), left_out, questions; NaN where no pair counts
+    "Accuracy where some pairs count more than others, with its 95% interval."
+    kept = weights > 0
+    counts = dict(n=int(kept.sum()), left_out=int((~kept).sum()), questions=len(np.unique(group[kept])))
+    if not kept.any(): return dict(accuracy=float("nan"), low=float("nan"), high=float("nan")) | counts
+    _, question = np.unique(group[kept], return_inverse=True)
+    total, weight = np.bincount(question, (weights * right)[kept]), np.bincount(question, weights[kept])
+    low, high = np.quantile(resampled_means(total, weight), [.025, .975])
+    if np.ptp(total / weight) < 1e-9: low, high = wilson_interval(total.sum() / weight.sum(), len(total))
+    return dict(accuracy=float(total.sum() / weight.sum()), low=float(low), high=float(high)) | counts
+
 # %% ../nbs/api/20_metrics.ipynb #a831d39f
 def matched_accuracy(
     pairs:Pairs,       # Of a reward model
@@ -288,15 +358,26 @@ def matched_accuracy(
     bins:int=5,        # As for `length_weights`
 )->dict: # accuracy, low, high, n (pairs that count), left_out, questions; NaN where no pair can be matched
     "Accuracy after matching length: \"longer wins\" gets exactly one half."
-    weights, right = length_weights(longer, bins), correctness(pairs.margin)
-    kept = weights > 0
-    counts = dict(n=int(kept.sum()), left_out=int((~kept).sum()), questions=len(np.unique(pairs.group[kept])))
-    if not kept.any(): return dict(accuracy=float("nan"), low=float("nan"), high=float("nan")) | counts
-    _, group = np.unique(pairs.group[kept], return_inverse=True)
-    total, weight = np.bincount(group, (weights * right)[kept]), np.bincount(group, weights[kept])
-    low, high = np.quantile(resampled_means(total, weight), [.025, .975])
-    if np.ptp(total / weight) < 1e-9: low, high = wilson_interval(total.sum() / weight.sum(), len(total))
-    return dict(accuracy=float(total.sum() / weight.sum()), low=float(low), high=float(high)) | counts
+    return weighted_accuracy(correctness(pairs.margin), pairs.group, length_weights(longer, bins))
+
+# %% ../nbs/api/20_metrics.ipynb #47147913
+def error_class(
+    right:np.ndarray,  # From `correctness`, or the mean of several seeds', shape (n,)
+    group:np.ndarray,  # Question of each pair, shape (n,)
+    inside:np.ndarray, # Which pairs are in the class, booleans of shape (n,)
+)->dict: # n, questions (of the class), of (all pairs), share (of all errors), inside and outside (how often wrong),
+    # difference, low, high (95%); NaN where a side has no pair
+    "How many of all errors a class of pairs holds, and how much more often a model is wrong inside than outside."
+    (_, question), wrong, inside = np.unique(group, return_inverse=True), 1 - right, np.asarray(inside, bool)
+    counts = dict(n=int(inside.sum()), questions=len(np.unique(question[inside])), of=len(right))
+    rates = [mean_or_nan(wrong[side]) for side in (inside, ~inside)]
+    share = float(wrong[inside].sum() / wrong.sum()) if wrong.any() else float("nan")
+    found = counts | dict(share=share, inside=rates[0], outside=rates[1], difference=rates[0] - rates[1])
+    if not 0 < inside.sum() < len(inside): return found | dict(low=float("nan"), high=float("nan"))
+    def drawn(side): return resampled_means(np.bincount(question, wrong * side), np.bincount(question, 1. * side))
+    with np.errstate(invalid="ignore"): apart = drawn(inside) - drawn(~inside) # a draw may miss a small class
+    low, high = np.nanquantile(apart, [.025, .975])
+    return found | dict(low=float(low), high=float(high))
 
 # %% ../nbs/api/20_metrics.ipynb #de5ca008
 def seed_agreement(
@@ -314,3 +395,26 @@ def seed_agreement(
     kappa = (agreement - expected) / (1 - expected) if expected < 1 else float("nan")
     return dict(agreement=agreement, low=low, high=high, expected=expected, kappa=kappa,
                 all_alike=float((each == 1).mean()), seeds=len(right), n=right.shape[1])
+
+# %% ../nbs/api/20_metrics.ipynb #653bba4e
+def by_agreement(
+    margins:list[np.ndarray], # For each seed the margins of the same pairs, each of shape (n,)
+    group:np.ndarray,         # Question of each pair, shape (n,)
+)->dict[str,dict]: # alike and divided: share (of the pairs), and `accuracy_figures`; the mean of the seeds
+    "Accuracy where all seeds order a pair alike, and where they don't."
+    right = np.array([correctness(margin) for margin in margins])
+    alike = (right == right[0]).all(0) & (right[0] != .5)
+    parts = dict(alike=alike, divided=~alike)
+    return {name: dict(share=mean_or_nan(1. * part)) | accuracy_figures(right.mean(0)[part], group[part])
+            for name, part in parts.items()}
+
+# %% ../nbs/api/20_metrics.ipynb #28d5c6cc
+def ensemble_figures(
+    margins:list[np.ndarray], # For each seed the margins of the same pairs, each of shape (n,)
+    group:np.ndarray,         # Question of each pair, shape (n,)
+)->dict: # `accuracy_figures` of the mean reward; over_mean: difference to the seeds' mean accuracy, low, high (95%)
+    "What asking all seeds brings over asking one of them."
+    together, alone = correctness(np.mean(margins, 0)), np.mean([correctness(margin) for margin in margins], 0)
+    low, high = bootstrap_interval(together - alone, group)
+    over = dict(difference=mean_or_nan(together - alone), low=low, high=high)
+    return accuracy_figures(together, group) | dict(over_mean=over)
