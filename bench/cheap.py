@@ -20,6 +20,9 @@ from statistics import median
 root = Path(__file__).resolve().parent.parent
 results = root / "results" / "speed"
 BEFORE = """base:
+  layers: null
+  frozen: 0
+  pooling: last
   max_length: 256
   template: dsp"""  # the quickstart's base until 0.1: all thirty layers learn
 
@@ -47,6 +50,7 @@ def quickstart(a) -> dict:
     "The whole command with no state kept, then with all of them, then the recipe of before, in the same run; where the time goes is written beside"
     import where
     from custom_rm.core import recipe_path
+    from custom_rm.recipes import read_recipe
     with tempfile.TemporaryDirectory() as home:
         home = Path(home)
         text = recipe_path("quickstart").read_text(encoding="utf-8")
@@ -57,7 +61,8 @@ def quickstart(a) -> dict:
         first_left = next((at for at, line in lines if "all done in" in line), None)
         again, _, kept = where.with_clocks(command, "quickstart", "--device", a.device, "--out", home / "again", **cache)
         before, _, old = where.with_clocks(command, "train", home / "before.yaml", "--device", a.device, "--out", home / "before", "--cache-gib", "0", **cache)
-        where.keep({"fourteen of eighteen layers frozen": new, "the same, states kept from before": kept, "before: all thirty layers learn": old}, Path(a.out).with_name("where.json"))
+        base = read_recipe(recipe_path("quickstart")).base
+        where.keep({f"{base.frozen} of {base.layers} layers frozen": new, "the same, states kept from before": kept, "before: all thirty layers learn": old}, Path(a.out).with_name("where.json"))
         def table(run): return {rm: {s: round(100 * f["accuracy"], 1) for s, f in cells.items()} for rm, cells in json.loads((home / run / "metrics.json").read_text())["rms"].items()}
         return dict(seconds=round(seconds, 1), speedup=round(before / seconds, 2), seconds_again=round(again, 1), seconds_before=round(before, 1),
                     first_row=round(first_row, 1), first_estimate=first_left and round(first_left, 1), accuracy=table("new"), accuracy_before=table("before"))

@@ -57,7 +57,25 @@ def quickstart(found: dict) -> str:
     rows.append(("test pairs (questions)", *(f"{first[s]['n']} ({first[s]['questions']})" for s in sets)))
     versions = found["versions"]
     said = f"Accuracy in %, with 95 % intervals over questions. Measured on {found['device']}, torch {versions['torch']}, transformers {versions['transformers']}, {found['date']}."
-    return table(rows) + f"\n{said}\n"
+    return table(rows) + f"\n{said} {gains(found)}\n"
+
+
+def gains(found: dict) -> str:
+    "Each customized model beside the floors and the general model on its own readers' pairs, and all of them on the general pairs"
+    rms, floors = found["rms"], found["floors"]
+    own, kept = [rm for rm in rms if rm in rms[rm] and rm != "general"], [rm for rm in rms if rm != "base"]
+    right = lambda of, name: f"{round(of[name]['general']['accuracy'] * of[name]['general']['n'])}"
+    above = lambda rm, other: f"{100 * (rms[rm][rm]['accuracy'] - other[rm]['accuracy']):.0f}"
+    said = [f"{rm} is {above(rm, max((f for f in floors.values()), key=lambda f: f[rm]['accuracy']))} points above the better floor and {above(rm, rms['general'])} above the general model" for rm in own]
+    counts = [*(f"{rm} {right(rms, rm)}" for rm in kept), f"the bag of words {right(floors, 'bag_of_words')}"]
+    return f"On its own readers' pairs {' and '.join(said)}. Right of {rms['general']['general']['n']} general pairs: {', '.join(counts)}."
+
+
+def took(found: dict) -> str:
+    "How long the quickstart takes"
+    row = found["rows"]["quickstart"]
+    return (f"The run took {row['seconds'] / 60:.1f} minutes with the base model there already; the first row of the table came after {row['first_row']:.0f} seconds. "
+            f"With all thirty layers learning, as up to version 0.1, the same data took {row['seconds_before'] / 60:.1f} minutes right after it ({row['speedup']:.1f} times as long). {found['device'].capitalize()}, {found['date']}.\n")
 
 
 def speed(found: dict) -> str:
@@ -70,7 +88,7 @@ def speed(found: dict) -> str:
     return table(rows) + f"\nMedians of {first['repetitions']} repetitions (smallest–largest), {first['device']}, {first['date']}.\n"
 
 
-DRAWN = {"results/study/summary.json": study, "results/quickstart/quickstart.json": quickstart, "results/speed/summary.json": speed}
+DRAWN = {"results/study/summary.json": study, "results/quickstart/quickstart.json": quickstart, "results/speed/cheap.json": took, "results/speed/summary.json": speed}
 
 
 def renewed(text: str) -> str:

@@ -56,6 +56,9 @@ def test_quickstart_beats_floors_and_general():
     for d in domains:
         others = [m["rms"]["general"][d], m["floors"]["longer"][d], m["floors"]["bag_of_words"][d]]
         assert m["rms"][d][d]["accuracy"] > max(o["accuracy"] for o in others), d
+    general, floors = m["rms"]["general"]["general"], m["floors"]
+    assert general["accuracy"] > max(floors[f]["general"]["accuracy"] for f in floors), "the general model is above both floors"
+    assert all(general["low"] < m["rms"][d]["general"]["accuracy"] < general["high"] for d in domains), "no cost that is seen"
 
 
 def test_what_is_said_of_the_study():
