@@ -26,13 +26,14 @@ def cells_of(folder: Path) -> dict[str, list[dict]]:
 
 def row(strategy: str, cells: dict[str, list[dict]], questions: dict, part: str) -> dict:
     "A strategy against the general model, over the seeds and domains that both have"
-    from custom_rm.summary import is_general_set, paired, strategy_point
+    from custom_rm.summary import accuracy_point, is_general_set, paired, strategy_point
     key = lambda cell: (cell["domain"], cell["seed"])
     shared = {key(c) for c in cells[strategy]} & {key(c) for c in cells["general"]}
     own, general = ([c for c in cells[name] if key(c) in shared] for name in (strategy, "general"))
     point, before = (strategy_point(some, questions, part) for some in (own, general))
+    def by_domain(some): return {d: accuracy_point([c for c in some if c["domain"] == d], questions, part=part) for d in dict.fromkeys(c["domain"] for c in some)}
     return dict(strategy=strategy, off=WAYS[strategy], seeds=sorted({c["seed"] for c in own}), devices=sorted({c["device"] for c in own}), domain=point["domain"],
-                general=point["general"], general_model=before, change=paired(own, general, questions, is_general_set, part))
+                general=point["general"], domains=by_domain(own), general_model=before | dict(domains=by_domain(general)), change=paired(own, general, questions, is_general_set, part))
 
 
 def main():
@@ -43,7 +44,7 @@ def main():
     a = p.parse_args()
     from custom_rm.core import versions
     from custom_rm.evaluate import write_report
-    from custom_rm.study import read_study
+    from custom_rm.study import read_study, study_floors
     from custom_rm.summary import study_questions
     study, rows = read_study(a.study), {}
     for folder in a.cells:
@@ -53,7 +54,8 @@ def main():
                 rows[strategy] = dict(test=row(strategy, cells, questions, "test"), validation=row(strategy, cells, questions, "validation"))
     found = [rows[s]["test"] | dict(validation={key: rows[s]["validation"][key] for key in ("domain", "general", "change")}) for s in WAYS if s in rows]
     for r in found: print(r["strategy"], r["seeds"], round(r["domain"]["accuracy"], 4), {k: round(v, 4) for k, v in r["change"].items()})
-    write_report(a.out, dict(base=study.recipe["base"]["name"], study=Path(a.study).stem, rows=found, versions=versions(), date=str(date.today())))
+    floors = {name: {d: figures["accuracy"] for d, figures in sets.items()} for name, sets in study_floors(study, a.cells[-1]).items()}
+    write_report(a.out, dict(base=study.recipe["base"]["name"], study=Path(a.study).stem, rows=found, floors=floors, versions=versions(), date=str(date.today())))
 
 
 if __name__ == "__main__": main()

@@ -62,11 +62,28 @@ def test_quickstart_beats_floors_and_general():
 
 
 def test_what_is_said_of_the_study():
+    "Of the first page: the loss without a guard, what each guard gives back, and that it is not all"
+    m = result("study/guards.json")
+    ways = {row["strategy"]: row for row in m["rows"]}
+    free, replayed, back = (ways[name] for name in ("joint 1.0", "joint replay 1.0", "joint replay 0.75"))
+    changes = [way["change"]["difference"] for way in (free, replayed, back)]
+    assert changes == sorted(changes) and all(way["change"]["high"] < 0 for way in (free, replayed, back)), "smaller with each guard, and not gone"
+    domains = [way["domain"]["accuracy"] for way in (free, replayed, back)]
+    assert max(domains) - min(domains) < .02 and min(domains) > free["general_model"]["domain"]["accuracy"] + .2, "at little cost for the readers"
+    floors = m["floors"]["bag_of_words"]
+    for d in ("business", "literature"): assert all(way["domains"][d]["low"] < floors[d] for way in (free, replayed, back)), "none is surely better than the bag of words"
+    sets = result("study/all-general.json")["general_sets"]
+    def over_all(of): return sum(of(s) * s["n"] for s in sets.values()) / sum(s["n"] for s in sets.values())
+    assert abs(over_all(lambda s: s["bag_of_words"]) - over_all(lambda s: s["general_rm"]["accuracy"])) < .02, "in general the bag of words is as good"
+
+
+def test_what_is_said_of_the_smaller_study():
+    "Of the first page and the tutorial: with a quarter replayed and both guards no loss was seen, with one seed"
     m = result("study/summary.json")
     plain, general = m["details"]["plain"], m["details"]["general"]
     assert plain["own"]["low"] > 0 and general["own"]["low"] > 0, "the gain is larger"
-    assert m["general"]["low"] < 0 < m["general"]["high"] and m["general"]["difference"] >= 0, "no loss is seen"
+    assert m["general"]["low"] < 0 < m["general"]["high"] and m["general"]["difference"] >= 0 and len(m["seeds"]) == 1, "no loss is seen"
     assert m["general"]["plain_minus_general"]["difference"] < 0 and plain["general"]["low"] > 0, "done plainly, it seems to cost some"
-    assert m["changes"]["custom.sharing"] == "joint" and m["changes"]["custom.replay"] > 0 and 0 < m["changes"]["custom.blend"] < 1
+    assert m["changes"]["custom.sharing"] == "joint" and m["changes"]["custom.replay"] == .25 and 0 < m["changes"]["custom.blend"] < 1
     as_good = [d for d, x in m["domains"].items() if x["bag_of_words"] > x["accuracy"] - .01]
     assert sorted(as_good) == ["business", "literature"], "where the bag of words is as good"
