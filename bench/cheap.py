@@ -1,7 +1,7 @@
 """What learning costs once frozen layers are computed a single time: `python bench/cheap.py`.
 
 Rows of `results/speed/cheap.json`, each written when it is measured; a row that is there is passed over, `--rows` takes some:
-`head/1000` (a head from 1,000 votes), `quickstart` (the whole command, against the recipe of before in the same run),
+`head/1000` (a head from 1,000 votes), `quickstart` (the whole command, against the recipe of before in the same run), `quickstart/now` (the command alone, twice),
 `train/dsp/cached` and `memory/cached` (from `bench/train.py --steps 3`, run here with and without length grouping) and
 `study/cell` (train and measure one more cell when all states are kept). Measure on a machine that does nothing else.
 """
@@ -68,6 +68,17 @@ def quickstart(a) -> dict:
                     first_row=round(first_row, 1), first_estimate=first_left and round(first_left, 1), accuracy=table("new"), accuracy_before=table("before"))
 
 
+def quickstart_now(a) -> dict:
+    "The whole command alone: with no state kept, then with all of them"
+    with tempfile.TemporaryDirectory() as home:
+        home = Path(home)
+        cache = dict(CUSTOM_RM_CACHE=empty_cache(home / "cache"))
+        seconds, lines = command("-m", "custom_rm.cli", "quickstart", "--device", a.device, "--out", home / "new", **cache)
+        again, _ = command("-m", "custom_rm.cli", "quickstart", "--device", a.device, "--out", home / "again", **cache)
+        first_row = next((at for at, line in lines if "is right in" in line), None)
+        return dict(seconds=round(seconds, 1), seconds_again=round(again, 1), first_row=round(first_row, 1), general_records=len(json.loads((root / "data" / "mini" / "general.train.json").read_text())))
+
+
 def votes(n: int) -> list[dict]:
     "As many comparisons as asked for, of DSP's training answers: a vote for the academy's answer against another"
     from common import data_file
@@ -131,7 +142,7 @@ def cell(a) -> dict:
     return dict(minutes=round(made["seconds"] / 60, 2), measure_seconds=made["measure_seconds"], epochs=3, filled_first_minutes=round((time.time() - start - made["seconds"]) / 60, 2))
 
 
-ROWS = {"head/1000": head, "quickstart": quickstart, "train/dsp/cached": train, "memory/cached": memory, "study/cell": cell}
+ROWS = {"head/1000": head, "quickstart": quickstart, "quickstart/now": quickstart_now, "train/dsp/cached": train, "memory/cached": memory, "study/cell": cell}
 
 
 def main(a) -> None:
