@@ -385,7 +385,7 @@ def test_floors_are_about_todays_records(copied_study):
     asked = floors(judge=str(copied_study / "base"), questions=2)["judge"]
     assert asked["quiet"] == before["judge"]["quiet"] and asked["loud"]["made_from"] != before["judge"]["loud"]["made_from"]
     more = floors(small_study(copied_study, custom__domains=["loud", "quiet", "normal"]))
-    assert set(more["bag_of_words"]) == {"loud", "quiet", "normal"} and "judge" not in more
+    assert set(more["bag_of_words"]) == set(more["longer"]) == {"loud", "quiet", "normal", "sums"} and "judge" not in more, "each domain, and each general set"
     fewer = floors(small_study(copied_study, custom__test_rows=3))
     assert fewer["longer"]["loud"]["n"] < after["longer"]["loud"]["n"], "the floor is of the records that the cells are of"
     other_base(copied_study)

@@ -198,7 +198,7 @@ name: parts
 recipe:
   base: {{name: {home}/tiny, quantize: false, max_length: 64}}
   lora: {{rank: 4, alpha: 8}}
-  general: {{train: {{sums: {home}/general.train.json}}, test: {{sums: {home}/general.test.json}}, rows: 24, learning_rate: 5e-3, batch_size: 8, epochs: 1, sharing: apart, replay: 0, blend: 1}}
+  general: {{train: {{sums: {home}/general.train.json}}, test: {{sums: {home}/general.test.json}}, rows: 24, learning_rate: 5e-3, batch_size: 8}}
   custom: {{domains: [loud, quiet], train: {home}/domains.train.json, test: {home}/domains.test.json, rows: 24, learning_rate: 5e-3, batch_size: 8, epochs: 1, sharing: apart, replay: 0, blend: 1}}
   validation: 0.2
 strategies:
