@@ -331,6 +331,12 @@ def settle_custom(
                    replay=0.25 if trained and general.train else 0.0,
                    blend=0.75 if trained and known and custom.start == "general" else 1.0)
 
+# %% ../nbs/api/25_recipes.ipynb #f19fbadc
+def _chosen(group:str, before, now) -> dict:
+    "Dotted name → value of what was left to `auto` in a group, and now is not"
+    open_before = [f.name for f in fields(before) if getattr(before, f.name) == AUTO]
+    return {f"{group}.{name}": getattr(now, name) for name in open_before if getattr(now, name) != AUTO}
+
 # %% ../nbs/api/25_recipes.ipynb #f19fbada
 def settle(recipe)->None:
     "Give everything in a recipe that is left to `auto` its value."
@@ -340,6 +346,8 @@ def settle(recipe)->None:
     recipe.base = settle_base(base, general.start, imitation)
     recipe.general = _filled(general, learning_rate=rate)
     recipe.custom = _filled(settle_custom(custom, general), learning_rate=rate)
+    groups = dict(base=base, general=general, custom=custom)
+    recipe.chosen = {k: v for name, old in groups.items() for k, v in _chosen(name, old, getattr(recipe, name)).items()}
 
 # %% ../nbs/api/25_recipes.ipynb #f19fbad0
 @dataclass

@@ -129,3 +129,15 @@ def test_training_says_it_first(tmp_path, home):
 def test_a_base_alone_is_not_settled():
     "Depths are checked when the recipe is whole"
     assert BaseConfig().layers == "auto" and BaseConfig(read=[0, 14]).read == [0, 14]
+
+
+def test_what_was_left_open_is_told(tmp_path):
+    "By name and value, once, before anything is trained; not where it came to the plain way, and not what a file names"
+    from custom_rm.runs import defaults_taken
+    assert defaults_taken(made()) == ("left open, so as the study recommends: base.pooling mean, base.layers 20, base.frozen 14, "
+                                 "custom.replay 0.25, custom.sharing joint, custom.blend 0.75")
+    assert defaults_taken(made(base=dict(layers=8, frozen=0, pooling="last"), custom=dict(sharing="apart", replay=0, blend=1))) == ""
+    assert defaults_taken(made(base=dict(name="someone/a-7b"), custom=dict(sharing="joint", replay=.1))).endswith("recommends: custom.blend 0.75")
+    written = tmp_path / "recipe.yaml"
+    written.write_text(to_yaml(made()))
+    assert defaults_taken(read_recipe(written)) == "", "a run's own recipe names everything"
