@@ -355,7 +355,7 @@ def _check_merge(artefact:Path, card:dict, dtype:str) -> None:
     if line := _unfolded(artefact, card): raise DataError(line)
     if card["pooling"] != "last" and not card["base"].get("start"): # a published model reads as its own class does
         raise DataError(f"{artefact}: reads its reward by {card['pooling']} pooling, which a plain sequence classifier "
-                        "does not know; score it with custom_rm, or train it with base.pooling: last")
+                        "does not know; score it with custom_rm")
 
 # %% ../nbs/api/40_export.ipynb #25d211ed
 def merge(
