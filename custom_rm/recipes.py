@@ -116,7 +116,8 @@ class BaseConfig:
 def _check_base(base:BaseConfig) -> None:
     "Raises `DataError` for a value that is not allowed, depths that can't be read, options that no template hears"
     check_settings(base, "base.")
-    if AUTO not in (base.layers, base.frozen): check_read(base.read, base.layers, base.frozen)
+    layers, frozen = (None if value == AUTO else value for value in (base.layers, base.frozen))
+    check_read(base.read, layers, frozen or 0)
     if not base.template_options or base.template == CHAT: return
     raise DataError("base.template_options are told to the base's own chat template, but base.template is "
                     f"{base.template}; set it to chat, or leave the options out")
@@ -314,11 +315,12 @@ def settle_base(
 )->BaseConfig: # With nothing left to auto
     "Give the base's open settings the values that were measured to be best for it."
     known = UNMEASURED if start else MEASURED.get(base.name, UNMEASURED)
-    if base.layers == AUTO and imitation and known["layers"]:
-        base = replace(base, layers=None, read=base.read or [known["layers"]])
-    layers = known["layers"] if base.layers == AUTO else base.layers
-    frozen = known["frozen"] if layers is None or layers >= (known["layers"] or 0) else 0
-    return _filled(base, pooling=known["pooling"], layers=layers, frozen=frozen)
+    best = known["layers"] or 0
+    enough = best and max([*base.read, 0 if base.frozen == AUTO else base.frozen + 1]) <= best # one must learn
+    if base.layers == AUTO and imitation and enough: base = replace(base, layers=None, read=base.read or [best])
+    base = _filled(base, pooling=known["pooling"], layers=best if enough else None)
+    top = max(base.read, default=base.layers)
+    return _filled(base, frozen=known["frozen"] if top is None or top >= best else 0)
 
 # %% ../nbs/api/25_recipes.ipynb #f19fbad7
 def settle_custom(

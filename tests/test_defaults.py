@@ -85,7 +85,23 @@ def test_auto_stands_only_where_it_means_something(group, name):
 def test_a_wrong_value_is_still_refused():
     for group, values in (("custom", dict(sharing="both")), ("custom", dict(replay=2)), ("base", dict(layers=0)), ("base", dict(frozen="some")), ("custom", dict(blend="half"))):
         with pytest.raises(DataError, match=f"{group}.{next(iter(values))}"): made(**{group: values})
-    with pytest.raises(DataError, match="depths|read"): made(base=dict(read=[14, 30]))  # depths are compared with the layers that auto came to
+    for wrong in (dict(read=["a"]), dict(read=[14, 0]), dict(read=[0]), dict(layers=20, read=[14, 30]), dict(frozen=14, read=[0, 7])):
+        with pytest.raises(DataError, match="base.read"): made(base=wrong)  # also while others are left to auto
+
+
+@pytest.mark.parametrize("base, wanted", [
+    (dict(read=[0, 14, 20]), (20, 14)), (dict(read=[0, 14, 30]), (None, 14)), (dict(read=[0, 7]), (20, 0)), (dict(read=[14]), (20, 0)),
+    (dict(frozen=19), (20, 19)), (dict(frozen=25), (None, 25)), (dict(frozen=0, read=[25]), (None, 0)), (dict(layers=20, read=[10]), (20, 0)),
+    (dict(layers=None, read=[10]), (None, 0)), (dict(name="someone/a-7b", read=[0, 9]), (None, 0)),
+])
+def test_what_is_left_open_suits_what_is_named(base, wanted):
+    "Nobody is refused for a layer that was cut off, or frozen, by a setting that the file doesn't name"
+    recipe = made(base=base)
+    assert (recipe.base.layers, recipe.base.frozen) == wanted
+    assert recipe.base.read == base.get("read", [])
+    with_imitation = made(base=base, general=dict(imitation=.1)).base
+    assert with_imitation.layers is None or "layers" in base, "the vocabulary stays, unless a file says otherwise"
+    assert with_imitation.read == base.get("read", [20] if wanted[0] == 20 else []) and with_imitation.frozen == wanted[1]
 
 
 def test_a_study_means_what_it_meant():
