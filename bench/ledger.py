@@ -63,23 +63,31 @@ def text_features(rm, texts_of: list[dict]) -> None:
             at = end
 
 
+def fill(rm, texts: list) -> None:
+    "Compute what the frozen layers say of texts, in trees, and keep it"
+    from custom_rm.model import _no_mask
+    from custom_rm.scorer import _feedings
+    for _, _, batch in _feedings(rm, texts, 4096):
+        told = dict(attention_mask=_no_mask(rm.device), position_ids=batch["position_ids"], layout=batch["layout"])
+        rm.below.states(lambda: rm.bare_trunk().base_model(input_ids=batch["input_ids"], **told).last_hidden_state, batch["input_ids"], None, batch["layout"])
+    rm.below.store.flush()
+
+
 def token_states(base: str, texts: list, starts: list, max_length: int, compute: bool) -> list:
-    "For each text its mean, answer's mean and last state after 14 layers in four bits, where the store has them (or all, computed)"
+    "For each text its mean, answer's mean, last state and question's mean after 14 layers in four bits, where the store has them (or all, computed)"
     import torch
     from custom_rm.model import RewardModel
     from custom_rm.states import text_key
-    rm = RewardModel(base, quantize=True, pooling="mean", max_length=max_length, layers=20, frozen=14).remember()
+    rm = RewardModel(base, quantize=True, pooling="mean", max_length=max_length, layers=20, frozen=14, dtype="auto").add_adapter("plain").eval().remember()
     trunk, found = rm.bare_trunk().base_model, []
+    if compute: fill(rm, [ids for ids in texts if rm.below.store.find(text_key(ids)) is None])
     for ids, start in zip(texts, starts):
         states = rm.below.store.find(text_key(ids))
-        if states is None and compute:
-            tokens = torch.tensor([ids])
-            def run(): return trunk(input_ids=tokens, attention_mask=torch.ones_like(tokens)).last_hidden_state
-            states = rm.below.states(run, tokens, torch.ones_like(tokens), None)[0]
         if states is None: found.append(None); continue
         with torch.no_grad(): normed = trunk.norm(states).float()
         answer = normed[start:] if start < len(normed) else normed
-        found.append(torch.stack([normed.mean(0), answer.mean(0), normed[-1]]).numpy())
+        asked = normed[:start] if 0 < start else normed
+        found.append(torch.stack([normed.mean(0), answer.mean(0), normed[-1], asked.mean(0)]).numpy())
     rm.below.store.flush()
     return found
 
@@ -669,7 +677,7 @@ def general_data(base: str, max_length: int, compute: bool, rows: int | None = N
             mine = [(2 * j + int(np.argmax(r["score"])), 2 * j + int(np.argmin(r["score"])), place[j]) for j, i in enumerate(which) for _, set_, r in [records[i]] if set_ == name]
             pairs[name] = tuple(np.array(x) for x in zip(*mine))
         lengths = np.array([len(answer_of(texts[i])) for i in rows], float)
-        features = dict(length=np.log1p(lengths)[:, None]) | ({name: np.stack([known[i][k] for i in rows]).astype(float) for k, name in enumerate(("[14]", "answer [14]", "last [14]"))} if states else {})
+        features = dict(length=np.log1p(lengths)[:, None]) | ({name: np.stack([known[i][k] for i in rows]).astype(float) for k, name in enumerate(("[14]", "answer [14]", "last [14]", "asked [14]"))} if states else {})
         begins = 2 * np.r_[np.searchsorted(place, np.arange(len(kept))), len(which)]
         made = Data(features, words[rows], begins, pairs)
         made.texts = [texts[i] for i in rows]
@@ -738,11 +746,46 @@ def gate(data: Data, seen: np.ndarray) -> np.ndarray: # Shape (texts, sets)
     return model.predict_proba(words.transform(asked_of(data, range(len(data.texts)))))
 
 
-def gated(each: str):
-    "One model that is told nothing: a head for each set, weighed by what the question's words say of the set"
+def gate_by_states(data: Data, seen: np.ndarray) -> np.ndarray: # Shape (texts, sets)
+    "The same by the mean of the question's states"
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.preprocessing import StandardScaler
+    taught = [(b, k) for k, name in enumerate(data.pairs) for b in data.of(name, seen)[0]]
+    rows, kinds = (np.array(x) for x in zip(*taught))
+    states = data.read("asked [14]")
+    scaler = StandardScaler().fit(states[rows])
+    return LogisticRegression(C=.01, max_iter=300).fit(scaler.transform(states[rows]), kinds).predict_proba(scaler.transform(states))
+
+
+def gated(each: str, gate=gate):
+    "One model that is told nothing: a head for each set, weighed by what the question says of the set"
     def fit(data: Data, seen: np.ndarray) -> tuple:
         rewards = (result(data, each, seen)[0] * gate(data, seen)).sum(1)
         return np.repeat(rewards[:, None], len(data.pairs), 1), None, []
+    return fit
+
+
+def mixture(read: str, gate=gate_by_states, strengths=(300., 100., 30.), own=1.):
+    """One head and one for each set beside it, learned at once under the gate: r = Σₖ gₖ(question) · (w + wₖ) · state. The gate of a seen comparison has not
+    seen its question either, or heads would trust it more than they may; `own` is how freely a set's head may differ."""
+    def fit(data: Data, seen: np.ndarray) -> tuple:
+        each = {name: data.of(name, seen) for name in data.pairs}
+        better, worse, group = (np.concatenate([e[i] for e in each.values()]) for i in range(3))
+        features = data.read(read) / spread(data.read(read)[better] - data.read(read)[worse])
+        part, unseen_gate = deal(group), np.zeros((len(better), len(data.pairs)))
+        for i in range(FOLDS):
+            held = np.unique(group[part == i])
+            unseen_gate[part == i] = gate(data, np.setdiff1d(seen, held))[better[part == i]]
+        plain = features[better] - features[worse]
+        wide, best = np.concatenate([plain, *(own * unseen_gate[:, [k]] * plain for k in range(unseen_gate.shape[1]))], 1), None
+        for strength in strengths:
+            margins = np.zeros(len(better))
+            for i in range(FOLDS): margins[part == i] = wide[part == i] @ solve_weighted(wide[part != i], np.ones((part != i).sum()), strength)
+            if best is None or np.logaddexp(0, -margins).mean() < best[0]: best = np.logaddexp(0, -margins).mean(), strength, margins
+        shared, *heads = solve_weighted(wide, np.ones(len(wide)), best[1]).reshape(-1, features.shape[1])
+        rewards = features @ shared + own * sum(g * (features @ head) for g, head in zip(gate(data, seen).T, heads))
+        ends = np.cumsum([len(e[0]) for e in each.values()])[:-1]
+        return np.repeat(rewards[:, None], len(data.pairs), 1), dict(zip(data.pairs, np.split(best[2], ends))), [best[1]]
     return fit
 
 
@@ -782,11 +825,18 @@ add_general("smoothing .1, words", pooled("words", smooth=.1, **ONE), "all sets,
 add_general("all sets, states", pooled("[14]"), "", "one head on the mean state after 14 layers in four bits", "the control", "states")
 add_general("each set, states", each_alone("[14]"), "all sets, states", "one head for each set", "sets may contradict each other", "states")
 add_general("gated, states", gated("each set, states"), "all sets, states", "heads on states for each set, weighed by the question's words", "the same", "states")
+add_general("gated by states", gated("each set, states", gate_by_states), "all sets, states", "heads on states for each set, weighed by what the question's states say of the set", "states know a question better than its words do", "states")
+add_general("mixture, states", mixture("[14]"), "all sets, states", "a common head and one for each set, learned at once under that gate", "what the sets share is learned from all of them", "states")
+add_general("mixture, answer and whole", mixture("[14] + answer [14]"), "mixture, states", "the answer's own mean beside", "kept for the readers", "states")
+add_general("mixture, length", mixture("[14] + length"), "mixture, states", "how long the answer is, too", "people of webgpt like longer answers", "states")
 add_general("balanced, states", pooled("[14]", balanced=True), "all sets, states", "every set weighs the same", "the small sets are drowned", "states")
 add_general("smoothing .1, states", pooled("[14]", smooth=.1), "all sets, states", "a tenth of the labels taken as wrong", "noisy labels", "states")
 add_general("answer, states", pooled("answer [14]"), "all sets, states", "the mean over the answer's tokens", "long conversations hide a short answer", "states")
 add_general("last, states", pooled("last [14]"), "all sets, states", "the last token", "it has seen the whole text", "states")
+add_general("each set, words of these", each_alone("words", **ONE), "all sets, states", "words of each set alone", "sets may contradict each other", "states")
 add_general("words, same pairs", pooled("words", **ONE), "all sets, states", "words alone on the same pairs", "what states know beyond words", "states")
+add_general("mixture of words", gated("each set, words of these", gate_by_states), "words, same pairs", "words of each set, under the gate of states", "the better gate", "states")
+add_general("mixture and words", beside_words("mixture, states", "words, same pairs"), "mixture, states", "margins of both", "words were kept for the readers", "states")
 add_general("states and words", beside_words("all sets, states", "words, same pairs"), "all sets, states", "margins of both", "they may err in different places", "states")
 for name in SETS: add_general(f"only {name}, words", pooled("words", (name,), **ONE), "all sets, words", f"taught by {name} alone, asked about all", "which sets teach which", "all")
 

@@ -159,7 +159,7 @@ def _look_at(self:RewardModel, read:list[int]) -> None:
     width = getattr(self.trunk, name).in_features * len(read)
     setattr(self.trunk, name, new_head(width, self.seed).to(self.device))
     if read[-1] < depths.top: self.notes.append(f"no head reads above layer {read[-1]} (base.read); base.layers: "
-                                                f"{read[-1]} gives the same rewards in less time")
+                                                f"{read[-1]} gives the same rewards in less memory")
 
 # %% ../nbs/api/15_model.ipynb #96387d15
 @patch
@@ -389,12 +389,13 @@ def hidden(self:RewardModel,
 @patch
 def look(self:RewardModel,
     input_ids:Tensor, attention_mask:Tensor|None=None, position_ids:Tensor|None=None, layout=None, # As for `forward`
-)->tuple[Tensor,Tensor]: # (`hidden`; what heads read, of the same shape or, of several depths, wider)
+    last:bool=True, # Are the last states wanted too?
+)->tuple[Tensor|None,Tensor]: # (`hidden`, or None; what heads read, of the same shape or, of several depths, wider)
     "The trunk's last hidden states and those that heads read, with the adapter in use."
     def run(): return self.hidden(input_ids, attention_mask, position_ids, layout)
-    if self.depths: return self.depths.watch(run)
-    last = run()
-    return last, last
+    if self.depths: return self.depths.watch(run, last)
+    states = run()
+    return states, states
 
 # %% ../nbs/api/15_model.ipynb #6dabfa27
 @patch
@@ -441,7 +442,7 @@ def forward(self:RewardModel,
     words:Words|None=None,  # As for `read`
 )->dict[str,Tensor]: # rewards, as `read` gives them; with learn also imitation, the sum of negative log-likelihoods
     "Score tokens with the adapter in use."
-    hidden, seen = self.look(input_ids, attention_mask, position_ids, layout)
+    hidden, seen = self.look(input_ids, attention_mask, position_ids, layout, last=learn is not None)
     out = dict(rewards=self.read(self.states(seen, attention_mask, layout, last), words=words))
     if learn is None: return out
     (places, targets), (scale, softcap) = learn, self._logits()

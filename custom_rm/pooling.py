@@ -9,6 +9,7 @@ __all__ = ['POOLINGS', 'BINS', 'WORDS', 'last_token', 'first_token', 'mean_of_ro
 
 # %% ../nbs/api/13_pooling.ipynb #6e344cd1
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 import numpy as np
@@ -159,6 +160,9 @@ def last_norm(
                     "depths can't be read beside them; leave base.read out")
 
 # %% ../nbs/api/13_pooling.ipynb #b2bfaf6d
+class _Seen(Exception):
+    "The deepest states that are read went by; the layers above need not compute"
+
 class Depths:
     "The states of some depths of a trunk"
     def __init__(self,
@@ -166,7 +170,7 @@ class Depths:
         read:list[int],         # From `check_read`
         norm:nn.Module|None=None, # From `last_norm`
     ):
-        self.read, self.top, self.norm, self.seen = read, len(layers), norm or nn.Identity(), None
+        self.read, self.top, self.norm, self.seen, self.stop = read, len(layers), norm or nn.Identity(), None, False
         for depth in read:
             if depth < self.top: layers[depth].register_forward_pre_hook(partial(self._note, depth), with_kwargs=True)
 
@@ -174,7 +178,9 @@ class Depths:
 @patch
 def _note(self:Depths, depth:int, layer:nn.Module, args:tuple, kwargs:dict) -> None:
     "The hook in front of a layer"
-    if self.seen is not None: self.seen[depth] = args[0] if args else kwargs["hidden_states"]
+    if self.seen is None: return
+    self.seen[depth] = args[0] if args else kwargs["hidden_states"]
+    if self.stop and depth == self.read[-1]: raise _Seen
 
 # %% ../nbs/api/13_pooling.ipynb #f607470e
 @patch
@@ -188,14 +194,15 @@ def tell(self:Depths,
 @patch
 def watch(self:Depths,
     run:Callable, # Passes a batch through the trunk and gives its last states
-)->tuple[Tensor,Tensor]: # (its last states; those of all depths, shape (rows, tokens, depths × width))
+    last:bool=True, # Are those wanted too?
+)->tuple[Tensor|None,Tensor]: # (its last states, or None; those of all depths, shape (rows, tokens, depths × width))
     "The states of each depth, side by side."
-    self.seen = {}
+    self.seen, self.stop, states = {}, not last and self.read[-1] < self.top, None
     try:
-        last = run()
-        parts = [last if depth == self.top else self.norm(self.seen[depth]) for depth in self.read]
-        return last, torch.cat(parts, -1)
-    finally: self.seen = None
+        with suppress(_Seen): states = run()
+        parts = [states if depth == self.top else self.norm(self.seen[depth]) for depth in self.read]
+        return states, torch.cat(parts, -1)
+    finally: self.seen, self.stop = None, False
 
 # %% ../nbs/api/13_pooling.ipynb #c556b312
 BINS = 2**18 # places that tokens and pairs are hashed to; as float32 weights 1 MiB

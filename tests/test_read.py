@@ -37,6 +37,16 @@ def wide(place, read=(0, 1, 2), kind="tiny", names=("a",), **more):
     return bent(RewardModel(place / kind, quantize=False, device="cpu", max_length=64, lora=LoRA(4, 8), read=list(read), **more), names)
 
 
+def deeper(place):
+    "A base of four layers in the folder deep, if it isn't there yet"
+    base = place / "deep"
+    if base.exists(): return
+    tiny_base(base, TEXTS)
+    config = json.loads((base / "config.json").read_text())
+    from transformers import AutoModelForCausalLM, LlamaConfig
+    AutoModelForCausalLM.from_config(LlamaConfig(**config | dict(num_hidden_layers=4, layer_types=None))).save_pretrained(base)
+
+
 def by_hand(rm, read, texts=TEXTS):
     "Rewards, with a graph, from the hidden states that transformers gives of one text at a time"
     trunk, head, out = rm.bare_trunk().base_model, rm.head().weight[0], []
@@ -76,12 +86,7 @@ def test_other_trunks(place, kind):
 @pytest.mark.parametrize("recompute", [False, True])
 def test_states_of_frozen_layers_and_gradients(place, tmp_path, recompute):
     "Four layers, two of them frozen: depths below, between and above come from where they are known, and the gradients are the plain model's"
-    base = place / "deep"
-    if not base.exists():
-        tiny_base(base, TEXTS)
-        config = json.loads((base / "config.json").read_text())
-        from transformers import AutoModelForCausalLM, LlamaConfig
-        AutoModelForCausalLM.from_config(LlamaConfig(**config | dict(num_hidden_layers=4, layer_types=None))).save_pretrained(base)
+    deeper(place)
     read = [0, 1, 2, 3, 4]
     grads, rewards = [], []
     for remember in (False, True):
@@ -122,6 +127,40 @@ def test_one_depth_is_a_shorter_trunk(place):
     rm, short = (RewardModel(place / "tiny", quantize=False, device="cpu", max_length=64, **more).add_adapter("a") for more in (dict(read=[1]), dict(layers=1)))
     assert np.abs(score_texts(rm, TEXTS) - score_texts(short, TEXTS)).max() < 1e-5
     assert RewardModel(place / "tiny", quantize=False, device="cpu", read=[2]).reads == []
+
+
+@pytest.mark.parametrize("trees", [True, False])
+@pytest.mark.parametrize("read", [[2], [0, 1], [1, 2]])
+def test_nothing_computes_above_what_is_read(place, tmp_path, read, trees):
+    "Rewards and gradients are those of a trunk that goes on to the top; only predicting the next token needs that"
+    deeper(place)
+    found = []
+    for stored in (False, True):
+        rm = bent(RewardModel(place / "deep", quantize=False, device="cpu", max_length=64, read=read, trees=trees, frozen=read[-1] - 1, pooling="mean"))
+        if stored and rm.frozen: rm.remember(tmp_path / "states")
+        record = encode(TEXTS[:3], rm.tokenizer, 64) | dict(score=[1., 0., .5])
+        layers, passed = rm.bare_trunk().base_model.layers, []
+        for i, layer in enumerate(layers): layer.register_forward_hook(lambda *_, i=i: passed.append(i))
+        for imitate in (False, True) * 2: # the second time out of the store
+            passed.clear()
+            rm.zero_grad()
+            out = rm(**rm.batch([record], imitate))
+            (out["rewards"] * torch.arange(3.)).sum().backward()
+            assert set(passed) - set(range(rm.frozen)) == set(range(rm.frozen, len(layers) if imitate else read[-1])), passed
+            assert ("imitation" in out) == imitate and (rm.depths.seen, rm.depths.stop) == (None, False)
+            found.append((out["rewards"].detach(), {name: p.grad.clone() for name, p in rm.named_parameters() if p.grad is not None}))
+        assert np.abs(score_texts(rm, TEXTS[:3]) - found[0][0].numpy()).max() < 1e-5
+    for rewards, grads in found[1:]:
+        assert (rewards - found[0][0]).abs().max() < 1e-5
+        for name, grad in found[0][1].items(): assert (grads[name] - grad).abs().max() < 1e-5 * max(1, float(grad.abs().max())), name
+
+
+def test_a_pass_that_fails_leaves_no_trace(place):
+    deeper(place)
+    rm = bent(RewardModel(place / "deep", quantize=False, device="cpu", max_length=64, read=[1]))
+    want = score_texts(rm, TEXTS)
+    with pytest.raises(ZeroDivisionError): rm.depths.watch(lambda: 1 / 0, last=False)
+    assert (rm.depths.seen, rm.depths.stop) == (None, False) and np.array_equal(score_texts(rm, TEXTS), want)
 
 
 def test_saved_loaded_compared(place, tmp_path):
