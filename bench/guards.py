@@ -36,6 +36,11 @@ def row(strategy: str, cells: dict[str, list[dict]], questions: dict, part: str)
                 general=point["general"], domains=by_domain(own), general_model=before | dict(domains=by_domain(general)), change=paired(own, general, questions, is_general_set, part))
 
 
+def pooled(floors: dict, sets) -> dict[str, float]:
+    "Each floor's accuracy over the pairs of all general sets together"
+    return {name: sum(of[s]["accuracy"] * of[s]["n"] for s in sets) / sum(of[s]["n"] for s in sets) for name, of in floors.items()}
+
+
 def main():
     p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     p.add_argument("cells", nargs="+", type=Path)
@@ -54,8 +59,10 @@ def main():
                 rows[strategy] = dict(test=row(strategy, cells, questions, "test"), validation=row(strategy, cells, questions, "validation"))
     found = [rows[s]["test"] | dict(validation={key: rows[s]["validation"][key] for key in ("domain", "general", "change")}) for s in WAYS if s in rows]
     for r in found: print(r["strategy"], r["seeds"], round(r["domain"]["accuracy"], 4), {k: round(v, 4) for k, v in r["change"].items()})
-    floors = {name: {d: figures["accuracy"] for d, figures in sets.items()} for name, sets in study_floors(study, a.cells[-1]).items()}
-    write_report(a.out, dict(base=study.recipe["base"]["name"], study=Path(a.study).stem, rows=found, floors=floors, versions=versions(), date=str(date.today())))
+    measured = study_floors(study, a.cells[-1])
+    floors = {name: {d: figures["accuracy"] for d, figures in sets.items()} for name, sets in measured.items()}
+    write_report(a.out, dict(base=study.recipe["base"]["name"], study=Path(a.study).stem, rows=found, floors=floors, general_floors=pooled(measured, study.recipe["general"]["test"]),
+                             versions=versions(), date=str(date.today())))
 
 
 if __name__ == "__main__": main()

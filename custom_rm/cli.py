@@ -45,7 +45,7 @@ app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_
 
 @app.callback()
 def custom_rm() -> None:
-    "Learn a customized reward model in 4-bit QLoRA without forgetting what people in general prefer."
+    "Learn a customized reward model in 4-bit QLoRA, and see what it keeps of what people in general prefer."
 
 # %% ../nbs/api/49_cli.ipynb #f47480ef
 DISK_FULL = ("No space left on device", "PytorchStreamWriter", "inline_container") # how torch says it, and the system

@@ -119,7 +119,8 @@ def _feedings(rm:RewardModel, tokens:list, budget:int) -> list:
 def _states(rm:RewardModel, inputs:dict) -> torch.Tensor:
     "The state that each text of a batch is read at, shape (texts, width)"
     with torch.autocast(rm.device.type, rm.dtype, enabled=rm.dtype in (torch.bfloat16, torch.float16)):
-        _, seen = rm.look(*(inputs.get(k) for k in ("input_ids", "attention_mask", "position_ids", "layout")), last=False)
+        fed = (inputs.get(k) for k in ("input_ids", "attention_mask", "position_ids", "layout"))
+        _, seen = rm.look(*fed, last=False)
     states = rm.states(seen, *(inputs.get(k) for k in ("attention_mask", "layout", "last")))
     if inputs.get("layout") is not None: inputs["layout"].kept.clear()
     return states

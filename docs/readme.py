@@ -38,7 +38,7 @@ def study(found: dict) -> str:
     rows = [("accuracy in % on", "general reward model", "customized, no guard", "a tenth replayed", "and three quarters of the way", "*longer wins*", "*bag of words*", "test pairs")]
     for d in general["domains"]:
         rows.append((d, percent(general["domains"][d]["accuracy"]), *(measured(way["domains"][d]) for way in shown), percent(floors["longer"][d]), percent(floors["bag_of_words"][d]), general["domains"][d]["n"]))
-    rows.append(("what people in general prefer", *(measured(way["general"]) for way in (general, *shown)), "", "", f"{general['general']['n'] // len(general['domains']):,}"))
+    rows.append(("what people in general prefer", *(measured(way["general"]) for way in (general, *shown)), percent(found["general_floors"]["longer"]), percent(found["general_floors"]["bag_of_words"]), f"{general['general']['n'] // len(general['domains']):,}"))
     cost = "; ".join(f"{name} {points(way['change'])}" for name, way in zip(("without a guard", "with a tenth replayed", "and three quarters of the way"), shown))
     mean = {name: sum(floors[name][d] for d in general["domains"]) / len(general["domains"]) for name in floors}
     gained = ", ".join(f"{100 * way['domain']['accuracy']:.1f}" for way in shown)
@@ -81,7 +81,7 @@ def took(found: dict) -> str:
 
 def speed(found: dict) -> str:
     "The comparison with TRL"
-    names = {"train/dsp": "training on DSP lists", "train/hh": "training on HH pairs", "train/webgpt": "training on WebGPT pairs", "score/dsp5": "scoring five DSP sets"}
+    names = {"train/dsp": "training on DSP lists", "train/hh": "training on pairs of HH (Anthropic's helpful and harmless)", "train/webgpt": "training on WebGPT pairs", "score/dsp5": "scoring five DSP sets"}
     times = lambda row, key: f"{row[key]:.1f} × ({row['spread'][key][0]:.1f}–{row['spread'][key][1]:.1f})"
     rows = [("comparisons per second", "against TRL as shipped", "against TRL, length grouping")]
     rows += [(name, times(found[key], "vs_trl"), times(found[key], "vs_trl_grouped")) for key, name in names.items() if key in found]

@@ -1,0 +1,70 @@
+"""What the paper's imitation keeps, beside replay and the way back: `python bench/imitation.py CELLS` writes results/study/imitation.json.
+
+CELLS is the folder of `custom-rm study dsp-imitation --out CELLS`. The file is the study's summary and, for each strategy, its difference to the same training
+without it, on the same pairs and seeds with whole questions resampled: `changes`. `general` there compares with the general model that the strategy started from.
+"""
+import argparse
+from pathlib import Path
+
+root = Path(__file__).resolve().parent.parent
+CONTROLS = {  # strategy of studies/dsp-imitation.yaml → what it differs from in one thing
+    "general with imitation": "general", "imitation in general": "joint 1.0", "imitation in custom 0.1": "joint 1.0", "imitation in custom 1.0": "joint 1.0",
+    "imitation in both stages": "joint 1.0", "joint replay 1.0": "joint 1.0", "joint replay 0.75": "joint 0.75", "joint 0.75": "joint 1.0"}
+TAUGHT_BY = {"imitation in general": "general with imitation", "imitation in both stages": "general with imitation"}  # the others start from `general`
+
+
+def cells_of(study, folder: Path) -> dict[str, list[dict]]:
+    "Strategy → its finished cells, as the study would still measure them"
+    from custom_rm.summary import read_cells
+    found = {}
+    for cell in read_cells(study, folder):
+        if "test" in cell: found.setdefault(cell["strategy"], []).append(cell)
+    return found
+
+
+def difference(a: list[dict], b: list[dict], questions: dict, wanted, part: str) -> dict | None:
+    "a − b over the seeds and domains that both have"
+    from custom_rm.summary import paired
+    key = lambda cell: (cell["domain"], cell["seed"])
+    both = {key(c) for c in a} & {key(c) for c in b}
+    a, b = ([c for c in cells if key(c) in both] for cells in (a, b))
+    return paired(a, b, questions, wanted, part) | dict(seeds=sorted({seed for _, seed in both})) if both else None
+
+
+def changes(cells: dict, questions: dict, part: str) -> dict:
+    "Strategy → its control; own and general: against the control; lost: against the general model that it started from"
+    from custom_rm.summary import is_general_set, is_own_set
+    made = {}
+    for strategy in cells:
+        control, start = CONTROLS.get(strategy), TAUGHT_BY.get(strategy, "general")
+        row = {}
+        if control in cells: row = dict(control=control, own=difference(cells[strategy], cells[control], questions, is_own_set, part),
+                                        general=difference(cells[strategy], cells[control], questions, is_general_set, part))
+        if strategy != start and start in cells and cells[strategy][0]["measure"] == "custom":
+            row |= dict(start=start, lost=difference(cells[strategy], cells[start], questions, is_general_set, part))
+        if row: made[strategy] = row
+    return made
+
+
+def main():
+    p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    p.add_argument("cells", type=Path)
+    p.add_argument("--study", default=str(root / "custom_rm" / "studies" / "dsp-imitation.yaml"))
+    p.add_argument("--out", type=Path, default=root / "results" / "study" / "imitation.json")
+    a = p.parse_args()
+    from custom_rm.evaluate import write_report
+    from custom_rm.study import read_study
+    from custom_rm.summary import study_questions, study_table, summarize
+    study = read_study(a.study)
+    summary, cells, questions = summarize(study, a.cells), cells_of(study, a.cells), study_questions(study, a.cells)
+    hours = sum(c["seconds"] for some in cells.values() for c in some) / 3600
+    made = summary | dict(changes={part: changes(cells, questions, part) for part in ("test", "validation")}, hours=round(hours, 2),
+                          size=dict(general_rows=study.recipe["general"]["rows"], questions=study.recipe["custom"]["rows"], epochs=study.recipe["custom"]["epochs"]))
+    write_report(a.out, made)
+    print(study_table(summary))
+    show = lambda d: "–" if d is None else f"{100 * d['difference']:+.1f} ({100 * d['low']:+.1f} to {100 * d['high']:+.1f}), seeds {d['seeds']}"
+    for strategy, row in made["changes"]["test"].items(): print(f"{strategy:26}", *(f"{key}: {show(row[key])}" for key in ("own", "general", "lost") if key in row), sep="  ")
+    print(f"{hours:.1f} hours")
+
+
+if __name__ == "__main__": main()
