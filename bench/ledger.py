@@ -765,6 +765,17 @@ def gated(each: str, gate=gate):
     return fit
 
 
+def experts(read: str):
+    "The package's mixture: the gate reads the text's own mean state"
+    def fit(data: Data, seen: np.ndarray) -> tuple:
+        from custom_rm.heads import fit_mixture
+        each = {name: data.of(name, seen) for name in data.pairs}
+        better, worse, group = (np.concatenate([e[i] for e in each.values()]) for i in range(3))
+        found = fit_mixture(data.read(read), better, worse, group, np.repeat(np.arange(len(each)), [len(e[0]) for e in each.values()]), list(each))
+        return np.repeat(found.rewards(data.read(read))[:, None], len(each), 1), None, found.strengths
+    return fit
+
+
 def mixture(read: str, gate=gate_by_states, strengths=(300., 100., 30.), own=1.):
     """One head and one for each set beside it, learned at once under the gate: r = Σₖ gₖ(question) · (w + wₖ) · state. The gate of a seen comparison has not
     seen its question either, or heads would trust it more than they may; `own` is how freely a set's head may differ."""
@@ -827,16 +838,12 @@ add_general("each set, states", each_alone("[14]"), "all sets, states", "one hea
 add_general("gated, states", gated("each set, states"), "all sets, states", "heads on states for each set, weighed by the question's words", "the same", "states")
 add_general("gated by states", gated("each set, states", gate_by_states), "all sets, states", "heads on states for each set, weighed by what the question's states say of the set", "states know a question better than its words do", "states")
 add_general("mixture, states", mixture("[14]"), "all sets, states", "a common head and one for each set, learned at once under that gate", "what the sets share is learned from all of them", "states")
-add_general("mixture, answer and whole", mixture("[14] + answer [14]"), "mixture, states", "the answer's own mean beside", "kept for the readers", "states")
-add_general("mixture, length", mixture("[14] + length"), "mixture, states", "how long the answer is, too", "people of webgpt like longer answers", "states")
+add_general("experts, states", experts("[14]"), "all sets, states", "a head for each set, weighed by what the text's own states say of the set: what `general.experts` fits", "a gate that needs not know where the question ends", "states")
 add_general("balanced, states", pooled("[14]", balanced=True), "all sets, states", "every set weighs the same", "the small sets are drowned", "states")
 add_general("smoothing .1, states", pooled("[14]", smooth=.1), "all sets, states", "a tenth of the labels taken as wrong", "noisy labels", "states")
 add_general("answer, states", pooled("answer [14]"), "all sets, states", "the mean over the answer's tokens", "long conversations hide a short answer", "states")
 add_general("last, states", pooled("last [14]"), "all sets, states", "the last token", "it has seen the whole text", "states")
-add_general("each set, words of these", each_alone("words", **ONE), "all sets, states", "words of each set alone", "sets may contradict each other", "states")
 add_general("words, same pairs", pooled("words", **ONE), "all sets, states", "words alone on the same pairs", "what states know beyond words", "states")
-add_general("mixture of words", gated("each set, words of these", gate_by_states), "words, same pairs", "words of each set, under the gate of states", "the better gate", "states")
-add_general("mixture and words", beside_words("mixture, states", "words, same pairs"), "mixture, states", "margins of both", "words were kept for the readers", "states")
 add_general("states and words", beside_words("all sets, states", "words, same pairs"), "all sets, states", "margins of both", "they may err in different places", "states")
 for name in SETS: add_general(f"only {name}, words", pooled("words", (name,), **ONE), "all sets, words", f"taught by {name} alone, asked about all", "which sets teach which", "all")
 

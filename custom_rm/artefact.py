@@ -38,8 +38,8 @@ def _check_age(path:Path, card) -> None:
     "Raises `DataError` for a card that a later version has written"
     if not isinstance(card, dict): return
     form, words = card.get("format", 1), card.get("words")
-    if form in (1, 2) and words in (None, WORDS): return
-    what = f"is of format {form!r:.20}" if form not in (1, 2) else f"counts words by {words!r:.80}"
+    if form in (1, 2, 3) and words in (None, WORDS): return
+    what = f"is of format {form!r:.20}" if form not in (1, 2, 3) else f"counts words by {words!r:.80}"
     raise DataError(f"{path}: {what}, which this version of custom_rm doesn't know; update custom_rm")
 
 # %% ../nbs/api/16_artefact.ipynb #aa6b0231

@@ -41,9 +41,12 @@ def set_blend(
     name:str="blend", # Of the adapter that is made, or made anew
 )->RewardModel: # The same model, the blend in use
     """Put (1 − α) general + α custom on the trunk: LoRA matrices, heads, words.
-    Raises `DataError` for an α outside [0, 1]."""
+    Raises `DataError` for an α outside [0, 1], and for heads of two kinds."""
     if not 0 <= alpha <= 1: raise DataError(f"alpha is {alpha}; give a number from 0 (general) to 1 (custom)")
     start, end = _both_wide(rm.weights(general), rm.weights(custom))
+    if {key: w.shape for key, w in start.items()} != {key: w.shape for key, w in end.items()}:
+        raise DataError(f"{general!r} and {custom!r} have heads of different kinds, one of them a mixture of experts; "
+                        "there is nothing between them, so blend two of one kind")
     if name not in rm.adapters: rm.add_adapter(name, like=general)
     rm.set_weights(name, interpolate(start, end, alpha))
     return rm.use(name)

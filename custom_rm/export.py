@@ -337,9 +337,11 @@ def _check_free(out:Path) -> None:
 
 # %% ../nbs/api/40_export.ipynb #4564b2f9
 def _unfolded(artefact:str|Path, card:dict) -> str: # "" where nothing is
-    "Words and depths that a plain classifier has no place for, and what to do instead"
+    "Words, experts and depths that a plain classifier has no place for, and what to do instead"
     if card.get("words"): return (f"{artefact}: weighs the words of answers too, and a plain sequence classifier reads "
                                   "states alone; serve it with `custom-rm serve`, or train it with words: false")
+    if card.get("experts"): return (f"{artefact}: is a mixture of {card['experts']} experts, and a plain sequence "
+        "classifier has one head; serve it with `custom-rm serve`, or train it with experts: false")
     *lower, top = card.get("read") or [None]
     if lower: return (f"{artefact}: reads its reward at the depths {', '.join(map(str, card['read']))}, and a plain "
                       "sequence classifier has one; serve it with `custom-rm serve`, or train it without base.read")

@@ -7,6 +7,7 @@ __all__ = ['WIDE', 'LoRA', 'RewardModel', 'check_adapter_name', 'whole_model']
 
 # %% ../nbs/api/15_model.ipynb #820eef63
 import inspect, json, re, shutil, warnings
+from copy import deepcopy
 from dataclasses import asdict, dataclass, field
 from datetime import date
 from functools import cache
@@ -25,8 +26,8 @@ from .packing import own_template, pack, pad_texts, to_imitate
 from .pooling import BINS, check_read, Depths, last_norm, pool, POOLINGS, WORDS, Words, words_of
 from .templates import CHAT
 from .trunk import (
-    config_sha256, device_name, head_name, InFloat32, layer_names, load_trunk, longest_text, looks_ahead, made_up,
-    new_head, passed_before, remarks, tokenizer_sha256)
+    config_sha256, device_name, Experts, head_name, InFloat32, layer_names, load_trunk, longest_text, looks_ahead,
+    made_up, new_head, passed_before, remarks, tokenizer_sha256)
 
 # %% ../nbs/api/15_model.ipynb #720f0572
 @dataclass
@@ -204,8 +205,10 @@ def head(self:RewardModel,
 def linear_head(self:RewardModel,
     name:str|None=None, # As for `head`
 )->nn.Linear:
-    "An adapter's head where it is one linear layer. Raises `DataError` for a published one of several layers."
+    "An adapter's head where it is one linear layer. Raises `DataError` for experts, or a published one of several."
     if isinstance(head := self.head(name), nn.Linear): return head
+    if isinstance(head, Experts): raise DataError(f"reward model {name or self.active!r}: is a mixture of experts, and "
+                                                  "only a single head can be gone on from; train it without experts")
     raise DataError(f"{self.base.name}: its published head has several layers, and only a single one can be fitted to "
                     "states; set the stage's method to lora")
 
@@ -213,7 +216,8 @@ def linear_head(self:RewardModel,
 def _width(self:RewardModel) -> int:
     "Of the state that a text is read at"
     head = self.head()
-    return head.in_features if isinstance(head, nn.Linear) else self.bare_trunk().config.get_text_config().hidden_size
+    if isinstance(head, (nn.Linear, Experts)): return head.in_features
+    return self.bare_trunk().config.get_text_config().hidden_size
 
 RewardModel.width = property(_width)
 
@@ -291,7 +295,7 @@ def heads(self:RewardModel,
     name:str|None=None, # As for `head`
 )->int: # 1 for an ordinary reward model
     "How many rewards an adapter gives a text."
-    layers = [layer for layer in self.head(name).modules() if isinstance(layer, nn.Linear)]
+    layers = [layer for layer in self.head(name).modules() if isinstance(layer, (nn.Linear, Experts))]
     return layers[-1].out_features
 
 # %% ../nbs/api/15_model.ipynb #8f21e63d
@@ -320,6 +324,26 @@ def _check_weights(self:RewardModel, name:str, weights:dict[str,Tensor]) -> None
             raise DataError(f"adapter {name!r}: {key} has the shape {tuple(weight.shape)} and should have "
                             f"{tuple(own[key].shape)}; was it trained on another base, or with another lora.rank?")
 
+# %% ../nbs/api/15_model.ipynb #08737ba3
+@patch
+def _put_head(self:RewardModel, name:str, head:nn.Module) -> RewardModel:
+    "Let an adapter have another head"
+    heads, key = getattr(self.bare_trunk(), head_name(self.bare_trunk())).modules_to_save, self.key(name)
+    learns = any(p.requires_grad for p in heads[key].parameters())
+    heads[key] = head.to(self.device).requires_grad_(learns)
+    return self
+
+# %% ../nbs/api/15_model.ipynb #7ee967f1
+@patch
+def _suit_head(self:RewardModel, name:str, weights:dict[str,Tensor]) -> None:
+    "Give an adapter a head of the kind that its weights are of"
+    gate, head = next((w for key, w in weights.items() if key.endswith(".gate_weight")), None), self.head(name)
+    if gate is None:
+        first = getattr(self.bare_trunk(), head_name(self.bare_trunk())).original_module
+        if isinstance(head, Experts): self._put_head(name, deepcopy(first))
+    elif gate.ndim == 3 and not (isinstance(head, Experts) and head.gate_weight.shape[:2] == gate.shape[:2]):
+        self._put_head(name, Experts(self.width, gate.shape[1], gate.shape[0]))
+
 # %% ../nbs/api/15_model.ipynb #b9596560
 @patch
 def set_weights(self:RewardModel,
@@ -328,7 +352,12 @@ def set_weights(self:RewardModel,
 )->None:
     "Overwrite an adapter's matrices and head. Raises `DataError` where they are not those of such an adapter."
     from peft import set_peft_model_state_dict
-    self._check_weights(name, weights)
+    head = self.head(name)
+    self._suit_head(name, weights)
+    try: self._check_weights(name, weights)
+    except DataError:
+        self._put_head(name, head)
+        raise
     self._unequal = {pair for pair in self._unequal if name not in pair}
     deep = {key: weight for key, weight in weights.items() if key != WIDE}
     set_peft_model_state_dict(self.trunk, deep, adapter_name=self.key(name))
@@ -655,6 +684,14 @@ def _repeated(layer:nn.Linear, times:int) -> nn.Linear:
         new.get_parameter(name).data.copy_(old.detach().expand(times, *old.shape[1:]))
     return new
 
+# %% ../nbs/api/15_model.ipynb #602deda6
+def _more_experts(old:Experts, times:int) -> Experts:
+    "A mixture that says the same several times"
+    new = Experts(old.in_features, old.gate_weight.shape[1], times)
+    for name, value in old.named_parameters():
+        new.get_parameter(name).data.copy_(value.detach().expand(times, *value.shape[1:]))
+    return new
+
 # %% ../nbs/api/15_model.ipynb #ba04c9b6
 @patch
 def widen(self:RewardModel,
@@ -662,6 +699,8 @@ def widen(self:RewardModel,
 )->RewardModel: # The same model; its rewards now have shape (texts, heads)
     "Copy the head of the adapter in use, so that each copy can learn a taste of its own."
     heads_by_name = getattr(self.bare_trunk(), head_name(self.bare_trunk())).modules_to_save
+    if isinstance(old := self.head(), Experts):
+        return self._put_head(self.active, _more_experts(old, heads))
     key, (name, old) = self.key(self.active), _last_layer(self.head())
     parent, _, last = f"{key}.{name}".rstrip(".").rpartition(".")
     setattr(heads_by_name.get_submodule(parent), last, _repeated(old, heads))
@@ -844,11 +883,12 @@ def _base_card(rm:RewardModel) -> dict:
 # %% ../nbs/api/15_model.ipynb #8800df98
 def _card(rm:RewardModel, name:str, weights:Path, info:dict) -> dict:
     "What an artefact says of itself"
-    wide = rm.active in rm.wide
-    told = dict(chat_template=rm.chat, read=rm.reads, words=wide and WORDS) # where there is something to tell
+    wide, head = rm.active in rm.wide, rm.head()
+    experts = head.gate_weight.shape[1] if isinstance(head, Experts) else 0
+    told = dict(chat_template=rm.chat, read=rm.reads, words=wide and WORDS, experts=experts) # what there is to tell
     how = {name: value for name, value in told.items() if value}
     hashes = dict(tokenizer_sha256=tokenizer_sha256(rm.base.path), config_sha256=config_sha256(rm.base.path))
-    return hashes | dict(format=1 + wide, name=name, base=_base_card(rm), template=rm.template, **how,
+    return hashes | dict(format=3 if experts else 1 + wide, name=name, base=_base_card(rm), template=rm.template, **how,
                          pooling=rm.pooling, max_length=rm.max_length, lora=asdict(rm.lora), **info,
                          weights_sha256=file_sha256(weights), device=device_name(rm.device), versions=versions(),
                          date=str(date.today()))

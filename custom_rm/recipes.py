@@ -178,6 +178,19 @@ def _check_method(config:StageConfig) -> None:
         raise DataError(f"{stage}.words is true, and words are weighed beside a head that is fitted; "
                         f"set {stage}.method to head, or words to false")
 
+# %% ../nbs/api/25_recipes.ipynb #dbeae899
+def _check_experts(general) -> None:
+    "Raises `DataError` where experts have nothing to be fitted to"
+    if not general.experts: return
+    if general.method != "head" or general.words:
+        setting, value = ("words", "false") if general.words else ("method", "head")
+        raise DataError(f"general.experts is true, and experts are heads on states; set general.{setting} to {value}, "
+                        "or experts to false")
+    if general.start: raise DataError("general.experts is true, and general.start keeps a published model's own head; "
+                                      "set experts to false")
+    if len(general.train) < 2: raise DataError(f"general.experts fits a head for each training set, and general.train "
+                                               f"names {len(general.train)}; name two or more, or set experts to false")
+
 # %% ../nbs/api/25_recipes.ipynb #37164064
 def _check_text(value, where:str) -> None:
     "Raises `DataError` for what should be text and is something else"
@@ -193,10 +206,13 @@ class GeneralConfig(StageConfig):
     epochs:float = option(1.0, "times through the data; 0 with start: they are only replayed", rule=NOT_NEGATIVE)
     start:str|None = option(None, "a published reward model, hub id or folder, to begin with: its head, pooling and "
         "chat template are kept; without train it is the general model as it is", before=None)
+    experts:bool = option(False, "fit a head for each training set and a gate that mixes them by what a text is like "
+        "(method head), for sets that contradict each other; can't be exported as a plain classifier", before=False)
     train:dict = option({}, "name: file of records, as many as you like")
     test:dict = option({}, "name: file of records to measure on")
     def __post_init__(self):
         super().__post_init__()
+        _check_experts(self)
         if not (self.epochs or self.start): raise DataError(f"general.epochs is {self.epochs!r}; give a number above 0")
         for which in ("train", "test"):
             for entry in (part for item in getattr(self, which).items() for part in item):
@@ -381,8 +397,11 @@ def _check_names(recipe:Recipe) -> None:
 def check_data(
     recipe:Recipe,
 )->None:
-    "Raises `DataError` where a recipe names too little data, or one name twice."
+    "Raises `DataError` where a recipe names too little data, or one name twice, or goes on from what can't be."
     general, custom = recipe.general, recipe.custom
+    if general.experts and custom.domains and custom.method == "head" and custom.start == "general":
+        raise DataError("custom.method is head, which can't go on from general.experts; set custom.method to lora, or "
+                        "custom.start to base")
     if not (general.train or general.start) and not (custom.domains and custom.train):
         raise DataError("the recipe names no training data; fill in general.train, or custom.domains and custom.train")
     if custom.domains and not custom.train:

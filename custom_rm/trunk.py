@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['default_device', 'find_device', 'device_name', 'free_memory', 'default_dtype', 'product_seconds', 'bfloat16_pays',
-           'choose_dtype', 'keep_freed_memory', 'new_head', 'head_name', 'choose_pad', 'without_dropout', 'still',
-           'cut_layers', 'read_tokenizer', 'OwnHead', 'check_vocabulary', 'layer_names', 'longest_text',
+           'choose_dtype', 'keep_freed_memory', 'new_head', 'Experts', 'head_name', 'choose_pad', 'without_dropout',
+           'still', 'cut_layers', 'read_tokenizer', 'OwnHead', 'check_vocabulary', 'layer_names', 'longest_text',
            'tokenizer_sha256', 'config_sha256', 'load_trunk', 'InFloat32', 'made_up', 'Published', 'looks_ahead',
            'passed_before', 'restlessness', 'remarks']
 
@@ -20,7 +20,7 @@ from torch import nn, Tensor
 from torch.overrides import TorchFunctionMode
 
 # %% ../nbs/api/14_trunk.ipynb #86b81efe
-from .core import DataError, file_sha256, quietly
+from .core import DataError, file_sha256, patch, quietly
 from .fetch import Base, fetch_model
 
 # %% ../nbs/api/14_trunk.ipynb #09aab726
@@ -121,6 +121,32 @@ def new_head(
     # |w| ≈ 0.01: rewards spread by about 0.01 of a state's root mean square, which is 1 to 50 after a final norm
     nn.init.normal_(head.weight, std=0.01 / width**0.5, generator=torch.Generator().manual_seed(seed))
     return head
+
+# %% ../nbs/api/14_trunk.ipynb #1204aafc
+class Experts(nn.Module):
+    "Reward heads for several kinds of text, mixed by what a text's state says of its kind"
+    def __init__(self,
+        width:int,   # Of the hidden state
+        experts:int, # Kinds of text
+        heads:int=1, # Rewards for each text
+    ):
+        super().__init__()
+        for name in ("gate", "expert"):
+            setattr(self, f"{name}_weight", nn.Parameter(torch.zeros(heads, experts, width)))
+            setattr(self, f"{name}_bias", nn.Parameter(torch.zeros(heads, experts)))
+        self.in_features, self.out_features = width, heads
+    def extra_repr(self):
+        return f"in_features={self.in_features}, experts={self.gate_weight.shape[1]}, out_features={self.out_features}"
+
+# %% ../nbs/api/14_trunk.ipynb #be0eefeb
+@patch
+def forward(self:Experts,
+    states:Tensor, # Shape (texts, width)
+)->Tensor: # Rewards, shape (texts, heads)
+    "Each expert's reward, weighed by how likely a text is of its kind."
+    def of(name): return torch.einsum("tw,hew->the", states, getattr(self, f"{name}_weight")) + \
+                         getattr(self, f"{name}_bias")
+    return (of("gate").softmax(-1) * of("expert")).sum(-1)
 
 # %% ../nbs/api/14_trunk.ipynb #092d1920
 def head_name(

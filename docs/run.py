@@ -82,6 +82,7 @@ def run(path: Path) -> None:
     from execnb.shell import CaptureShell
     from nbdev.clean import clean_nb
     from nbdev.config import get_config
+    import custom_rm.core  # noqa: F401 a page may import a library first that says something misleading on some machines
     path, settings = path.resolve(), get_config(path=root)
     nb = read_nb(path)
     os.chdir(path.parent)
