@@ -500,7 +500,7 @@ UNTRIED = [ # What the ledger has no figure for, and why
     ("other questions' answers below this question", "sixteen hundred new texts through the trunk; the pairs that are asked all answer their question, so it could only help by chance"),
     ("the general sets read by MiniLM", "8,286 texts through another trunk"),
     ("harmless in its own template", "2,866 texts through the trunk again"),
-    ("imitation and anchoring on the decoder", "cells of a study that trains for hours: custom-rm study dsp"),
+    ("imitation with all general data, and anchoring, on the decoder", "cells of a study that trains for hours: custom-rm study dsp"),
 ]
 
 
@@ -897,6 +897,8 @@ FOUND = [ # (file, strategy, what it is compared with, name, why)
     ("decoder", "joint 1.0", "general", "together, no guard, after all general data", "what is lost where nothing guards it"),
     ("all-general", "joint replay 1.0", "joint 1.0", "a tenth of all general pairs again", "replay, where there is more to forget"),
     ("all-general", "joint replay 0.75", "joint replay 1.0", "three quarters of the way, with replay", "both guards at once"),
+    ("imitation", "joint replay 1.0", "joint 1.0", "a quarter of a part of the general pairs again, one pass", "replay, with three seeds"),
+    ("imitation", "imitation in both stages", "joint 1.0", "the paper's second loss: foresee the preferred answer", "a model that still speaks as people like it may still know what they like"),
 ]
 
 

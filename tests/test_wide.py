@@ -136,7 +136,7 @@ def test_an_earlier_version_refuses(place, tmp_path):
 
 
 @pytest.mark.parametrize("change, says", [
-    (dict(format=3), "is of format 3, which this version of custom_rm doesn't know; update"),
+    (dict(format=4), "is of format 4, which this version of custom_rm doesn't know; update"),
     (dict(words=dict(version=2, grams=3, bins=BINS)), "counts words by .* update custom_rm"),
     (dict(words=None), "says that words are not weighed, and adapter_model.safetensors has weights of words"),
 ])
