@@ -40,6 +40,8 @@ def own_rewards(folder, texts, quantize=False):
     bits = dict(device_map={"": "cpu"}, quantization_config=BitsAndBytesConfig(
         load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=torch.float32, llm_int8_skip_modules=skip))
     model = quietly(AutoModelForSequenceClassification.from_pretrained, folder, dtype=torch.float32, **(bits if quantize else {})).eval()
+    for layer in model.modules(): # on a CPU with AVX512-BF16 bitsandbytes would pack weights anew, which takes 64 columns
+        if hasattr(layer, "support_avx512bf16_for_cpu"): layer.support_avx512bf16_for_cpu = False
     tokenizer = AutoTokenizer.from_pretrained(folder)
     rows = [tokenizer.apply_chat_template(turns(text), tokenize=True, return_dict=False) if tokenizer.chat_template else tokenizer(text)["input_ids"] for text in texts]
     with torch.no_grad(): return np.array([model(input_ids=torch.tensor([ids]), attention_mask=torch.ones(1, len(ids), dtype=torch.int64)).logits.item() for ids in rows])
