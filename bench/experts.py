@@ -46,8 +46,7 @@ def main():
     import numpy as np
     from custom_rm.core import versions
     from custom_rm.evaluate import write_report
-    from custom_rm.metrics import accuracy_interval, BagOfWords, bootstrap_interval, correctness, longer_wins, to_pairs
-    from custom_rm.records import prompt_of
+    from custom_rm.metrics import accuracy_interval, BagOfWords, bootstrap_interval, correctness, longer_wins
     from custom_rm.scorer import score_records
     from custom_rm.split import split_validation
     from custom_rm.trunk import device_name
@@ -63,8 +62,9 @@ def main():
             data, learned = tests[s], split_validation(run._general_sets()[s], run.recipe.validation)[0]
             texts = [r["text"] for r in data]
             bag = BagOfWords().fit([r["text"] for r in learned], [r["score"] for r in learned])
-            for name, rewards in (("longer", longer_wins(texts)), ("bag_of_words", bag.rewards(texts))): right[name].append(correctness(of(rewards, data).margin))
-            group.append(at + np.asarray(to_pairs(rewards, [r["score"] for r in data], [prompt_of(r) for r in data]).group))
+            floors = dict(longer=of(longer_wins(texts), data), bag_of_words=of(bag.rewards(texts), data))
+            for name, pairs in floors.items(): right[name].append(correctness(pairs.margin))
+            group.append(at + np.asarray(floors["longer"].group))
             at = group[-1].max() + 1
     parts = {s: ([x[i] for x in right.values()], group[i]) for i, s in enumerate(SETS)} | {"all": ([np.concatenate(x) for x in right.values()], np.concatenate(group))}
 
@@ -80,6 +80,7 @@ def main():
 
 
 def of(rewards, data):
+    "What rewards make of the pairs of some records"
     from custom_rm.metrics import to_pairs
     from custom_rm.records import prompt_of
     return to_pairs(rewards, [r["score"] for r in data], [prompt_of(r) for r in data])

@@ -24,12 +24,17 @@ def cells_of(folder: Path) -> dict[str, list[dict]]:
     return found
 
 
+def shared(a: list[dict], b: list[dict]) -> tuple[list[dict], list[dict]]:
+    "The cells of two strategies of the seeds and domains that both have"
+    key = lambda cell: (cell["domain"], cell["seed"])
+    both = {key(c) for c in a} & {key(c) for c in b}
+    return tuple([c for c in cells if key(c) in both] for cells in (a, b))
+
+
 def row(strategy: str, cells: dict[str, list[dict]], questions: dict, part: str) -> dict:
     "A strategy against the general model, over the seeds and domains that both have"
     from custom_rm.summary import accuracy_point, is_general_set, paired, strategy_point
-    key = lambda cell: (cell["domain"], cell["seed"])
-    shared = {key(c) for c in cells[strategy]} & {key(c) for c in cells["general"]}
-    own, general = ([c for c in cells[name] if key(c) in shared] for name in (strategy, "general"))
+    own, general = shared(cells[strategy], cells["general"])
     point, before = (strategy_point(some, questions, part) for some in (own, general))
     def by_domain(some): return {d: accuracy_point([c for c in some if c["domain"] == d], questions, part=part) for d in dict.fromkeys(c["domain"] for c in some)}
     return dict(strategy=strategy, off=WAYS[strategy], seeds=sorted({c["seed"] for c in own}), devices=sorted({c["device"] for c in own}), domain=point["domain"],

@@ -6,6 +6,8 @@ without it, on the same pairs and seeds with whole questions resampled: `changes
 import argparse
 from pathlib import Path
 
+from guards import shared
+
 root = Path(__file__).resolve().parent.parent
 CONTROLS = {  # strategy of studies/dsp-imitation.yaml → what it differs from in one thing
     "general with imitation": "general", "imitation in general": "joint 1.0", "imitation in custom 0.1": "joint 1.0", "imitation in custom 1.0": "joint 1.0",
@@ -27,10 +29,8 @@ def cells_of(study, folder: Path) -> dict[str, list[dict]]:
 def difference(a: list[dict], b: list[dict], questions: dict, wanted, part: str) -> dict | None:
     "a − b over the seeds and domains that both have"
     from custom_rm.summary import paired
-    key = lambda cell: (cell["domain"], cell["seed"])
-    both = {key(c) for c in a} & {key(c) for c in b}
-    a, b = ([c for c in cells if key(c) in both] for cells in (a, b))
-    return paired(a, b, questions, wanted, part) | dict(seeds=sorted({seed for _, seed in both})) if both else None
+    a, b = shared(a, b)
+    return paired(a, b, questions, wanted, part) | dict(seeds=sorted({cell["seed"] for cell in a})) if a else None
 
 
 def changes(cells: dict, questions: dict, part: str) -> dict:

@@ -837,7 +837,7 @@ add_general("all sets, states", pooled("[14]"), "", "one head on the mean state 
 add_general("each set, states", each_alone("[14]"), "all sets, states", "one head for each set", "sets may contradict each other", "states")
 add_general("gated, states", gated("each set, states"), "all sets, states", "heads on states for each set, weighed by the question's words", "the same", "states")
 add_general("gated by states", gated("each set, states", gate_by_states), "all sets, states", "heads on states for each set, weighed by what the question's states say of the set", "states know a question better than its words do", "states")
-add_general("mixture, states", mixture("[14]"), "all sets, states", "a common head and one for each set, learned at once under that gate", "what the sets share is learned from all of them", "states")
+add_general("learned at once, states", mixture("[14]"), "all sets, states", "a common head and one for each set, learned at once under that gate", "what the sets share is learned from all of them", "states")
 add_general("experts, states", experts("[14]"), "all sets, states", "a head for each set, weighed by what the text's own states say of the set: what `general.experts` fits", "a gate that needs not know where the question ends", "states")
 add_general("balanced, states", pooled("[14]", balanced=True), "all sets, states", "every set weighs the same", "the small sets are drowned", "states")
 add_general("smoothing .1, states", pooled("[14]", smooth=.1), "all sets, states", "a tenth of the labels taken as wrong", "noisy labels", "states")

@@ -326,8 +326,11 @@ def _check_weights(self:RewardModel, name:str, weights:dict[str,Tensor]) -> None
 
 # %% ../nbs/api/15_model.ipynb #08737ba3
 @patch
-def _put_head(self:RewardModel, name:str, head:nn.Module) -> RewardModel:
-    "Let an adapter have another head"
+def set_head(self:RewardModel,
+    name:str,       # An adapter on this trunk
+    head:nn.Module, # States → rewards, such as `trunk.Experts`
+)->RewardModel: # The same model
+    "Let an adapter have another head."
     heads, key = getattr(self.bare_trunk(), head_name(self.bare_trunk())).modules_to_save, self.key(name)
     learns = any(p.requires_grad for p in heads[key].parameters())
     heads[key] = head.to(self.device).requires_grad_(learns)
@@ -340,9 +343,9 @@ def _suit_head(self:RewardModel, name:str, weights:dict[str,Tensor]) -> None:
     gate, head = next((w for key, w in weights.items() if key.endswith(".gate_weight")), None), self.head(name)
     if gate is None:
         first = getattr(self.bare_trunk(), head_name(self.bare_trunk())).original_module
-        if isinstance(head, Experts): self._put_head(name, deepcopy(first))
+        if isinstance(head, Experts): self.set_head(name, deepcopy(first))
     elif gate.ndim == 3 and not (isinstance(head, Experts) and head.gate_weight.shape[:2] == gate.shape[:2]):
-        self._put_head(name, Experts(self.width, gate.shape[1], gate.shape[0]))
+        self.set_head(name, Experts(self.width, gate.shape[1], gate.shape[0]))
 
 # %% ../nbs/api/15_model.ipynb #b9596560
 @patch
@@ -356,7 +359,7 @@ def set_weights(self:RewardModel,
     self._suit_head(name, weights)
     try: self._check_weights(name, weights)
     except DataError:
-        self._put_head(name, head)
+        self.set_head(name, head)
         raise
     self._unequal = {pair for pair in self._unequal if name not in pair}
     deep = {key: weight for key, weight in weights.items() if key != WIDE}
@@ -700,7 +703,7 @@ def widen(self:RewardModel,
     "Copy the head of the adapter in use, so that each copy can learn a taste of its own."
     heads_by_name = getattr(self.bare_trunk(), head_name(self.bare_trunk())).modules_to_save
     if isinstance(old := self.head(), Experts):
-        return self._put_head(self.active, _more_experts(old, heads))
+        return self.set_head(self.active, _more_experts(old, heads))
     key, (name, old) = self.key(self.active), _last_layer(self.head())
     parent, _, last = f"{key}.{name}".rstrip(".").rpartition(".")
     setattr(heads_by_name.get_submodule(parent), last, _repeated(old, heads))

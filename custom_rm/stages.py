@@ -34,7 +34,7 @@ from .records import load_records, read_json, to_one_template, write_json
 from .scorer import score_tokens, text_states
 from .split import questions_of, split_validation
 from .trainer import last_checkpoint, RewardTrainer, training_arguments
-from .trunk import config_sha256, free_memory, tokenizer_sha256
+from .trunk import config_sha256, Experts, free_memory, tokenizer_sha256
 
 # %% ../nbs/api/26_stages.ipynb #d7246ac2
 def domain_records(
@@ -778,11 +778,10 @@ def give_experts(
     pairs = [len(unequal_pairs(record["score"])[0]) for record in records]
     kinds = np.repeat([names.index(record["kind"]) for record in records], pairs)
     found = fit_mixture(states.cpu().double().numpy(), better, worse, groups, kinds, names)
-    parts = dict(gate_weight=found.gate, gate_bias=found.gate_bias, expert_weight=found.experts,
-                 expert_bias=found.expert_bias)
-    old = {key: weight for key, weight in rm.weights(name).items() if "lora_" in key}
-    head = next(key for key in rm.weights(name) if "lora_" not in key).rpartition(".")[0]
-    rm.set_weights(name, old | {f"{head}.{key}": torch.tensor(part)[None].float() for key, part in parts.items()})
+    head = Experts(rm.width, len(found.kinds))
+    parts = (found.gate, found.gate_bias, found.experts, found.expert_bias)
+    for (_, p), part in zip(head.named_parameters(), parts): p.data.copy_(torch.tensor(part)[None])
+    rm.set_head(name, head)
     return found
 
 # %% ../nbs/api/26_stages.ipynb #4ead1002
