@@ -12,9 +12,10 @@ root = Path(__file__).resolve().parent.parent
 CONTROLS = {  # strategy of studies/dsp-imitation.yaml → what it differs from in one thing
     "general with imitation": "general", "imitation in general": "joint 1.0", "imitation in custom 0.1": "joint 1.0", "imitation in custom 1.0": "joint 1.0",
     "imitation in both stages": "joint 1.0", "joint replay 1.0": "joint 1.0", "joint replay 0.75": "joint 0.75", "joint 0.75": "joint 1.0",
-    "experts": "general", "experts, joint replay 1.0": "joint replay 1.0", "experts, joint replay 0.75": "joint replay 0.75"}
+    "one head": "general", "one head, joint replay 1.0": "joint replay 1.0", "one head, joint replay 0.75": "joint replay 0.75",
+    "experts": "one head", "experts, joint replay 1.0": "one head, joint replay 1.0", "experts, joint replay 0.75": "one head, joint replay 0.75"}
 TAUGHT_BY = {"imitation in general": "general with imitation", "imitation in both stages": "general with imitation", "experts, joint replay 1.0": "experts",
-             "experts, joint replay 0.75": "experts"}  # the others start from `general`
+             "experts, joint replay 0.75": "experts", "one head, joint replay 1.0": "one head", "one head, joint replay 0.75": "one head"}  # the others start from `general`
 
 
 def cells_of(study, folder: Path) -> dict[str, list[dict]]:

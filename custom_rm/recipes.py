@@ -207,8 +207,8 @@ class GeneralConfig(StageConfig):
     start:str|None = option(None, "a published reward model, hub id or folder, to begin with: its head, pooling and "
         "chat template are kept; without train it is the general model as it is", before=None)
     experts:bool = option(False, "fit a head for each training set and a gate that mixes them by what a text is like "
-        "(method head), for sets that contradict each other; a start for readers it is not: they learned less from it; "
-        "can't be exported as a plain classifier", before=False)
+        "(method head), for sets that contradict each other; readers learn less from a fitted head than from "
+        "a trained model; can't be exported as a plain classifier", before=False)
     train:dict = option({}, "name: file of records, as many as you like")
     test:dict = option({}, "name: file of records to measure on")
     def __post_init__(self):
