@@ -14,7 +14,6 @@ from custom_rm.serve import listen_at
 from custom_rm.vote import create_app, open_booth
 
 WIDE, PHONE = dict(viewport=dict(width=1280, height=860)), dict(viewport=dict(width=390, height=800), has_touch=True, is_mobile=True)
-GUARD = .25  # seconds after which the page takes a key
 
 
 def write(path, rows): path.write_text(json.dumps(rows)); return path
@@ -45,17 +44,29 @@ def until(page, expression):
     start = time.monotonic()
     while not page.evaluate(expression):
         assert time.monotonic() - start < 20, expression
-        time.sleep(.02)
+        page.wait_for_timeout(20)
 
 
-def ready(page): page.wait_for_selector(".answer"); time.sleep(GUARD)
+def ready(page):
+    "Wait until a pair is shown and keys are taken: for a moment after it came they are not"
+    page.wait_for_selector(".answer")
+    until(page, "!busy && !!now.ballot && performance.now() - shownAt > GUARD")
+
+
+def votes(page, booth, n):
+    "The votes, once there are as many. Playwright hands on the page's requests (browser.py's route) only while it is waited in: time.sleep would hold the vote back"
+    start = time.monotonic()
+    while len(booth.desk.votes) != n:
+        assert time.monotonic() - start < 20, f"{len(booth.desk.votes)} votes, not {n}"
+        page.wait_for_timeout(20)
+    return booth.desk.votes
 
 
 def press(page, key, done):
     "A key, and what the progress says after it"
     page.keyboard.press(key)
     until(page, f"document.getElementById('progress').textContent.startsWith({done!r})")
-    time.sleep(GUARD)
+    ready(page)
 
 
 def test_keys_undo_and_restart(answers):
@@ -102,7 +113,7 @@ def test_an_impatient_person(answers):
                                    "document.querySelector('[data-verdict=left]').click()"], 1):
             w.page.evaluate(f"for (let i = 0; i < 30; i++) {often}")
             until(w.page, f"document.getElementById('progress').textContent.startsWith('{n} of 6')")
-            time.sleep(GUARD)
+            ready(w.page)
             assert len(booth.desk.votes) == n
 
 
@@ -112,8 +123,9 @@ def test_two_tabs(answers):
         assert one.page.inner_text("#question") != two.page.inner_text("#question")
         for n in range(6):
             w = (one, two)[n % 2]
+            ready(w.page)
             w.page.keyboard.press("ArrowLeft")
-            time.sleep(GUARD + .1)
+            votes(w.page, booth, n + 1)
         assert len(booth.desk.votes) == 6 == len({vote.ballot for vote in booth.desk.votes})
         assert not one.faults + two.faults
 
@@ -132,7 +144,7 @@ def test_hostile_answers(tmp_path):
             assert w.page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
             w.page.evaluate("say('left')")
             until(w.page, f"document.getElementById('progress').textContent.startsWith('{n} of') || !document.getElementById('report').hidden")
-            time.sleep(GUARD)
+            if n < len(texts): ready(w.page)
         assert not said and not w.faults, (said, w.faults)
 
 
@@ -148,7 +160,7 @@ def test_axe_and_width(answers, screen, tmp_path):
         w.page.goto(home + "/"); ready(w.page); check(w, "duel")
         w.page.evaluate("showLearned({stage: 'reading', done: 3, total: 9, said: 'So.', likes: 'Long ones.', rows: [{name: 'what it learned from you', share: .7, low: .6, high: .8, n: 30}]}); document.getElementById('learned').open = true")
         check(w, "learned")
-        w.page.evaluate("say('left')"); w.page.wait_for_selector("#note.shown"); time.sleep(.3); check(w, "note")
+        w.page.evaluate("say('left')"); w.page.wait_for_selector("#note.shown"); w.page.wait_for_timeout(300); check(w, "note")
         w.page.click("#pause"); w.page.wait_for_selector("#resume", state="visible"); check(w, "pause")
         w.page.click("#resume"); ready(w.page)
         w.page.click("#finish"); w.page.wait_for_selector("#report h2"); check(w, "report")
@@ -169,10 +181,11 @@ def test_by_keyboard_alone(answers):
             reached[name] = outline
         assert {"pause", "finish", "left", "both good", "both bad", "right", "skip", "remark"} <= set(reached)
         assert all(reached[name] != "none" for name in ("left", "pause", "remark"))
-        w.page.focus("[data-verdict='both good']"); w.page.keyboard.press("Enter"); time.sleep(GUARD + .2)
-        assert [vote.verdict for vote in booth.desk.votes] == ["both good"]
-        w.page.focus("#undo"); w.page.keyboard.press("Enter"); time.sleep(GUARD + .2)
-        assert not booth.desk.votes
+        w.page.focus("[data-verdict='both good']"); w.page.keyboard.press("Enter")
+        assert [vote.verdict for vote in votes(w.page, booth, 1)] == ["both good"]
+        ready(w.page)
+        w.page.focus("#undo"); w.page.keyboard.press("Enter")
+        assert not votes(w.page, booth, 0)
 
 
 def test_lists_by_numbers_and_by_dragging(tmp_path):
@@ -181,7 +194,7 @@ def test_lists_by_numbers_and_by_dragging(tmp_path):
         def order(): return w.page.locator(".answer.placed h2").all_inner_texts()
         w.page.goto(home + "/"); ready(w.page)
         keys = [one.key for one in booth.desk.sides(booth.desk.queue[0])]
-        w.page.keyboard.press("Enter"); time.sleep(.2)
+        w.page.keyboard.press("Enter"); w.page.wait_for_timeout(200)
         assert not booth.desk.votes, "nothing has a place yet"
         for key in "3124": w.page.keyboard.press(key)
         w.page.keyboard.press("Backspace"); w.page.keyboard.press("1")
@@ -216,7 +229,7 @@ def test_a_server_that_goes_away(answers):
         w.page.keyboard.press("ArrowLeft")  # is not taken meanwhile
         with served(answers, port) as (home, booth):
             until(w.page, "document.getElementById('progress').textContent.startsWith('1 of 6')")
-            assert [vote.verdict for vote in booth.desk.votes] == ["right"] and w.page.inner_text("#error") == ""
+            assert [vote.verdict for vote in votes(w.page, booth, 1)] == ["right"] and w.page.inner_text("#error") == ""
         w.context.close()
 
 
