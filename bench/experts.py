@@ -3,6 +3,7 @@
 Both are fitted to all general training pairs (a tenth of each set is kept for validation), by `custom-rm train` with `general.method: head`, and measured on the
 four test sets beside the two floors. What is compared is compared on the same pairs, whole questions drawn anew. The choice between them was made by
 cross-validation on training questions (`bench/ledger.py general`); the test files are read here once. `--runs` keeps the two runs; what is there is taken.
+`crossed` is the same comparison by cross-validation within the training questions, where there are three times as many pairs.
 """
 import argparse
 import tempfile
@@ -10,6 +11,7 @@ from datetime import date
 from pathlib import Path
 
 SETS = ["helpful", "harmless", "webgpt", "gpt4llm"]
+FOLDS = 5
 root = Path(__file__).resolve().parent.parent
 
 
@@ -31,6 +33,59 @@ def trained(a, experts: bool, home: Path):
     return run, rm, read_card(run.folder / "general")
 
 
+def crossed(run, rm) -> tuple[dict, list]:
+    "Pairs of all training sets, each by models that have not seen its question: (how right one head, experts and the floors are, by set; the pairs' questions)"
+    import numpy as np
+    from custom_rm.heads import fit_head, fit_mixture
+    from custom_rm.metrics import BagOfWords, correctness, unequal_pairs
+    from custom_rm.packing import encode
+    from custom_rm.records import prompt_of, to_one_template
+    from custom_rm.scorer import text_states
+    from custom_rm.split import split_validation
+    records, kinds = [], []
+    for k, s in enumerate(SETS):
+        data = to_one_template(split_validation(run._general_sets()[s], run.recipe.validation)[0], run.recipe.base.template)[0]
+        some = [r for r in data if len(unequal_pairs(r["score"])[0])]
+        records, kinds = records + some, kinds + [k] * len(some)
+    if not all(len(r["text"]) == 2 for r in records): raise SystemExit("a list of more than two answers in a general set; this script compares pairs")
+    texts, kinds, number = [t for r in records for t in r["text"]], np.array(kinds), {}
+    asked = np.array([number.setdefault(prompt_of(r), len(number)) for r in records])
+    best = np.array([int(np.argmax(r["score"])) for r in records])
+    better, worse = 2 * np.arange(len(best)) + best, 2 * np.arange(len(best)) + 1 - best
+    states = text_states(rm.use("general"), encode(texts, rm.tokenizer, rm.max_length)["input_ids"]).cpu().double().numpy()
+    fold = (np.random.default_rng(0).permutation(len(number)) % FOLDS)[asked]
+    margins = {name: np.zeros(len(best)) for name in ("one head", "experts", "longer", "bag_of_words")}
+    length = np.array([len(t) for t in texts], float)
+    margins["longer"] = length[better] - length[worse]
+    for f in range(FOLDS):
+        seen, held = fold != f, fold == f
+        rewards = {"one head": states @ fit_head(states[better[seen]] - states[worse[seen]], asked[seen]).weights,
+                   "experts": fit_mixture(states, better[seen], worse[seen], asked[seen], kinds[seen], SETS).rewards(states)}
+        for name, r in rewards.items(): margins[name][held] = (r[better] - r[worse])[held]
+        for k in range(len(SETS)): # a bag of words for each set, which is told the set
+            mine, own = np.flatnonzero(held & (kinds == k)), np.flatnonzero(seen & (kinds == k))
+            bag = BagOfWords().fit([records[i]["text"] for i in own], [records[i]["score"] for i in own])
+            r = np.array(bag.rewards([records[i]["text"] for i in mine]))
+            margins["bag_of_words"][mine] = r[np.arange(len(mine)), best[mine]] - r[np.arange(len(mine)), 1 - best[mine]]
+    return {name: [correctness(m[kinds == k]) for k in range(len(SETS))] for name, m in margins.items()}, [asked[kinds == k] for k in range(len(SETS))]
+
+
+def rows_of(right: dict, group: list) -> dict:
+    "For each set and for all of them: accuracies, and the experts' against the others', on the same pairs"
+    import numpy as np
+    from custom_rm.metrics import accuracy_interval, bootstrap_interval
+    parts = {s: ([x[i] for x in right.values()], group[i]) for i, s in enumerate(SETS)} | {"all": ([np.concatenate(x) for x in right.values()], np.concatenate(group))}
+
+    def row(found, groups) -> dict:
+        by = dict(zip(right, found))
+        def minus(one, other): return dict(zip(("difference", "low", "high"), (float((by[one] - by[other]).mean()), *bootstrap_interval(by[one] - by[other], groups))))
+        shown = {name: dict(accuracy=float(x.mean()), low=accuracy_interval(x, groups)[0], high=accuracy_interval(x, groups)[1]) for name, x in by.items()}
+        return dict(n=len(groups), **shown, minus={f"experts − {other}": minus("experts", other) for other in ("one head", "bag_of_words", "longer")})
+    made = {s: row(*part) for s, part in parts.items()}
+    for s, r in made.items(): print(f"{s:9}", *(f"{name} {100 * r[name]['accuracy']:.1f}" for name in right), *(f"{k} {100 * d['difference']:+.1f} ({100 * d['low']:+.1f} to {100 * d['high']:+.1f})" for k, d in r["minus"].items()))
+    return made
+
+
 def main():
     p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     p.add_argument("--base", default="smollm2-135m")
@@ -46,7 +101,7 @@ def main():
     import numpy as np
     from custom_rm.core import versions
     from custom_rm.evaluate import write_report
-    from custom_rm.metrics import accuracy_interval, BagOfWords, bootstrap_interval, correctness, longer_wins
+    from custom_rm.metrics import BagOfWords, correctness, longer_wins
     from custom_rm.scorer import score_records
     from custom_rm.split import split_validation
     from custom_rm.trunk import device_name
@@ -57,6 +112,7 @@ def main():
             tests = run.test_sets()
             right[name] = [correctness(of(score_records(rm.use("general"), tests[s]), tests[s]).margin) for s in SETS]
             device = device_name(rm.device)
+        held = crossed(run, rm)
         for name in ("longer", "bag_of_words"): right[name] = []
         for s in SETS:
             data, learned = tests[s], split_validation(run._general_sets()[s], run.recipe.validation)[0]
@@ -66,17 +122,9 @@ def main():
             for name, pairs in floors.items(): right[name].append(correctness(pairs.margin))
             group.append(at + np.asarray(floors["longer"].group))
             at = group[-1].max() + 1
-    parts = {s: ([x[i] for x in right.values()], group[i]) for i, s in enumerate(SETS)} | {"all": ([np.concatenate(x) for x in right.values()], np.concatenate(group))}
-
-    def row(found, groups) -> dict:
-        by = dict(zip(right, found))
-        def minus(one, other): return dict(zip(("difference", "low", "high"), (float((by[one] - by[other]).mean()), *bootstrap_interval(by[one] - by[other], groups))))
-        shown = {name: dict(accuracy=float(x.mean()), low=accuracy_interval(x, groups)[0], high=accuracy_interval(x, groups)[1]) for name, x in by.items()}
-        return dict(n=len(groups), **shown, minus={f"experts − {other}": minus("experts", other) for other in ("one head", "bag_of_words", "longer")})
-    sets = {s: row(*part) for s, part in parts.items()}
-    for s, r in sets.items(): print(f"{s:9}", *(f"{name} {100 * r[name]['accuracy']:.1f}" for name in right), *(f"{k} {100 * d['difference']:+.1f} ({100 * d['low']:+.1f} to {100 * d['high']:+.1f})" for k, d in r["minus"].items()))
+    sets, within = rows_of(right, group), rows_of(*held)
     kept = {name: dict(card["head"], seconds=card["seconds"]) for name, card in cards.items()}
-    write_report(a.out, dict(base=a.base, layers=a.layers, dtype=a.dtype, max_length=a.max_length, sets=sets, fitted=kept, device=device, versions=versions(), date=str(date.today())))
+    write_report(a.out, dict(base=a.base, layers=a.layers, dtype=a.dtype, max_length=a.max_length, sets=sets, crossed=within, fitted=kept, device=device, versions=versions(), date=str(date.today())))
 
 
 def of(rewards, data):

@@ -153,6 +153,7 @@ class StageConfig:
     epochs:float = option(1.0, "times through the data", rule=POSITIVE)
     learning_rate:float = option(AUTO, "peak; a hundred times full fine-tuning's, as LoRA needs", rule=POSITIVE,
         auto=True)
+    head_rate:float = option(1.0, "the head learns so many times as fast", rule=POSITIVE, before=1.0)
     batch_size:int = option(8, "records per optimizer step", rule=POSITIVE)
     token_budget:int = option(2048, "tokens in memory at once on each device; lower it when memory runs out",
         rule=POSITIVE)

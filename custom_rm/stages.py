@@ -438,7 +438,7 @@ def _trainer(self:Run, stage:str) -> tuple:
     args = training_arguments(self.work/f"{stage}-checkpoints", self.rm, steps, config.epochs, config.learning_rate,
         config.batch_size, config.warmup, evaluations=4 if watched else 0, seed=self.seed)
     trainer = RewardTrainer(self.rm.use(stage), args, learned, watched or None, config.token_budget,
-                            stage=f"{config.stage}.", **config.losses)
+                            stage=f"{config.stage}.", head_rate=config.head_rate, **config.losses)
     trainer.remove_callback(PrinterCallback)
     trainer.add_callback(_Progress(self, stage))
     return trainer, counts

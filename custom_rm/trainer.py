@@ -121,16 +121,33 @@ class RewardTrainer(Trainer):
         whole:bool=False,          # Imitate the prompt too, as the paper's code does
         callbacks:list|None=None,
         stage:str="", # What the learning rate is called in messages, such as "general."
+        head_rate:float=1.0, # The head's learning rate, as a multiple of the matrices'
         **coefficients:float,      # Of `LOSSES`, by name; 0 where not given. Anchoring takes records with an anchor
     ):
         for name in coefficients: choose(name, LOSSES, "a loss's name")
         self.rm, self.budget, self.whole, self.stage, self._sums = model, budget, whole, stage, defaultdict(float)
+        self.head_rate = head_rate
         self.coefficients = {name: c for name in LOSSES if (c := coefficients.get(name))}
         self._skipped = dict(since_line=0, in_a_row=0)
         super().__init__(model=model, args=_one_device(args, model.device), train_dataset=train_dataset,
                          eval_dataset=eval_dataset, data_collator=list, callbacks=[_Finite(self), *(callbacks or [])])
         self.accelerator.device_placement = False # the model is where it belongs
         _scale_gently(self.accelerator.scaler)
+
+# %% ../nbs/api/22_trainer.ipynb #b7d10a02
+@patch
+def create_optimizer(self:RewardTrainer, *args, **kwargs) -> torch.optim.Optimizer:
+    "`Trainer`'s own, with the head's weights in groups of their own where they learn at another rate."
+    is_new, made = self.optimizer is None, Trainer.create_optimizer(self, *args, **kwargs)
+    if self.head_rate == 1 or not is_new: return made # with 1, checkpoints have one group, as they always had
+    heads, groups = {id(p) for p in self.rm.head().parameters()}, []
+    for group in made.param_groups:
+        for rate, mine in ((1, False), (self.head_rate, True)):
+            params = [p for p in group["params"] if (id(p) in heads) == mine]
+            if params: groups.append(dict(group, params=params, lr=rate * group["lr"]))
+    made.param_groups.clear()
+    for group in groups: made.add_param_group(group)
+    return made
 
 # %% ../nbs/api/22_trainer.ipynb #6c0efb5d
 @patch
