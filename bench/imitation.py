@@ -2,6 +2,7 @@
 
 CELLS is the folder of `custom-rm study dsp-imitation --out CELLS`. The file is the study's summary and, for each strategy, its difference to the same training
 without it, on the same pairs and seeds with whole questions resampled: `changes`. `general` there compares with the general model that the strategy started from.
+With `--study dsp-head-rate` and that study's cells: what a faster head brings, results/study/head-rate.json.
 """
 import argparse
 from pathlib import Path
@@ -9,13 +10,17 @@ from pathlib import Path
 from guards import shared
 
 root = Path(__file__).resolve().parent.parent
-CONTROLS = {  # strategy of studies/dsp-imitation.yaml → what it differs from in one thing
+STUDIES = ("dsp-imitation", "dsp-head-rate")
+CONTROLS = {  # strategy of one of them → what it differs from in one thing
     "general with imitation": "general", "imitation in general": "joint 1.0", "imitation in custom 0.1": "joint 1.0", "imitation in custom 1.0": "joint 1.0",
     "imitation in both stages": "joint 1.0", "joint replay 1.0": "joint 1.0", "joint replay 0.75": "joint 0.75", "joint 0.75": "joint 1.0",
     "one head": "general", "one head, joint replay 1.0": "joint replay 1.0", "one head, joint replay 0.75": "joint replay 0.75",
-    "experts": "one head", "experts, joint replay 1.0": "one head, joint replay 1.0", "experts, joint replay 0.75": "one head, joint replay 0.75"}
+    "experts": "one head", "experts, joint replay 1.0": "one head, joint replay 1.0", "experts, joint replay 0.75": "one head, joint replay 0.75",
+    "joint 10": "joint 1", "joint, faster 3": "joint 1", "joint, faster 30": "joint 1", "joint replay 10 1.0": "joint replay 1 1.0", "joint replay 10 0.75": "joint replay 1 0.75",
+    "one head, joint 1": "joint 1", "one head, joint 10": "one head, joint 1", "experts, joint": "one head, joint 10", "general, faster": "general"}
 TAUGHT_BY = {"imitation in general": "general with imitation", "imitation in both stages": "general with imitation", "experts, joint replay 1.0": "experts",
-             "experts, joint replay 0.75": "experts", "one head, joint replay 1.0": "one head", "one head, joint replay 0.75": "one head"}  # the others start from `general`
+             "experts, joint replay 0.75": "experts", "one head, joint replay 1.0": "one head", "one head, joint replay 0.75": "one head",
+             "one head, joint 1": "one head", "one head, joint 10": "one head", "experts, joint": "experts"}  # the others start from `general`
 
 
 def cells_of(study, folder: Path) -> dict[str, list[dict]]:
@@ -52,18 +57,19 @@ def changes(cells: dict, questions: dict, part: str) -> dict:
 def main():
     p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     p.add_argument("cells", type=Path)
-    p.add_argument("--study", default=str(root / "custom_rm" / "studies" / "dsp-imitation.yaml"))
-    p.add_argument("--out", type=Path, default=root / "results" / "study" / "imitation.json")
+    p.add_argument("--study", choices=STUDIES, default=STUDIES[0])
+    p.add_argument("--out", type=Path, default=None)
     a = p.parse_args()
     from custom_rm.evaluate import write_report
     from custom_rm.study import read_study
     from custom_rm.summary import study_questions, study_table, summarize
-    study = read_study(a.study)
+    study = read_study(root / "custom_rm" / "studies" / f"{a.study}.yaml")
+    out = a.out or root / "results" / "study" / f"{a.study.removeprefix('dsp-')}.json"
     summary, cells, questions = summarize(study, a.cells), cells_of(study, a.cells), study_questions(study, a.cells)
     hours = sum(c["seconds"] for some in cells.values() for c in some) / 3600
     made = summary | dict(changes={part: changes(cells, questions, part) for part in ("test", "validation")}, hours=round(hours, 2),
                           size=dict(general_rows=study.recipe["general"]["rows"], questions=study.recipe["custom"]["rows"], epochs=study.recipe["custom"]["epochs"]))
-    write_report(a.out, made)
+    write_report(out, made)
     print(study_table(summary))
     show = lambda d: "–" if d is None else f"{100 * d['difference']:+.1f} ({100 * d['low']:+.1f} to {100 * d['high']:+.1f}), seeds {d['seeds']}"
     for strategy, row in made["changes"]["test"].items(): print(f"{strategy:26}", *(f"{key}: {show(row[key])}" for key in ("own", "general", "lost") if key in row), sep="  ")

@@ -153,7 +153,7 @@ class StageConfig:
     epochs:float = option(1.0, "times through the data", rule=POSITIVE)
     learning_rate:float = option(AUTO, "peak; a hundred times full fine-tuning's, as LoRA needs", rule=POSITIVE,
         auto=True)
-    head_rate:float = option(1.0, "the head learns so many times as fast", rule=POSITIVE, before=1.0)
+    head_rate:float = option(AUTO, "the head learns so many times as fast", rule=POSITIVE, before=1.0, auto=True)
     batch_size:int = option(8, "records per optimizer step", rule=POSITIVE)
     token_budget:int = option(2048, "tokens in memory at once on each device; lower it when memory runs out",
         rule=POSITIVE)
@@ -208,8 +208,7 @@ class GeneralConfig(StageConfig):
     start:str|None = option(None, "a published reward model, hub id or folder, to begin with: its head, pooling and "
         "chat template are kept; without train it is the general model as it is", before=None)
     experts:bool = option(False, "fit a head for each training set and a gate that mixes them by what a text is like "
-        "(method head), for sets that contradict each other; readers learn less from a fitted head than from "
-        "a trained model; can't be exported as a plain classifier", before=False)
+        "(method head), for sets that contradict each other; can't be exported as a plain classifier", before=False)
     train:dict = option({}, "name: file of records, as many as you like")
     test:dict = option({}, "name: file of records to measure on")
     def __post_init__(self):
@@ -349,7 +348,8 @@ def settle_custom(
     trained, known = custom.method == "lora", bool(general.train or general.start)
     return _filled(custom, sharing="joint" if trained and len(custom.domains) > 1 else "apart",
                    replay=0.25 if trained and general.train else 0.0,
-                   blend=0.75 if trained and known and custom.start == "general" else 1.0)
+                   blend=0.75 if trained and known and custom.start == "general" else 1.0,
+                   head_rate=10.0 if trained and general.method == "head" and custom.start == "general" else 1.0)
 
 # %% ../nbs/api/25_recipes.ipynb #f19fbadc
 def _chosen(group:str, before, now) -> dict:
@@ -364,7 +364,7 @@ def settle(recipe)->None:
     rate = (UNMEASURED if general.start else MEASURED.get(base.name, UNMEASURED))["learning_rate"]
     imitation = bool(general.losses["imitation"] or custom.losses["imitation"])
     recipe.base = settle_base(base, general.start, imitation)
-    recipe.general = _filled(general, learning_rate=rate)
+    recipe.general = _filled(general, learning_rate=rate, head_rate=1.0)
     recipe.custom = _filled(settle_custom(custom, general), learning_rate=rate)
     groups = dict(base=base, general=general, custom=custom)
     recipe.chosen = {k: v for name, old in groups.items() for k, v in _chosen(name, old, getattr(recipe, name)).items()}

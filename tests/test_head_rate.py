@@ -82,3 +82,12 @@ def test_a_run_of_before_holds(place, tmp_path):
 @pytest.mark.parametrize("rate", [0, -1, "fast"])
 def test_rates_that_are_none(place, rate):
     with pytest.raises(DataError, match="head_rate"): recipe(place, custom__head_rate=rate)
+
+
+@pytest.mark.parametrize("general, custom, rate", [("head", {}, 10), ("lora", {}, 1), ("head", dict(start="base"), 1), ("head", dict(method="head"), 1), ("head", dict(head_rate=2), 2)])
+def test_what_is_left_open(place, general, custom, rate):
+    "Adapters above a head that was fitted get a faster one, and a run says so"
+    from custom_rm.runs import defaults_taken
+    made = recipe(place, general__method=general, **{f"custom__{key}": value for key, value in custom.items()})
+    assert (made.general.head_rate, made.custom.head_rate) == (1, rate)
+    assert ("custom.head_rate 10" in defaults_taken(made)) == (rate == 10)
