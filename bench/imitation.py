@@ -17,10 +17,10 @@ CONTROLS = {  # strategy of one of them → what it differs from in one thing
     "one head": "general", "one head, joint replay 1.0": "joint replay 1.0", "one head, joint replay 0.75": "joint replay 0.75",
     "experts": "one head", "experts, joint replay 1.0": "one head, joint replay 1.0", "experts, joint replay 0.75": "one head, joint replay 0.75",
     "joint 10": "joint 1", "joint, faster 3": "joint 1", "joint, faster 30": "joint 1", "joint replay 10 1.0": "joint replay 1 1.0", "joint replay 10 0.75": "joint replay 1 0.75",
-    "one head, joint 1": "joint 1", "one head, joint 10": "one head, joint 1", "experts, joint": "one head, joint 10", "general, faster": "general"}
+    "one head, joint 1": "joint 1", "one head, joint 10": "one head, joint 1", "experts, joint": "one head, joint 10", "general, faster": "general", "joint, imitation": "joint 10"}
 TAUGHT_BY = {"imitation in general": "general with imitation", "imitation in both stages": "general with imitation", "experts, joint replay 1.0": "experts",
              "experts, joint replay 0.75": "experts", "one head, joint replay 1.0": "one head", "one head, joint replay 0.75": "one head",
-             "one head, joint 1": "one head", "one head, joint 10": "one head", "experts, joint": "experts"}  # the others start from `general`
+             "one head, joint 1": "one head", "one head, joint 10": "one head", "experts, joint": "experts", "joint, imitation": "general with imitation"}  # the others start from `general`
 
 
 def cells_of(study, folder: Path) -> dict[str, list[dict]]:
