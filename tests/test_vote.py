@@ -298,7 +298,7 @@ def test_from_votes_to_a_reward_model(place, own_cache, tmp_path):
     with client(create_app(booth)) as page:
         made = page.post("/model", json={}).json()
         assert made["comparisons"] == 40 and made["accuracy"] > .9
-        for _ in range(200):
+        for _ in range(600):
             learned = page.get("/learned").json()
             if learned["votes"] == 40 and learned["stage"] == "ready": break
             time.sleep(.1)
