@@ -899,6 +899,10 @@ FOUND = [ # (file, strategy, what it is compared with, name, why)
     ("all-general", "joint replay 0.75", "joint replay 1.0", "three quarters of the way, with replay", "both guards at once"),
     ("imitation", "joint replay 1.0", "joint 1.0", "a quarter of a part of the general pairs again, one pass", "replay, with three seeds"),
     ("imitation", "imitation in both stages", "joint 1.0", "the paper's second loss: foresee the preferred answer", "a model that still speaks as people like it may still know what they like"),
+    ("imitation", "imitation in custom 0.1", "joint 1.0", "the same in the customized stage alone", "it is there that something is forgotten"),
+    ("imitation", "imitation in general", "joint 1.0", "the same in the general stage alone", "what is better learned is better kept"),
+    ("head-rate", "joint 10", "joint 1", "the head learns ten times as fast as the matrices", "it has to turn round, in a few dozen steps"),
+    ("head-rate", "one head, joint 10", "one head, joint 1", "the same, from a fitted general head", "a fitted head is larger, and so slower to turn"),
 ]
 
 

@@ -97,7 +97,7 @@ def imitation(found: dict) -> str:
     seeds = ", ".join(map(str, changed["imitation in both stages"]["own"]["seeds"]))
     return (f"The paper's own remedy is *imitation*: the reward model also learns to foresee the preferred answer. At a size for two CPU cores (at most {size['general_rows']} records of each general set, {size['questions']} questions, "
             f"one pass, seeds {seeds}) joint training is right on {stands('joint 1.0')} % of the readers' and the general pairs, with imitation in both stages on {stands('imitation in both stages')} %, with a quarter replayed on {stands('joint replay 1.0')} %. "
-            f"Against training without it, pair by pair, imitation brings {against('imitation in both stages')}; replay brings {against('joint replay 1.0')}. So small a study loses little ({points(changed['joint 1.0']['lost'])} with no guard), and can't show what a guard keeps. {found['device'].capitalize()}, {found['date']}.\n")
+            f"Against training without it, pair by pair, imitation brings {against('imitation in both stages')}; in the customized stage alone {against('imitation in custom 0.1')}, in the general stage alone {against('imitation in general')}; replay brings {against('joint replay 1.0')}. So small a study loses little ({points(changed['joint 1.0']['lost'])} with no guard), and can't show what a guard keeps. {found['device'].capitalize()}, {found['date']}.\n")
 
 
 def experts(found: dict) -> str:
