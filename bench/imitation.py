@@ -18,6 +18,7 @@ CONTROLS = {  # strategy of one of them → what it differs from in one thing
     "experts": "one head", "experts, joint replay 1.0": "one head, joint replay 1.0", "experts, joint replay 0.75": "one head, joint replay 0.75",
     "joint 10": "joint 1", "joint, faster 3": "joint 1", "joint, faster 30": "joint 1", "joint replay 10 1.0": "joint replay 1 1.0", "joint replay 10 0.75": "joint replay 1 0.75",
     "one head, joint 1": "joint 1", "one head, joint 10": "one head, joint 1", "experts, joint": "one head, joint 10", "general, faster": "general", "joint, imitation": "joint 10"}
+GUARDS = {"joint replay 10 1.0": "joint 10", "joint replay 10 0.75": "joint 10", "joint, imitation": "joint 10"} # and the same training without a guard
 TAUGHT_BY = {"imitation in general": "general with imitation", "imitation in both stages": "general with imitation", "experts, joint replay 1.0": "experts",
              "experts, joint replay 0.75": "experts", "one head, joint replay 1.0": "one head", "one head, joint replay 0.75": "one head",
              "one head, joint 1": "one head", "one head, joint 10": "one head", "experts, joint": "experts", "joint, imitation": "general with imitation"}  # the others start from `general`
@@ -40,7 +41,7 @@ def difference(a: list[dict], b: list[dict], questions: dict, wanted, part: str)
 
 
 def changes(cells: dict, questions: dict, part: str) -> dict:
-    "Strategy → its control; own and general: against the control; lost: against the general model that it started from"
+    "Strategy → its control; own and general: against the control; lost: against the general model that it started from; guard: against the training without it"
     from custom_rm.summary import is_general_set, is_own_set
     made = {}
     for strategy in cells:
@@ -50,6 +51,8 @@ def changes(cells: dict, questions: dict, part: str) -> dict:
                                         general=difference(cells[strategy], cells[control], questions, is_general_set, part))
         if strategy != start and start in cells and cells[strategy][0]["measure"] == "custom":
             row |= dict(start=start, lost=difference(cells[strategy], cells[start], questions, is_general_set, part))
+        if (without := GUARDS.get(strategy)) in cells: row["guard"] = dict(control=without, own=difference(cells[strategy], cells[without], questions, is_own_set, part),
+                                                                           general=difference(cells[strategy], cells[without], questions, is_general_set, part))
         if row: made[strategy] = row
     return made
 
@@ -72,7 +75,9 @@ def main():
     write_report(out, made)
     print(study_table(summary))
     show = lambda d: "–" if d is None else f"{100 * d['difference']:+.1f} ({100 * d['low']:+.1f} to {100 * d['high']:+.1f}), seeds {d['seeds']}"
-    for strategy, row in made["changes"]["test"].items(): print(f"{strategy:26}", *(f"{key}: {show(row[key])}" for key in ("own", "general", "lost") if key in row), sep="  ")
+    for strategy, row in made["changes"]["test"].items():
+        print(f"{strategy:26}", *(f"{key}: {show(row[key])}" for key in ("own", "general", "lost") if key in row), sep="  ")
+        if "guard" in row: print(f"{'':26}", f"beside {row['guard']['control']}: own {show(row['guard']['own'])}  general {show(row['guard']['general'])}")
     print(f"{hours:.1f} hours")
 
 

@@ -42,7 +42,7 @@ def test_against_the_same_without():
 def test_controls_are_strategies_of_the_study():
     from custom_rm.study import read_study
     known = [name for study in imitation.STUDIES for name in read_study(root / "custom_rm" / "studies" / f"{study}.yaml").strategies]
-    assert {*imitation.CONTROLS, *imitation.CONTROLS.values(), *imitation.TAUGHT_BY, *imitation.TAUGHT_BY.values()} <= set(known)
+    assert {*imitation.CONTROLS, *imitation.CONTROLS.values(), *imitation.GUARDS, *imitation.GUARDS.values(), *imitation.TAUGHT_BY, *imitation.TAUGHT_BY.values()} <= set(known)
 
 
 def test_the_file_says_what_its_points_say():
