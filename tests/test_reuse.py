@@ -123,7 +123,9 @@ CASES = [ # what changes; settings; the stages that no longer hold by themselves
     ("the template", None, dict(base__template="hh"), (ALL, ALL, ALL), True),
     ("layers", None, dict(base__layers=1), (ALL, ALL, ALL), True),
     ("frozen layers", None, dict(base__frozen=1), (ALL, ALL, ALL), True),
-    ("the general method", None, dict(general__method="head"), ({"general"}, {"general"}, {"general"}), True),
+    ("the general method", None, dict(general__method="head", custom__head_rate=1), ({"general"}, {"general"}, {"general"}), True),
+    ("the general method, the head's rate left open", None, dict(general__method="head"), ({"general"}, ALL, ALL), True), # apart begins with the base
+    ("the head's rate", None, dict(custom__head_rate=3), (BOTH, BOTH, BOTH), True),
     ("the adapter's rank", None, dict(lora__rank=4), (ALL, ALL, ALL), True),
     ("what changes no weight", None, dict(general__token_budget=512, base__recompute=True, name="other"), (set(), set(), set()), True),
     ("a general test file", edit("general.test.json"), {}, (set(), set(), set()), False),
