@@ -100,6 +100,14 @@ def imitation(found: dict) -> str:
             f"Against training without it, pair by pair, imitation brings {against('imitation in both stages')}; in the customized stage alone {against('imitation in custom 0.1')}, in the general stage alone {against('imitation in general')}; replay brings {against('joint replay 1.0')}. So small a study loses little ({points(changed['joint 1.0']['lost'])} with no guard), and can't show what a guard keeps. {found['device'].capitalize()}, {found['date']}.\n")
 
 
+def head_rate(found: dict) -> str:
+    "What guards are worth where something is lost"
+    changed = found["changes"]["test"]
+    def worth(name): return f"{points(changed[name]['guard']['general'])} in general and {points(changed[name]['guard']['own'])} on the readers' pairs"
+    return (f"Where the head learns ten times as fast (`head_rate: 10`), readers learn more in as short a training ({points(changed['joint 10']['own'])}) and more is lost in general ({points(changed['joint 10']['lost'])}). "
+            f"There guards can be told apart: a quarter replayed is worth {worth('joint replay 10 1.0')}, imitation in both stages {worth('joint, imitation')}. The same size, one seed, {found['date']}; [how that was found](explanations/ledger.ipynb#a-riddle-and-two-controls).\n")
+
+
 def experts(found: dict) -> str:
     "What a mixture of experts knows of sets that contradict each other"
     row, crossed = found["sets"]["all"], found["crossed"]["all"]
@@ -107,7 +115,7 @@ def experts(found: dict) -> str:
             f"a mixture of experts that is fitted as fast (`general.method: head`, `experts: true`) on {measured(row['experts'])} %: {points(row['minus']['experts − one head'])}. A bag of words for each set, which is told the set, has {percent(row['bag_of_words']['accuracy'])} %; among {crossed['n']:,} training pairs, each held back in its turn, experts are {points(crossed['minus']['experts − bag_of_words'])} against it. {found['device'].capitalize()}, {found['date']}.\n")
 
 
-DRAWN = {"results/study/guards.json": study, "results/study/imitation.json": imitation, "results/study/experts.json": experts, "results/quickstart/quickstart.json": quickstart, "results/speed/cheap.json": took, "results/speed/summary.json": speed}
+DRAWN = {"results/study/guards.json": study, "results/study/imitation.json": imitation, "results/study/head-rate.json": head_rate, "results/study/experts.json": experts, "results/quickstart/quickstart.json": quickstart, "results/speed/cheap.json": took, "results/speed/summary.json": speed}
 
 
 def renewed(text: str) -> str:
