@@ -346,10 +346,11 @@ def settle_custom(
 )->CustomConfig: # With nothing left to auto but the learning rate
     "Give the open guards against forgetting the values that the study recommends."
     trained, known = custom.method == "lora", bool(general.train or general.start)
+    from_fitted = custom.start == "general" and general.method == "head" and bool(general.train)
     return _filled(custom, sharing="joint" if trained and len(custom.domains) > 1 else "apart",
                    replay=0.25 if trained and general.train else 0.0,
                    blend=0.75 if trained and known and custom.start == "general" else 1.0,
-                   head_rate=10.0 if trained and general.method == "head" and custom.start == "general" else 1.0)
+                   head_rate=10.0 if trained and from_fitted else 1.0)
 
 # %% ../nbs/api/25_recipes.ipynb #f19fbadc
 def _chosen(group:str, before, now) -> dict:

@@ -162,7 +162,8 @@ def check_finite(self:RewardTrainer,
     first, step = self.state.global_step == 0 and step is None, step or self.state.global_step + 1
     room = "; float16 has little room: set base.dtype to float32 or bfloat16" if self.rm.dtype == torch.float16 else ""
     cause = "before anything was learned, so the base model or its precision is at fault" if first else (
-        f"training diverged: lower {self.stage}learning_rate (it is {self.args.learning_rate:g})")
+        f"training diverged: lower {self.stage}learning_rate (it is {self.args.learning_rate:g})"
+        + (f" or {self.stage}head_rate (it is {self.head_rate:g})" if self.head_rate > 1 else ""))
     raise DataError(f"step {step}: a {what} is not finite; {cause}{room}; nothing of it was kept")
 
 # %% ../nbs/api/22_trainer.ipynb #fb1f0990

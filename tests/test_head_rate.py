@@ -79,7 +79,7 @@ def test_a_run_of_before_holds(place, tmp_path):
     with pytest.raises(DataError, match="head_rate"): trained(place, tmp_path, custom__head_rate=3)
 
 
-@pytest.mark.parametrize("rate", [0, -1, "fast"])
+@pytest.mark.parametrize("rate", [0, -1, "fast", float("inf"), float("nan")])
 def test_rates_that_are_none(place, rate):
     with pytest.raises(DataError, match="head_rate"): recipe(place, custom__head_rate=rate)
 
@@ -91,3 +91,21 @@ def test_what_is_left_open(place, general, custom, rate):
     made = recipe(place, general__method=general, **{f"custom__{key}": value for key, value in custom.items()})
     assert (made.general.head_rate, made.custom.head_rate) == (1, rate)
     assert ("custom.head_rate 10" in defaults_taken(made)) == (rate == 10)
+
+
+def test_nothing_was_fitted_so_nothing_is_faster():
+    "A published model that is kept as it is, and a recipe without general data"
+    from custom_rm.recipes import CustomConfig, GeneralConfig, settle_custom
+    for general in (GeneralConfig(method="head", start="someone/a-reward-model"), GeneralConfig(method="head")):
+        assert settle_custom(CustomConfig(domains=["a", "b"], train="x.json"), general).head_rate == 1
+
+
+def test_what_diverged_names_both_rates(place, tmp_path):
+    from custom_rm.model import RewardModel
+    rm = RewardModel(place / "tiny", quantize=False, device="cpu", max_length=64).add_adapter("x")
+    def said(rate):
+        trainer = RewardTrainer(rm, training_arguments(tmp_path, rm, 1, save_strategy="no"), stage="custom.", head_rate=rate)
+        with pytest.raises(DataError) as e: trainer.check_finite("weight", [torch.tensor(float("inf"))], 3)
+        return str(e.value)
+    assert "lower custom.learning_rate (it is 0.0002) or custom.head_rate (it is 10)" in said(10)
+    assert "lower custom.learning_rate (it is 0.0002);" in said(1)
