@@ -484,13 +484,28 @@ def token_check(
 # %% ../nbs/api/41_serve.ipynb #6ac90a44
 class _Counted:
     "A body that is counted while it arrives, and breaks off where it grows too large"
-    def __init__(self, receive, limit:int): self.receive, self.limit, self.seen = receive, limit, 0
+    def __init__(self, receive, limit:int): self.receive, self.limit, self.seen, self.more = receive, limit, 0, True
     @property
     def over(self) -> bool: return self.seen > self.limit
-    async def __call__(self) -> dict:
+    async def take(self) -> dict:
         message = await self.receive()
-        self.seen += len(message.get("body", b""))
+        self.seen, self.more = self.seen + len(message.get("body", b"")), message.get("more_body", False)
+        return message
+    async def __call__(self) -> dict:
+        message = await self.take()
         return {"type": "http.disconnect"} if self.over else message
+
+# %% ../nbs/api/41_serve.ipynb #5d2b7e19
+async def _see_out(
+    body:_Counted,        # What still arrives
+    most:int=64 << 20,    # Bytes in all; a client with more than that is past helping
+    seconds:float=5,      # For all of it; a client that stalls holds nothing for longer
+)->None:
+    "Read the rest of a body and forget it, so that an answer survives the end of the connection"
+    async def rest():
+        while body.more and body.seen < most: await body.take()
+    try: await asyncio.wait_for(rest(), seconds)
+    except TimeoutError: pass
 
 # %% ../nbs/api/41_serve.ipynb #afe521cc
 class SizeLimit:
@@ -511,15 +526,19 @@ class SizeLimit:
 async def __call__(self:SizeLimit, scope:dict, receive, send) -> None:
     "Pass a request on, or answer it with 413"
     if scope["type"] != "http": return await self.app(scope, receive, send)
-    announced = dict(scope["headers"]).get(b"content-length", b"0")
-    if not announced.isdigit() or int(announced) > self.limit: return await self._refuse(send)
-    body = _Counted(receive, self.limit)
+    headers, body = dict(scope["headers"]), _Counted(receive, self.limit)
+    announced = headers.get(b"content-length", b"0")
+    if not announced.isdigit() or int(announced) > self.limit:
+        if b"expect" not in headers: await _see_out(body)  # who asks before sending is answered before
+        return await self._refuse(send)
     async def answer(message):
         if not body.over: await send(message)
     try: await self.app(scope, body, answer)
     except Exception:
         if not body.over: raise
-    if body.over: await self._refuse(send)
+    if body.over:
+        await _see_out(body)
+        await self._refuse(send)
 
 # %% ../nbs/api/41_serve.ipynb #3d09beeb
 def create_app(
