@@ -3,7 +3,8 @@
 Both are fitted to all general training pairs (a tenth of each set is kept for validation), by `custom-rm train` with `general.method: head`, and measured on the
 four test sets beside the two floors. What is compared is compared on the same pairs, whole questions drawn anew. The choice between them was made by
 cross-validation on training questions (`bench/ledger.py general`); the test files are read here once. `--runs` keeps the two runs; what is there is taken.
-`crossed` is the same comparison by cross-validation within the training questions, where there are three times as many pairs.
+`crossed` is the same comparison by cross-validation within the training questions, where there are three times as many pairs; folds are drawn five times, since
+one draw moves a small set by two points, and a pair counts by its mean.
 """
 import argparse
 import tempfile
@@ -11,7 +12,7 @@ from datetime import date
 from pathlib import Path
 
 SETS = ["helpful", "harmless", "webgpt", "gpt4llm"]
-FOLDS = 5
+FOLDS, DRAWS = 5, 5
 root = Path(__file__).resolve().parent.parent
 
 
@@ -53,21 +54,23 @@ def crossed(run, rm) -> tuple[dict, list]:
     best = np.array([int(np.argmax(r["score"])) for r in records])
     better, worse = 2 * np.arange(len(best)) + best, 2 * np.arange(len(best)) + 1 - best
     states = text_states(rm.use("general"), encode(texts, rm.tokenizer, rm.max_length)["input_ids"]).cpu().double().numpy()
-    fold = (np.random.default_rng(0).permutation(len(number)) % FOLDS)[asked]
-    margins = {name: np.zeros(len(best)) for name in ("one head", "experts", "longer", "bag_of_words")}
-    length = np.array([len(t) for t in texts], float)
-    margins["longer"] = length[better] - length[worse]
-    for f in range(FOLDS):
-        seen, held = fold != f, fold == f
-        rewards = {"one head": states @ fit_head(states[better[seen]] - states[worse[seen]], asked[seen]).weights,
-                   "experts": fit_mixture(states, better[seen], worse[seen], asked[seen], kinds[seen], SETS).rewards(states)}
-        for name, r in rewards.items(): margins[name][held] = (r[better] - r[worse])[held]
-        for k in range(len(SETS)): # a bag of words for each set, which is told the set
-            mine, own = np.flatnonzero(held & (kinds == k)), np.flatnonzero(seen & (kinds == k))
-            bag = BagOfWords().fit([records[i]["text"] for i in own], [records[i]["score"] for i in own])
-            r = np.array(bag.rewards([records[i]["text"] for i in mine]))
-            margins["bag_of_words"][mine] = r[np.arange(len(mine)), best[mine]] - r[np.arange(len(mine)), 1 - best[mine]]
-    return {name: [correctness(m[kinds == k]) for k in range(len(SETS))] for name, m in margins.items()}, [asked[kinds == k] for k in range(len(SETS))]
+    lengths = np.array([len(t) for t in texts], float)
+    total = {name: np.zeros(len(best)) for name in ("one head", "experts", "longer", "bag_of_words")}
+    for draw in range(DRAWS):
+        fold = (np.random.default_rng(draw).permutation(len(number)) % FOLDS)[asked]
+        margins = {name: np.zeros(len(best)) for name in total} | {"longer": lengths[better] - lengths[worse]}
+        for f in range(FOLDS):
+            seen, held = fold != f, fold == f
+            rewards = {"one head": states @ fit_head(states[better[seen]] - states[worse[seen]], asked[seen]).weights,
+                       "experts": fit_mixture(states, better[seen], worse[seen], asked[seen], kinds[seen], SETS).rewards(states)}
+            for name, r in rewards.items(): margins[name][held] = (r[better] - r[worse])[held]
+            for k in range(len(SETS)): # a bag of words for each set, which is told the set
+                mine, own = np.flatnonzero(held & (kinds == k)), np.flatnonzero(seen & (kinds == k))
+                bag = BagOfWords().fit([records[i]["text"] for i in own], [records[i]["score"] for i in own])
+                r = np.array(bag.rewards([records[i]["text"] for i in mine]))
+                margins["bag_of_words"][mine] = r[np.arange(len(mine)), best[mine]] - r[np.arange(len(mine)), 1 - best[mine]]
+        for name, m in margins.items(): total[name] += correctness(m) / DRAWS
+    return {name: [x[kinds == k] for k in range(len(SETS))] for name, x in total.items()}, [asked[kinds == k] for k in range(len(SETS))]
 
 
 def rows_of(right: dict, group: list) -> dict:

@@ -350,7 +350,7 @@ def settle_custom(
     return _filled(custom, sharing="joint" if trained and len(custom.domains) > 1 else "apart",
                    replay=0.25 if trained and general.train else 0.0,
                    blend=0.75 if trained and known and custom.start == "general" else 1.0,
-                   head_rate=10.0 if trained and from_fitted else 1.0)
+                   head_rate=10.0 if custom.domains and trained and from_fitted else 1.0)
 
 # %% ../nbs/api/25_recipes.ipynb #f19fbadc
 def _chosen(group:str, before, now) -> dict:

@@ -98,6 +98,7 @@ def test_nothing_was_fitted_so_nothing_is_faster():
     from custom_rm.recipes import CustomConfig, GeneralConfig, settle_custom
     for general in (GeneralConfig(method="head", start="someone/a-reward-model"), GeneralConfig(method="head")):
         assert settle_custom(CustomConfig(domains=["a", "b"], train="x.json"), general).head_rate == 1
+    assert settle_custom(CustomConfig(), GeneralConfig(method="head", train=dict(x="x.json"))).head_rate == 1, "no domains: nobody to be faster"
 
 
 def test_what_diverged_names_both_rates(place, tmp_path):
