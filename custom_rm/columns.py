@@ -9,7 +9,7 @@ __all__ = ['PROMPTS', 'SYSTEMS', 'PEOPLE', 'BETTER', 'SCORES', 'RANKS', 'MARGINS
            'are_ranks', 'score_beside', 'scores_beside', 'guess_margin', 'coded', 'any_coded', 'sides_for', 'sides_of',
            'guess_wide', 'guess_winner', 'guess_duel', 'guess_listed', 'guess_score', 'guess_answers', 'value_options',
            'check_verdicts', 'verdicts', 'guess_system', 'guess_question', 'guess_history', 'guess_person',
-           'check_question', 'check_person', 'guess_group', 'watched', 'check_words', 'guess']
+           'check_question', 'check_person', 'guess_group', 'watched', 'check_words', 'check_dots', 'guess']
 
 # %% ../nbs/api/06_columns.ipynb #6b39a2c9
 import json, re
@@ -24,7 +24,7 @@ from .files import number, unpacked
 from .mapping import (
     answer_columns, answer_list, cell, code, interaction, is_chat, is_label, is_note, joined, Mapping, meaning_of,
     names, ONE, one_hot, option, parse_values, plain_name, SEVERAL, side_of, spread, TIES, used_columns,
-    usual_sides, wordy)
+    usual_sides, whole_names, wordy)
 
 # %% ../nbs/api/06_columns.ipynb #35aed70e
 def last_name(
@@ -203,7 +203,7 @@ def resolve_all(
     text:str, # One name, or several with commas between them
 )->list[str]: # Columns as the file has them
     "The columns that a setting means. Raises `DataError` for one that is none."
-    return [text] if text in self.values else [self.resolve(name) for name in names(text)]
+    return [self.resolve(name) for name in whole_names(text, self.values)]
 
 # %% ../nbs/api/06_columns.ipynb #11ee4f9e
 def _condition(text:str, columns:Columns) -> str:
@@ -251,7 +251,7 @@ def text_offers(
     most:int=6,      # Of options; a person reads them
 )->list[str]: # Options as they are typed
     "An option for each column whose words could be meant."
-    left = [column for column in columns.values if column not in taken and columns.is_wordy(column)]
+    left = [c for c in columns.values if c not in taken and c not in columns.listed and columns.is_wordy(c)]
     better = [column for column in left if not _is_aside(column)] or left
     return [option(setting, column) for column in better[:most]] or [f"--{setting} COLUMN"]
 
@@ -326,14 +326,15 @@ def _tail(column:str) -> str:
     return found[1] or found[2] if found else ""
 
 # %% ../nbs/api/06_columns.ipynb #6c9a2883
+_BESIDE = ("{score}_{key}", "{key}_{score}", "{score}{key}", "{key}{score}") # what an answer's score may be called
+
 def score_beside(
     columns:Columns, # Of the file
     column:str,      # Of an answer
 )->str|None: # The column of its score, or None
     "The score that belongs to an answer's column."
     keys = [key for key in (last_name(column), _tail(column)) if key]
-    forms = ("{score}_{key}", "{key}_{score}", "{score}{key}", "{key}{score}")
-    for score, key, form in product((*SCORES, *RANKS), keys, forms):
+    for score, key, form in product((*SCORES, *RANKS), keys, _BESIDE):
         found = columns.full.get(form.format(score=score, key=key))
         if found and found != column and columns.is_numeric(found): return found
 
@@ -449,6 +450,8 @@ def any_coded(
 def _is_about(stem:str) -> bool: return stem.startswith(("model", "score", "rating")) or _is_aside(stem.strip("_"))
 
 # %% ../nbs/api/06_columns.ipynb #b71128cf
+_NUMBER = re.compile(r"-?\d+(\.\d+)?")
+
 def _digits(column:str, columns:Columns) -> set[float]:
     "The numbers of a column; none where some value is no number"
     found = _numbers(columns.given(column))
@@ -474,11 +477,13 @@ def sides_for(
     columns:Columns, # Of the file
 )->dict[str,str]: # Code → a, b, tie or skip
     "What a column's verdicts mean, as far as names say it; `--values` adds to it."
-    usual, name = usual_sides(m.a, m.b), last_name(column)
+    usual, name, digits = usual_sides(m.a, m.b), last_name(column), _digits(column, columns)
+    numbered = {key for key in usual if _NUMBER.fullmatch(key)}
+    if digits and numbered and max(digits) > max(map(float, numbered)): # a scale, not the numbers of the answers
+        usual = {key: side for key, side in usual.items() if key not in numbered}
     if m.values: return usual | parse_values(m.values)
     if name == "labels" and {last_name(m.a), last_name(m.b)} == {"human_ref_a", "human_ref_b"}:
         return {"1": "a", "0": "b"} # Stanford Human Preferences says so
-    digits = _digits(column, columns)
     return _numeric_sides(usual, digits, name) if digits else usual
 
 # %% ../nbs/api/06_columns.ipynb #072b007a
@@ -536,12 +541,30 @@ def _is_one_hot(m:Mapping, marks:list[str], columns:Columns) -> bool:
     marked = ("0", "1", "true", "false", "yes", "no", "x", "✓", "✔")
     return all(code(value) in marked for c in marks for value in columns.given(c))
 
+# %% ../nbs/api/06_columns.ipynb #5a1c0f47
+def _graded_each(m:Mapping, columns:Columns) -> list[str]:
+    "Two columns of numbers whose names differ as those of the two answers do; none where there are none"
+    tails, taken = (_tail(m.a), _tail(m.b)), {m.a, m.b, *names(m.prompt), *m.ignore}
+    there = {plain_name(c): c for c in columns.values if c not in taken and columns.is_numeric(c)}
+    pairs = ((name, form.format(tails[1])) for name in there for form in _forms_of(name, tails[0]))
+    return next(([there[one], there[other]] for one, other in pairs if other in there and other != one), [])
+
+def _forms_of(name:str, tail:str) -> list[str]:
+    "A name with a gap where an answer's tail stands, at its end or its front"
+    found = [name.removesuffix(tail) + "{}"] if tail and name.endswith(tail) and name != tail else []
+    return found + (["{}" + name.removeprefix(tail)] if tail and name.startswith(f"{tail}_") else [])
+
+def _grades_offer(m:Mapping, grades:list[str]) -> str:
+    "The option for a grade of each of two answers"
+    return (f"{option('response', joined([m.a, m.b]))} {option('score', joined(grades))} where each is of one answer, "
+            "with --lower-is-better where the lowest is best")
+
 # %% ../nbs/api/06_columns.ipynb #ae00dab2
 def _several_verdicts(m:Mapping, marks:list[str], columns:Columns) -> Unclear:
     "The complaint about columns that may be people's verdicts, or counts"
-    typed = [option("winner", marks[0]), f"{option('winner', joined(marks))} where each column is one person"]
-    if len(marks) == 2 and all(map(columns.is_numeric, marks)):
-        typed.append(f"{option('response', joined([m.a, m.b]))} {option('score', joined(marks))} where they are counts")
+    people = f"{option('winner', joined(marks))} where each column is one person"
+    graded = marks if len(marks) == 2 and all(map(columns.is_numeric, marks)) else _graded_each(m, columns)
+    typed = [_grades_offer(m, graded), people] if graded else [option("winner", marks[0]), people]
     return unclear(f"several verdicts ({', '.join(marks)})", columns, typed)
 
 # %% ../nbs/api/06_columns.ipynb #370c6842
@@ -561,9 +584,14 @@ def _no_verdict(m:Mapping, marks:list[str], columns:Columns) -> Unclear:
     coded = [c for c in left if not columns.is_wordy(c)]
     alike = [c for c in coded if set(map(code, columns.given(c))) == set(map(code, columns.given(coded[0])))]
     crowd = [f"{option('winner', joined(alike))} where each column is one person"] if len(alike) > 1 else []
-    people = _people(left) or crowd
-    codes = [option("winner", c) for c in coded] or ["--winner COLUMN"]
-    return unclear(f"two answers ({m.a}, {m.b}) but no verdict known by name", columns, codes[:6] + people)
+    people, graded = _people(left) or crowd, _graded_each(m, columns)
+    clear = [c for c in left if c not in graded and {*sides_of(m, c, columns)} in ({"a", "b"}, {"a", "b", "tie"})]
+    codes = [option("winner", c) for c in clear or coded if c not in graded][:6]
+    typed = [_grades_offer(m, graded)] * bool(graded) + (codes or ["--winner COLUMN"]) + people
+    return unclear(f"two answers ({m.a}, {m.b}) but no verdict known by name", columns, typed)
+
+# %% ../nbs/api/06_columns.ipynb #5a1c0f75
+_PLACE = re.compile(r"(?:^|_)(?:\d+(?:st|nd|rd|th)|first|second|third|fourth|fifth|best|worst|last|place_?\d+)(?:_|$)")
 
 # %% ../nbs/api/06_columns.ipynb #7578c802
 def guess_wide(
@@ -574,7 +602,10 @@ def guess_wide(
     if scores := list(names(m.score)) or scores_beside(m, names(m.response), columns): return _ranked(m, scores)
     count = len(names(m.response))
     numeric = [c for c in columns.values if c not in m.ignore and columns.given(c) and columns.is_numeric(c)]
-    offer = option("score", joined(numeric)) if len(numeric) == count else "--score " + ",".join(["COLUMN"] * count)
+    offer = "--score " + ",".join(["COLUMN"] * count)
+    places = any(_PLACE.search(plain_name(c)) for c in numeric) # a place holds an answer's number
+    if len(numeric) == count and not places:
+        offer = f"{option('score', joined(numeric))} where they are of these answers in this order"
     raise unclear(f"answers in {', '.join(names(m.response))}, but no score known by name for each", columns, [offer])
 
 # %% ../nbs/api/06_columns.ipynb #d7395c94
@@ -806,28 +837,55 @@ def _scale(middle:float) -> list[str]:
     "The two ways of reading a scale with this middle"
     return [f"<{middle:g}={first},{middle:g}=tie,>{middle:g}={second}" for first, second in ("ab", "ba")]
 
+# %% ../nbs/api/06_columns.ipynb #5a1c0f73
+def _as_values(meant:dict) -> str:
+    "Verdict → meaning as a value of the option; as JSON where a verdict has a comma"
+    if any(re.search("[,;]", value) for value in meant): return json.dumps(meant, ensure_ascii=False)
+    return ",".join(f"{value}={meaning}" for value, meaning in meant.items())
+
 # %% ../nbs/api/06_columns.ipynb #205ba5d9
 def _two_ways(decisive:list[str], ties:list[str]) -> list[str]:
     "The two readings of two verdicts; one that was not seen is a gap"
     first, second = [*decisive, "…", "…"][:2]
-    more = "".join(f",{value}=tie" for value in ties)
-    return [f"{first}=a,{second}=b{more}", f"{second}=a,{first}=b{more}"]
+    ties = dict.fromkeys(ties, "tie")
+    return [_as_values({first: "a", second: "b"} | ties), _as_values({second: "a", first: "b"} | ties)]
+
+# %% ../nbs/api/06_columns.ipynb #5a1c0f43
+_HOW = r"(?:much|slightly|far|clearly|somewhat|significantly|strongly|marginally|a (?:lot|bit|little))"
+_THING = r"(?:(?:the )?(?:answer|response|model|option|output|completion|assistant|candidate|reply|text) )?"
+_FOR_ONE = re.compile(rf"(?:{_HOW} )*(?:prefer(?:s|red)? )?{_THING}([ab])(?: (?:is|was))?(?: {_HOW})*"
+                      r"(?: (?:better|best|wins?|won|winner|preferred|chosen))?[.!]?")
+_FOR_NONE = re.compile(r".*\b(?:same|equal(?:ly)?|identical|similar|tied?|draw|neither|both|none|no preference)\b.*|"
+                       r"a *[=≈~] *b")
+
+def _plain_meaning(value:str) -> str:
+    "a, b or tie where a verdict's words can mean nothing else; '' for all that a person has to say"
+    words, told = re.sub(r"[\s_]+", " ", value.strip().casefold()), re.findall(r"\b[ab]\b", value.casefold())
+    if code(value) in TIES or (_FOR_NONE.fullmatch(words) and len(set(told)) != 1): return "tie"
+    only = _FOR_ONE.fullmatch(words)
+    return only[1] if only else ""
+
+# %% ../nbs/api/06_columns.ipynb #5a1c0f45
+def _number_ways(numbers:list[str]) -> list[str]:
+    "The ways to read three numbers or more, none of them below 0"
+    low, *_, high = map(float, numbers)
+    middle = .5 if high <= 1 else (low + high) / 2
+    if len(numbers) > 3 or float(numbers[1]) != middle: return _scale(middle)
+    tied = [1, 0 if low == 0 else 2] # the middle, or what stands apart
+    return [way for i in tied for way in _two_ways([one for one in numbers if one != numbers[i]], [numbers[i]])]
 
 # %% ../nbs/api/06_columns.ipynb #8a618915
-_NUMBER = re.compile(r"-?\d+(\.\d+)?")
-
 def _ways(seen:list[str]) -> list[str]:
     "The ways to read some verdicts, as values of an option"
     numbers = sorted(seen, key=float) if all(map(_NUMBER.fullmatch, seen)) else []
     if numbers and float(numbers[0]) < 0: return _scale(0)
-    if len(numbers) > 3: return _scale((float(numbers[0]) + float(numbers[-1])) / 2)
-    if numbers: decisive = numbers[1:] if len(numbers) == 3 and numbers[0] == "0" else numbers[:2]
-    else: decisive = [value for value in seen if code(value) not in TIES]
-    if all(re.match(r"[ab]\b", value, re.I) for value in decisive):
-        ties = [value for value in seen if code(value) in TIES]
-        return [",".join([f"{value}={value[0].lower()}" for value in decisive] + [f"{value}=tie" for value in ties])]
-    if len(decisive) > 2: return [",".join(f"{value}=…" for value in decisive)]
-    return _two_ways(decisive, [value for value in seen if value not in decisive])
+    if len(numbers) > 2: return _number_ways(numbers)
+    if numbers: return _two_ways(numbers, [])
+    meant = {value: _plain_meaning(value) for value in seen}
+    decisive = [value for value in seen if meant[value] != "tie"]
+    if len(decisive) < 3 and not any(map(meant.get, decisive)):
+        return _two_ways(decisive, [value for value in seen if value not in decisive])
+    return [_as_values({value: meaning or "…" for value, meaning in meant.items()})]
 
 # %% ../nbs/api/06_columns.ipynb #c22d1457
 def value_options(
@@ -983,12 +1041,15 @@ def check_question(
     raise unclear(problem, columns, text_offers("prompt", columns, taken))
 
 # %% ../nbs/api/06_columns.ipynb #982af353
+def _key(row:dict, keys:Iterable[str]) -> str: return json.dumps([cell(row, key) for key in keys], default=str)
+
 def _shared(columns:Columns, keys:Iterable[str]) -> bool:
     "Have two of the first rows the same values in these columns?"
-    seen = Counter(json.dumps([cell(row, key) for key in keys], default=str) for row in columns.rows)
-    return max(seen.values()) > 1
+    return max(Counter(_key(row, keys) for row in columns.rows).values()) > 1
 
 # %% ../nbs/api/06_columns.ipynb #85804f43
+_JUDGING = re.compile("annotat|rater|rated|grader|judge|label|evaluat|review|assess|voter|coder|bewerter|person")
+
 def check_person(
     m:Mapping,       # Complete
     columns:Columns, # Of the file
@@ -996,8 +1057,13 @@ def check_person(
     "Raises `Unclear` where a column guessed as the person has another value for each answer of a question."
     alone = len(names(m.response)) == 1 and not any(map(answer_list, columns.given(m.response)))
     if not (m.by and m.prompt and alone and m.votes == "all"): return
-    if _shared(columns, names(m.prompt)) and not _shared(columns, [*names(m.prompt), m.by]):
-        problem = f"{m.by} differs between all answers of a question: who judged them, or who wrote them"
+    groups = Counter(_key(row, names(m.prompt)) for row in columns.rows)
+    own = Counter(_key(row, [*names(m.prompt), m.by]) for row in columns.rows)
+    asked = [row for row in columns.rows if groups[_key(row, names(m.prompt))] > 1]
+    alone = sum(own[_key(row, [*names(m.prompt), m.by])] == 1 for row in asked)
+    most = .99 if _JUDGING.search(last_name(m.by)) else .2 # who judges compares
+    if alone > most * len(asked):
+        problem = f"{m.by} is another for many answers of a question: who judged them, or who wrote them"
         raise unclear(problem, columns, [option("by", m.by), option("ignore", m.by)])
 
 # %% ../nbs/api/06_columns.ipynb #9421675d
@@ -1022,10 +1088,19 @@ def watched(
 )->frozenset: # Plain names
     "Names that say something to this page, of columns that the first rows leave empty."
     known = {*PROMPTS, *SYSTEMS, *HISTORIES, *INPUTS, *PEOPLE, *MARGINS, *VERDICTS} - {*FLAGS, "user", "human", "post"}
-    scores = {f"{score}_{side}" for score in (*SCORES, *RANKS) for side in ("chosen", "rejected", "a", "b", "1", "2")}
+    sides = ("chosen", "rejected", *(code for two in CODES for code in two[:2]), *map(last_name, columns.values))
+    scores = {form.format(score=score, key=key) for score, key, form in product((*SCORES, *RANKS), sides, _BESIDE)}
     speaking = {last_name(column) for column in columns.values if columns.given(column)}
     always = {f"{name}=tie" for name in VERDICTS} | {f"{name}=part" for name in ASKING}
     return frozenset((known | scores) - speaking | always)
+
+# %% ../nbs/api/06_columns.ipynb #5a1c0f71
+_ONE_WORD = re.compile(r"[^\W\d_]+(?:[-'’.][^\W\d_]+)*")
+
+def _are_single(said:list[str]) -> bool:
+    "Are these mostly single words, and is none of them two?"
+    words = sum(bool(_ONE_WORD.fullmatch(one)) for one in said)
+    return words > .6 * len(said) and not any(len(one.split()) > 1 for one in said)
 
 # %% ../nbs/api/06_columns.ipynb #37b29df1
 def check_words(
@@ -1035,12 +1110,26 @@ def check_words(
     "Raises `Unclear` for a column of single words, other in most rows, which may be a part of the question."
     for column in columns.values:
         said = [v.strip() for v in columns.given(column) if isinstance(v, str)]
-        if column in _taken(m) or _is_aside(column) or len(said) < 3 or not all(map(str.isalpha, said)): continue
+        if column in _taken(m) or _is_aside(column) or len(said) < 3 or not _are_single(said): continue
         told = {turn for row in columns.rows for c in _taken(m) if isinstance(turn := cell(row, c), str)}
         if len(set(said)) > .6 * len(columns.rows) and not set(said) <= told:
             question = joined([*names(m.prompt), column])
             problem = f"{column} holds another word in most rows ({', '.join(said[:3])}), and no record would have it"
             raise unclear(problem, columns, [option("prompt", question), option("ignore", column)])
+
+# %% ../nbs/api/06_columns.ipynb #5a1c0f41
+def check_dots(
+    m:Mapping,       # Complete
+    columns:Columns, # Of the file
+)->None:
+    "Raises `DataError` where a dot in a score may separate thousands, as 1.500 does beside 900."
+    for column in (*names(m.score), *names(m.margin)):
+        said = [v.strip() for v in columns.given(column) if isinstance(v, str)]
+        dotted = [v for v in said if re.fullmatch(r"[+-]?[1-9]\d{0,2}(?:\.\d{3})+", v)]
+        whole = [v for v in said if re.fullmatch(r"[+-]?\d+", v)]
+        if dotted and whole and len(dotted) + len(whole) == len(said):
+            ways = f"write {dotted[0].replace('.', '')}, or decimals into all of its cells ({whole[0]}.0)"
+            raise DataError(f'{column} is "{dotted[0]}" beside "{whole[0]}", which may mean two numbers; {ways}')
 
 # %% ../nbs/api/06_columns.ipynb #714bb4f6
 def _around(m:Mapping, columns:Columns) -> Mapping:
@@ -1063,4 +1152,5 @@ def guess(
     if not given.by: check_person(m, columns)
     known = verdicts(m, columns) if m.a and m.winner else parse_values(m.values) if m.values else {}
     check_words(m, columns)
+    check_dots(m, columns)
     return replace(m, packed=columns.packed, watch=watched(columns)), known

@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['TEMPLATES', 'CHAT', 'ROLES', 'TRANSCRIPTS', 'Template', 'chat_json', 'template_of', 'split_text', 'to_template',
-           'message', 'turns_of', 'merged', 'chat_text', 'compact', 'plain_text', 'without_marks', 'may_be_transcript',
-           'transcript', 'same_question', 'restored', 'question_turns', 'check_marks', 'as_words', 'prompt_turns',
-           'opened', 'left_gap', 'followed', 'join']
+           'speaker_of', 'message', 'turns_of', 'merged', 'chat_text', 'compact', 'plain_text', 'without_marks',
+           'may_be_transcript', 'transcript', 'same_question', 'restored', 'question_turns', 'check_marks', 'as_words',
+           'prompt_turns', 'opened', 'left_gap', 'followed', 'join']
 
 # %% ../nbs/api/01_templates.ipynb #2c7e1985
 import json, math, re
@@ -105,6 +105,14 @@ ROLES = dict(
     tool=("tool", "function", "observation", "ipython", "function_response"))
 _ROLE = {alias: role for role, aliases in ROLES.items() for alias in aliases} | {"function_call": "assistant"}
 
+# %% ../nbs/api/01_templates.ipynb #5a1c0f31
+def speaker_of(
+    value:dict, # A message, perhaps
+)->str|None: # As it is written there; None where no role that `ROLES` knows is said
+    "Who says a message that calls its role speaker, sender or author."
+    said = next((value[key] for key in ("speaker", "sender", "author") if key in value), None)
+    return said if isinstance(said, str) and said.strip().lower() in _ROLE else None
+
 # %% ../nbs/api/01_templates.ipynb #cc3ecc39
 def _content(value, where:str) -> str:
     "A message's content as one text"
@@ -129,7 +137,7 @@ def message(
     "One turn in one spelling. Raises `DataError` for a role that nobody knows and a content that is no text."
     if not isinstance(value, dict):
         raise DataError(f"{where}: a message is {json.dumps(value, default=str):.40}; it needs a role and a content")
-    spoken = value.get("role", value.get("from"))
+    spoken = value.get("role", value.get("from", speaker_of(value)))
     role = _ROLE.get(spoken.strip().lower()) if isinstance(spoken, str) else None
     if role is None:
         known = ", ".join(_ROLE)
