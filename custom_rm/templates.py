@@ -106,12 +106,15 @@ ROLES = dict(
 _ROLE = {alias: role for role, aliases in ROLES.items() for alias in aliases} | {"function_call": "assistant"}
 
 # %% ../nbs/api/01_templates.ipynb #5a1c0f31
+_ASIDE = ("id", "turn", "index", "time", "timestamp", "date")
+
 def speaker_of(
     value:dict, # A message, perhaps
 )->str|None: # As it is written there; None where no role that `ROLES` knows is said
-    "Who says a message that calls its role speaker, sender or author."
-    said = next((value[key] for key in ("speaker", "sender", "author") if key in value), None)
-    return said if isinstance(said, str) and said.strip().lower() in _ROLE else None
+    "Who says a message that calls its role speaker or sender, and tells no more than its words and its time."
+    said, words = value.get("speaker", value.get("sender")), {"text", "content", "value"}
+    alone = value.keys() & words and value.keys() <= {"speaker", "sender", *words, *_ASIDE}
+    return said if alone and isinstance(said, str) and said.strip().lower() in _ROLE else None
 
 # %% ../nbs/api/01_templates.ipynb #cc3ecc39
 def _content(value, where:str) -> str:

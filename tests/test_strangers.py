@@ -198,7 +198,7 @@ def test_verdicts_and_columns_with_commas(tmp_path):
     with pytest.raises(DataError, match="no JSON"): parse_values('{"a": ')
 
 
-@pytest.mark.parametrize("who", ["speaker", "sender", "author", "role"])
+@pytest.mark.parametrize("who", ["speaker", "sender", "role"])
 @pytest.mark.parametrize("column", ["history", "conversation"])
 def test_turns_by_their_speaker(who, column, tmp_path):
     turns = [{who: "user", "text": "Tell me about weather."}, {who: "bot", "text": "Sure, what of it?"}]
@@ -207,6 +207,13 @@ def test_turns_by_their_speaker(who, column, tmp_path):
     assert typed(write(tmp_path / "t.jsonl", rows), tmp_path)[2] == [RAIN[1:]]
     (text, _) = json.loads((tmp_path / "out.jsonl").read_text())["text"]
     assert text.index("Tell me") < text.index("Sure") < text.index(RAIN[0]) and text.count("## Human:") == 2
+
+
+@pytest.mark.parametrize("who", ["speaker", "sender", "author"])
+@pytest.mark.parametrize("names", [("user", "bot"), ("bot", "bot")])
+def test_answers_have_authors_and_are_no_chat(who, names, tmp_path):
+    rows = [dict(question=RAIN[0], answers=[{who: name, "text": said, "score": score} for name, said, score in zip(names, RAIN[1:], (5, 1))])]
+    assert typed(write(tmp_path / "t.jsonl", rows), tmp_path)[2] == [RAIN[1:]]
 
 
 @pytest.mark.parametrize("column, turns", [("earlier", [dict(user="Tell me about weather.", assistant="Sure, what of it?")]), ("before", [dict(q="Tell me about weather.", a="Sure, what of it?")])])
