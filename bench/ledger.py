@@ -898,6 +898,7 @@ FOUND = [ # (file, strategy, what it is compared with, name, why)
     ("all-general", "joint replay 1.0", "joint 1.0", "a tenth of all general pairs again", "replay, where there is more to forget"),
     ("all-general", "joint replay 0.75", "joint replay 1.0", "three quarters of the way, with replay", "both guards at once"),
     ("imitation", "joint replay 1.0", "joint 1.0", "a quarter of a part of the general pairs again, one pass", "replay, with three seeds"),
+    ("imitation", "joint 0.75", "joint 1.0", "three quarters of the way, one pass, no replay", "the same, with three seeds"),
     ("imitation", "imitation in both stages", "joint 1.0", "the paper's second loss: foresee the preferred answer", "a model that still speaks as people like it may still know what they like"),
     ("imitation", "imitation in custom 0.1", "joint 1.0", "the same in the customized stage alone", "it is there that something is forgotten"),
     ("imitation", "imitation in general", "joint 1.0", "the same in the general stage alone", "what is better learned is better kept"),
@@ -920,6 +921,12 @@ def found_lines(folder: Path) -> list[dict]:
             if paired and paired["low"] != paired["high"]: # the recommended one minus the other
                 sign = 1 if study["recommended"] == one else -1
                 line["test"] = dict(effect=sign * paired["difference"], low=min(sign * paired["low"], sign * paired["high"]), high=max(sign * paired["low"], sign * paired["high"]), n=paired["n"])
+            for part in ("validation", "test"): # some studies compare a strategy with its control pair by pair, whichever is recommended
+                change = study["changes"].get(part, {}).get(one, {})
+                if change.get("control") != other: continue
+                paired = dict(effect=change[pair]["difference"], low=change[pair]["low"], high=change[pair]["high"])
+                if part == "validation": line |= paired
+                else: line["test"] = paired | dict(n=change[pair]["n"])
             lines.append(line)
     tiers = json.loads((folder / "tiers-cuda.json").read_text(encoding="utf-8"))
     for key, what, why in (("LoRA above − LoRA all", "fourteen lower layers frozen, their states kept", "a third of the time, if it costs nothing"),
