@@ -6,25 +6,29 @@
 __all__ = ['FORMS', 'from_dsp', 'from_hh', 'from_webgpt', 'from_gpt4llm', 'pair_records', 'to_trl', 'has_keys', 'LeftOut',
            'looks_like_argilla', 'from_argilla', 'from_label_studio', 'from_prodigy', 'Form', 'looks_like_records',
            'looks_like_dsp', 'looks_like_webgpt', 'looks_like_hh', 'looks_like_gpt4llm', 'checked_records', 'as_rows',
-           'form_of', 'peek', 'from_ukp', 'from_llmfao', 'from_votes', 'vote_rows', 'file_records', 'convert']
+           'form_of', 'peek', 'Beside', 'note_number', 'from_ukp', 'from_llmfao', 'from_votes', 'vote_rows',
+           'file_records', 'convert']
 
 # %% ../nbs/api/07_convert.ipynb #38850ce0
 import json, re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, fields, replace
+from functools import lru_cache
 from itertools import chain, islice
 from pathlib import Path
 from xml.etree import ElementTree
 
 # %% ../nbs/api/07_convert.ipynb #31c8b08f
-from .columns import guess, HISTORIES, INPUTS, MARGINS, PEOPLE, RANKS, SCORES, SYSTEMS, VERDICTS
-from .core import choose, DataError
+from .columns import (
+    ASKING, CODES, guess, HISTORIES, INPUTS, MARGINS, PEOPLE, PROMPTS, RANKS, SCORES, SYSTEMS, VERDICTS)
+from .core import check_unicode, choose, DataError, patch
 from .files import read_rows
-from .mapping import (
-    by_mapping, cell, Conversion, described, exact, Faults, flagged, is_chat, is_label, is_media, is_note, is_short,
-    kind_of, Mapping, no_text, option, plain_name, VOTES, whole_texts, wordy)
+from custom_rm.mapping import (
+    all_words, by_mapping, cell, code, Conversion, described, exact, Faults, flagged, is_chat, is_label, is_media,
+    is_note, is_short, joined, kind_of, Mapping, names, no_text, option, plain_name, spread, TIES, VOTES, whole_texts,
+    wordy)
 from .records import check_record, with_prompt, write_json
-from .templates import followed, restored, split_text, template_of, turns_of
+from .templates import followed, plain_text, restored, split_text, template_of, transcript, turns_of
 
 # %% ../nbs/api/07_convert.ipynb #b0f1b6cb
 def _texts(prompt:str, responses:list[str], where:str="text") -> list:
@@ -36,13 +40,15 @@ def _texts(prompt:str, responses:list[str], where:str="text") -> list:
 # %% ../nbs/api/07_convert.ipynb #7bb8f356
 def _shown(value) -> str:
     "A value as JSON spells it, cut after 40 characters"
-    return f"{json.dumps(value):.40}"
+    return f"{json.dumps(value, default=str):.40}"
 
 # %% ../nbs/api/07_convert.ipynb #d9dc701a
-_KINDS = {"a string": str, "a list": list, "an object": dict, "a number": (int, float),
+_KINDS = {"a value": object, "a string": str, "a list": list, "an object": dict, "a number": (int, float),
           "a string or a list": (str, list), "a string or an object": (str, dict)}
 
-def _is_a(value, kind:str) -> bool: return isinstance(value, _KINDS[kind]) and not isinstance(value, bool)
+def _is_a(value, kind:str) -> bool:
+    "Is a value of a kind? True and false are no numbers"
+    return isinstance(value, _KINDS[kind]) and (kind == "a value" or not isinstance(value, bool))
 
 # %% ../nbs/api/07_convert.ipynb #42f7a027
 def _get(row, key:str, where:str, kind:str="a string"):
@@ -239,6 +245,12 @@ def _kept(rows:Iterable, report:Conversion) -> Iterator[tuple]:
         if isinstance(row, LeftOut): report.skip(row)
         else: yield where, row
 
+# %% ../nbs/api/07_convert.ipynb #5e0a2c02
+def _part(row, key:str, where:str, kind:str, empty):
+    "A value of its kind, or another in its place where it is missing"
+    if isinstance(row, dict) and row.get(key) in (None, "", [], {}): return empty
+    return _get(row, key, where, kind)
+
 # %% ../nbs/api/07_convert.ipynb #4b7f30ac
 def _are_votes(value) -> bool:
     "A list of what people said, each with who said it?"
@@ -250,40 +262,55 @@ def looks_like_argilla(
 )->bool:
     "Items with fields and responses, or with what people said in a column?"
     if not isinstance(row, dict): return False
-    if has_keys("fields", "responses")(row): return True
+    if isinstance(row.get("fields"), dict) and "responses" in row:
+        return not isinstance(row["responses"], list) or not any(isinstance(one, str) for one in row["responses"])
     return any(_are_votes(value) or name.endswith(".responses") for name, value in row.items())
 
 # %% ../nbs/api/07_convert.ipynb #24c1d7e3
-def _by_person(responses:list) -> Iterator[tuple]:
+def _by_person(responses:list, where:str) -> Iterator[tuple]:
     "(question's name, who, what, status) of a list of people's answers"
     for one in responses:
-        for name, value in (one.get("values") or {}).items():
-            yield name, one.get("user_id"), value.get("value"), one.get("status")
+        for name, value in _part(one, "values", where, "an object", {}).items():
+            yield name, one.get("user_id"), _get(value, "value", f"{where}, {name}", "a value"), one.get("status")
 
 # %% ../nbs/api/07_convert.ipynb #24c1d7e5
-def _by_question(given:dict) -> Iterator[tuple]:
+def _by_question(given:dict, where:str) -> Iterator[tuple]:
     "(question's name, who, what, status) of votes that stand under their question"
     for name, said in given.items():
         if _are_votes(said): yield from ((name, one["user_id"], one["value"], one.get("status")) for one in said)
         elif name.endswith(".responses") and said:
-            people, states = (given.get(f"{name}.{key}") or [None] * len(said) for key in ("users", "status"))
-            yield from ((name.removesuffix(".responses"), *one) for one in zip(people, said, states))
+            said = _get(given, name, where, "a list")
+            beside = [_part(given, f"{name}.{key}", where, "a list", [None] * len(said)) for key in ("users", "status")]
+            if any(len(one) != len(said) for one in beside):
+                raise DataError(f"{where}: {name} has {len(said)} answers, and its users or status are not as many; "
+                                "mend or remove that row")
+            yield from ((name.removesuffix(".responses"), *one) for one in zip(beside[0], said, beside[1]))
 
 # %% ../nbs/api/07_convert.ipynb #24c1da2c
-def _in_any_way(row:dict) -> Iterator[tuple]:
+def _in_any_way(row:dict, where:str) -> Iterator[tuple]:
     "(question's name, who, what, status) of an item in any of Argilla's ways"
-    responses = row.get("responses")
-    if isinstance(responses, list): return _by_person(responses)
-    return _by_question(responses if isinstance(responses, dict) else row)
+    if not isinstance(row, dict): raise DataError(f"{where}: is {_shown(row)}, not an object; mend or remove that row")
+    if isinstance(responses := row.get("responses"), list): return _by_person(responses, where)
+    if not isinstance(responses, dict): return _by_question(row, where)
+    for name, said in responses.items():
+        if said and not _are_votes(said):
+            raise DataError(f"{where}: the answers to {name!r} are {_shown(said)}, not a list of objects with user_id "
+                            "and value; mend or remove that row")
+    return _by_question(responses, where)
 
 # %% ../nbs/api/07_convert.ipynb #24c1d7e6
-def _argilla_answers(row:dict) -> dict:
+def _argilla_answers(row:dict, where:str) -> dict:
     "Who → question's name → what was handed in, or why it wasn't"
     said = {}
-    for name, who, value, status in _in_any_way(row):
-        done = status in (None, "submitted", "completed")
-        if done: said.setdefault(who, {})[name] = value
-        else: said.setdefault(who, LeftOut(f"Argilla says {status}"))
+    for name, who, value, status in _in_any_way(row, where):
+        if who is not None and not isinstance(who, (str, int, float)):
+            raise DataError(f"{where}: who answered {name!r} is {_shown(who)}, no name and no number; mend that row")
+        if status not in (None, "submitted", "completed"): said.setdefault(who, LeftOut(f"Argilla says {status}"))
+        elif isinstance(before := said.get(who, ""), LeftOut | str): said[who] = {name: value}
+        elif name in before and (who is None or before[name] != value):
+            raise DataError(f"{where}: {'nobody named' if who is None else who} answered {name!r} twice, "
+                            f"{_shown(before[name])} and {_shown(value)}; name everybody, and leave one of both")
+        else: before[name] = value
     return said
 
 # %% ../nbs/api/07_convert.ipynb #24c1d7e8
@@ -319,11 +346,10 @@ def from_argilla(
 )->Iterator[tuple]: # (place, the fields with what was answered and "person"), one row for each person; or `LeftOut`
     "Argilla's export, unfolded."
     for where, row in rows:
-        shown = _fields(row)
-        said = _argilla_answers(row) or {None: LeftOut("nobody answered")}
+        said = _argilla_answers(row, where) or {None: LeftOut("nobody answered")}
         for who, answers in said.items():
             if isinstance(answers, LeftOut): yield where, answers
-            else: yield where, {**shown, **_as_columns(answers), "person": who}
+            else: yield where, {**_fields(row), **_as_columns(answers), "person": who}
 
 # %% ../nbs/api/07_convert.ipynb #24c1d7ed
 def _annotator(done:dict):
@@ -331,21 +357,81 @@ def _annotator(done:dict):
     who = done.get("completed_by")
     return who.get("email") or who.get("id") if isinstance(who, dict) else who
 
+# %% ../nbs/api/07_convert.ipynb #5e0a2c11
+_WORD = "(?:model|response|answer|output|assistant|option|completion|chatbot|text|candidate|side|reply|choice|item)"
+_SIDE = re.compile(
+    rf"(?:the )?(?:{_WORD}[ -]?)?(?:[ab]|left|right|first|second|1st|2nd|links|rechts)"
+    rf"(?: (?:one|{_WORD}))?(?: (?:wins?|won|(?:is )?better|(?:is )?preferred))?|"
+    rf"(?:the )?{_WORD}[ -]?\d|[ab12] ?[<>=]+ ?[ab12]")
+
+def _bare_code(value) -> str: return code(value).strip(" .!()'\"") # a verdict without what people put around it
+
+def _is_side(value, known:Iterable[str]=()) -> bool:
+    "Is a value the code or the name of an answer, or a word for a tie? Names are `known` as `_bare_code` has them"
+    if not isinstance(value, str): return False
+    return (said := _bare_code(value)) in TIES or said in known or bool(_SIDE.fullmatch(said))
+
+# %% ../nbs/api/07_convert.ipynb #5e0a2c13
+def _ranking(ranker:dict, where:str) -> list|None:
+    "The order that a ranker holds, in its one list; None where nobody ordered anything, which `_` holds"
+    buckets = {name: _get(ranker, name, where, "a list") for name in ranker if name != "_"}
+    if not any(buckets.values()): return None
+    (name, order), *others = buckets.items()
+    if not others and re.search("rank|order|sort", name.lower()): return order
+    raise DataError(f"{where}: its ranker sorts into {', '.join(buckets)}, and nothing says which is better, nor "
+                    "whether the order within one counts; give each answer a score, or leave that annotation out")
+
+# %% ../nbs/api/07_convert.ipynb #5e0a2c16
+def _choice(choices:list, shown:dict, where:str):
+    "The one choice that was made, or a tie where both answers were marked"
+    once = list(dict.fromkeys(choice if isinstance(choice, str) else _shown(choice) for choice in choices))
+    if len(once) < 2: return choices[0]
+    if not all(_is_side(one, set(map(_bare_code, shown))) for one in once): return ", ".join(once)
+    if len(once) == 2: return "tie"
+    raise DataError(f"{where}: {', '.join(once)} are marked, which says no winner; leave that annotation out")
+
+# %% ../nbs/api/07_convert.ipynb #5e0a2c17
+_TURNED = ("b", "a"), ("2", "1"), ("1", "0"), ("right", "left"), ("second", "first")
+
+def _side_shown(picked, to_name, shown:dict, where:str):
+    "The column that left or right means where a result names two; else what it says itself"
+    called = [plain_name(one) for one in to_name.split(",")] if isinstance(to_name, str) else []
+    if picked not in ("left", "right") or len(called) != 2: return picked
+    columns = [{plain_name(key): key for key in shown}.get(one) for one in called]
+    if None not in columns: return columns[picked == "right"]
+    if tuple(re.search(r"[a-z]*$|\d+$", one)[0] for one in called) not in _TURNED: return picked
+    raise DataError(f"{where}: its result shows {to_name}, the second answer left, and its data have no columns of "
+                    "these names; call them so, so that the left one can be told")
+
 # %% ../nbs/api/07_convert.ipynb #947361ab
-def _picked(value:dict):
-    "What a result's value says: a side, an order, a choice or a rating; None for what is no judgement"
-    if isinstance(ranked := value.get("ranker"), dict): return max(ranked.values(), key=len, default=None)
-    choices = value.get("choices")
-    return value.get("selected") or (choices[0] if choices else value.get("rating"))
+def _picked(one:dict, shown:dict, where:str):
+    "What a result says: a column or a side, an order, a choice or a rating; None for what is no judgement"
+    value = _part(one, "value", where, "an object", {})
+    if "ranker" in value: return _ranking(_get(value, "ranker", where, "an object"), where)
+    if value.get("selected"): return _side_shown(value["selected"], one.get("to_name"), shown, where)
+    if not (choices := value.get("choices")): return value.get("rating")
+    return _choice(choices if isinstance(choices, list) else [choices], shown, where)
+
+# %% ../nbs/api/07_convert.ipynb #5e0a2c19
+def _results(results:list, shown:dict, where:str) -> dict:
+    "Question's name → what was picked, of one annotation"
+    answers = {}
+    for one in results:
+        name, what = _part(one, "from_name", where, "a string", "winner"), _picked(one, shown, where)
+        if what is None or answers.setdefault(name, what) == what: continue
+        raise DataError(f"{where}: one annotation says {_shown(answers[name])} and {_shown(what)} to {name!r}; "
+                        "leave one of them in, or remove that task")
+    return answers
 
 # %% ../nbs/api/07_convert.ipynb #24c1d7ef
-def _label_studio_answers(task:dict) -> Iterator[tuple]:
+def _label_studio_answers(task:dict, where:str) -> Iterator[tuple]:
     "(who, question's name → what was picked, or why it doesn't count) of a task's annotations"
-    for done in task.get("annotations") or []:
-        picked = {one.get("from_name", "winner"): _picked(one.get("value") or {}) for one in done.get("result") or []}
-        answers = {name: what for name, what in picked.items() if what is not None}
+    for done in _part(task, "annotations", where, "a list", []):
+        results = _part(done, "result", where, "a list", [])
         if done.get("was_cancelled"): yield None, LeftOut("cancelled")
-        else: yield _annotator(done), answers or LeftOut("an annotation that says nothing")
+        else:
+            answers = _results(results, task["data"], where)
+            yield _annotator(done), answers or LeftOut("an annotation that says nothing")
 
 # %% ../nbs/api/07_convert.ipynb #f39f1611
 def _items(shown:dict) -> tuple:
@@ -358,8 +444,8 @@ def _in_order(shown:dict, picked:list, where:str) -> dict:
     "A task's data with its items as answers, and the place of each in somebody's order"
     name, items = _items(shown)
     ids, order = [str(one["id"]) for one in items], list(map(str, picked))
-    if sorted(ids) != sorted(order):
-        problem = f"orders {', '.join(order)}, which are not the ids of a list in its data"
+    if sorted(ids) != sorted(order) or len(set(ids)) < len(ids):
+        problem = f"orders {', '.join(order)}, which are not the ids of a list in its data, each once"
         raise DataError(f"{where}: {problem}; mend or remove that task")
     texts = [next((one[key] for key in ("body", "text", "html", "title") if one.get(key)), None) for one in items]
     rest = {k: v for k, v in shown.items() if k != name}
@@ -368,7 +454,10 @@ def _in_order(shown:dict, picked:list, where:str) -> dict:
 # %% ../nbs/api/07_convert.ipynb #24c1da30
 def _annotated(shown:dict, who, answers:dict, where:str) -> dict:
     "A task's data with what one person picked, as a row of a table"
-    order = next((name for name, what in answers.items() if isinstance(what, list)), None)
+    orders = [name for name, what in answers.items() if isinstance(what, list)]
+    order = next(iter(orders), None)
+    if any(answers[other] != answers[order] for other in orders):
+        raise DataError(f"{where}: one annotation holds orders that differ ({', '.join(orders)}); leave one of them in")
     told = _in_order(shown, answers[order], where) if order else shown
     return {**told, **_as_columns({k: v for k, v in answers.items() if k != order}), "person": who}
 
@@ -379,16 +468,57 @@ def from_label_studio(
     "Label Studio's export, unfolded. Raises `DataError` for a row that is none."
     for where, row in rows:
         shown = _get(row, "data", where, "an object")
-        for who, answers in list(_label_studio_answers(row)) or [(None, LeftOut("nobody annotated"))]:
+        for who, answers in list(_label_studio_answers(row, where)) or [(None, LeftOut("nobody annotated"))]:
             yield where, answers if isinstance(answers, LeftOut) else _annotated(shown, who, answers, where)
+
+# %% ../nbs/api/07_convert.ipynb #5e0a2c22
+_NO_ANSWER = re.compile(
+    r"(?:it'?s |it is )?an? (?:tie|draw)|tie\b.*|"
+    r"(?:both|neither|none|all)(?: (?:of )?(?:them|these|the above|the two))?"
+    r"(?: (?:is|are))?(?: equally)?(?: (?:the )?(?:good|bad|same|better|fine|equal))?|equal quality|"
+    r"(?:i )?(?:can'?t|cannot|can not) (?:say|tell|decide)|(?:i'?m )?(?:not sure|unsure|undecided)|"
+    r"no (?:clear )?(?:preference|difference|verdict|winner|answer)|skip|other|neutral")
+
+def _is_no_answer(text:str) -> bool:
+    "Is an option a tie, or a way to say nothing?"
+    said = _bare_code(text.replace("’", "'"))
+    return said in TIES or bool(_NO_ANSWER.fullmatch(said))
+
+# %% ../nbs/api/07_convert.ipynb #5e0a2c23
+def _check_real(texts:list, where:str) -> None:
+    "A complaint about options that only point to answers"
+    said = [re.sub(rf"^{_WORD}[ -]?", "", _bare_code(text)) for text in texts]
+    if len(texts) < 2: return
+    if any(sorted(said) == sorted(codes[:len(said)]) for codes in CODES) or all(map(_is_side, texts)):
+        raise DataError(f"{where}: its options are {', '.join(texts)}, which only point to answers; write the answers "
+                        "themselves into the options, or remove that row")
+
+# %% ../nbs/api/07_convert.ipynb #5e0a2c26
+def _offered(row, where:str) -> dict[str,str]:
+    "Id → text of each option"
+    found = {}
+    for one in _get(row, "options", where, "a list"):
+        if (key := str(_get(one, "id", f"{where}, options", "a value"))) in found:
+            raise DataError(f"{where}: two of its options have the id {key}; mend or remove that row")
+        found[key] = _get(one, "text", f"{where}, options")
+    return found
+
+def _accepted(row, where:str) -> set[str]:
+    "The ids of the options that were accepted"
+    accepted = {str(one) for one in _get(row, "accept", where, "a list")}
+    if not (strange := accepted - _offered(row, where).keys()): return accepted
+    raise DataError(f"{where}: accepts {', '.join(sorted(strange))}, which is no option's id; mend or remove that row")
 
 # %% ../nbs/api/07_convert.ipynb #24c1d7f5
 def _options(row:dict, where:str) -> tuple[list, list]|LeftOut:
     "The texts of the options that were accepted, and of the others; or why there is no verdict"
-    options, accepted = _get(row, "options", where, "a list"), _get(row, "accept", where, "a list")
-    sides = [], []
-    for one in options: sides[one.get("id") not in accepted].append(_get(one, "text", where))
+    options, accepted = _offered(row, where), _accepted(row, where)
     if (answer := row.get("answer", "accept")) != "accept": return LeftOut(f"Prodigy says {answer}")
+    if accepted & {one for one, text in options.items() if _is_no_answer(text)}: return LeftOut("a tie, or no verdict")
+    real = {one: text for one, text in options.items() if not _is_no_answer(text)}
+    _check_real(list(real.values()), where)
+    sides = [], []
+    for one, text in real.items(): sides[one not in accepted].append(text)
     return sides if all(sides) else LeftOut("no option preferred to another")
 
 # %% ../nbs/api/07_convert.ipynb #24c1da34
@@ -408,7 +538,9 @@ def from_prodigy(
     for where, row in rows:
         sides = _options(row, where)
         if isinstance(sides, LeftOut): yield where, sides
-        else: yield where, {**_task(row), "chosen": sides[0], "rejected": sides[1]}
+        else:
+            yield where, {**_task(row), "chosen": sides[0], "rejected": sides[1]}
+            if len(row["options"]) > sum(map(len, sides)): yield where, LeftOut("an option that is no answer")
 
 # %% ../nbs/api/07_convert.ipynb #cf690179
 @dataclass
@@ -461,6 +593,30 @@ def looks_like_gpt4llm(
     "A question with two completions, or with answers and their scores?"
     return has_keys("user_input", "completion_a")(row) or has_keys("user_input", "responses_and_scores")(row)
 
+# %% ../nbs/api/07_convert.ipynb #5e0a2c28
+def _holds_turns(text:str|list) -> bool:
+    "Is a record's text more than an answer, by its marks or its messages?"
+    if not isinstance(text, str): return any(turn.get("role", turn.get("from")) != "assistant" for turn in text)
+    return template_of(restored(text)) is not None or bool(transcript(text))
+
+# %% ../nbs/api/07_convert.ipynb #5e0a2c30
+def _check_beside(record:dict, whole:list, where:str) -> None:
+    "A complaint about words beside bare answers that stand in no text, and may be their question"
+    told = [plain_text(text) for text in whole]
+    for key, value in record.items():
+        if key in ("text", "score", "person", "prompt") or is_note(key): continue
+        part = plain_name(key) in (*ASKING, "title")
+        for words in (all_words if part else wordy)(value):
+            if not part and is_label(key) and is_short(words): continue
+            if (all if part else any)(words in text for text in told): continue
+            raise DataError(_lost(key, words, record, where))
+
+def _lost(key:str, words:str, record:dict, where:str) -> str:
+    "The complaint about a question, or a part of one, that stands beside the texts alone"
+    typed = option("prompt", joined([key, *(["prompt"] if record.get("prompt") else [])]))
+    return (f"{where}: {key!r} holds text that none of its texts has ({words[:40]!r}); if it belongs to the question "
+            f"say {typed}, else leave it out with {option('ignore', key)}")
+
 # %% ../nbs/api/07_convert.ipynb #21ffb807
 def checked_records(
     rows:Iterable, # (place, what should be a record)
@@ -468,7 +624,9 @@ def checked_records(
     "The package's own form. Raises `DataError` for a row that is no record."
     for where, row in rows:
         record = _checked(row, where)
-        yield record | dict(text=with_prompt(record, where))
+        whole = with_prompt(record, where)
+        if not all(map(_holds_turns, record["text"])): _check_beside(record, whole, where)
+        yield record | dict(text=whole)
 
 # %% ../nbs/api/07_convert.ipynb #09657e50
 def as_rows(
@@ -537,6 +695,139 @@ def _taken(row, only:Iterable[str]) -> bool:
 # %% ../nbs/api/07_convert.ipynb #24c1d906
 _BEFORE = {*SYSTEMS, *HISTORIES, *INPUTS, "context"} # Names of what belongs to a question
 _JUDGED = re.compile(rf"(?:{'|'.join((*VERDICTS, *SCORES, *RANKS, *MARGINS))})(?:_.*)?") # Of what says who is better
+_CHOSEN = re.compile(r"(?:^|_)(?:choices?|chosen?|prefer\w*|pref|winners?|wins?|won|better|best|verdicts?|picks?|"
+                     r"picked|select\w*|votes?|judge?ments?|which|likert|slider|"
+                     r"strength)(?:_|$)") # The same, amid a name
+
+# %% ../nbs/api/07_convert.ipynb #5e0a2c41
+_COUNT = re.compile(
+    r"^(?:n|num|number|count|len)_|"
+    r"(?:^|_)(?:n|num|count|length|len|tokens?|words|chars|characters|size|turns?|epoch|steps?|seed|"
+    r"rounds?|page|batch|fold|shard|year|latency|cost|price|temperature|seconds|duration)$") # of what is counted
+_ROW = re.compile(
+    r"(?:^|_)(?:ids?|uuid|hash|index|idx|source|origin|dataset|language|lang|category|categories|subset|split|domain|"
+    r"topic|date|time|timestamp|url|link|license)$")                           # of what a row is or comes from
+_POINTER = re.compile(rf"(?:^|_){_WORD}_(?:ids?|idx|index|no|nr|number)$")     # of what points to an answer
+_GRADED = re.compile(r"(?:^|_)(?:labels?|review|status|scores?|ratings?|rank)$|_level$")
+_PAIRED = dict(zip("a b 0 1 2 left right first second x y".split(), "b a 1 0 1 right left second first y x".split()))
+
+def _is_about_row(plain:str) -> bool: return bool(_ROW.search(plain)) and not _POINTER.search(plain)
+
+def _is_harmless(stem:str, value) -> bool:
+    "Is what one answer has no grade, such as its length, its model or a remark?"
+    if is_note(stem) and isinstance(value, str): return not _is_side(value)
+    return bool(_COUNT.search(stem)) or is_label(stem) and not _GRADED.search(stem)
+
+# %% ../nbs/api/07_convert.ipynb #5e0a2c57
+def _is_numeric(value) -> bool:
+    "Is a value a number or a mark, also one as text?"
+    if isinstance(value, str): return bool(re.fullmatch(r"[+-]?\d+([.,]\d+)?", value.strip()))
+    return isinstance(value, (int, float))
+
+# %% ../nbs/api/07_convert.ipynb #5e0a2c43
+def _answers_of(row:dict, form:Form) -> list[str]:
+    "The paths of the answers that a form reads, as an option names them; of a list of answers one `` for each"
+    found = []
+    for key in form.keys:
+        if plain_name(key) in PROMPTS or key not in row: continue
+        if isinstance(row[key], dict): found += [f"{key}.{name}" for name in row[key]]
+        elif isinstance(row[key], list): found += [""] * len(row[key])
+        elif isinstance(row[key], str): found.append(key)
+    return found
+
+# %% ../nbs/api/07_convert.ipynb #5e0a2c46
+def _stem(plain:str, there:set[str], called:Iterable[str]) -> str|None:
+    "A plain name without the answer that it belongs to; None where it belongs to none"
+    for name in called:
+        if plain.startswith(f"{name}_") or plain.endswith(f"_{name}"):
+            return plain.removeprefix(f"{name}_").removesuffix(f"_{name}")
+    words = plain.split("_")
+    for i, word in enumerate(words):
+        rest = "_".join([*words[:i], *words[i+1:]])
+        if word in ("a", "b") and (i in (0, len(words) - 1) or re.fullmatch(_WORD, words[i-1])): return rest
+        if word in _PAIRED and "_".join([*words[:i], _PAIRED[word], *words[i+1:]]) in there: return rest
+    return None
+
+# %% ../nbs/api/07_convert.ipynb #5e0a2c45
+@lru_cache(1000)
+def _owned(answers:tuple, paths:tuple) -> tuple[dict, dict]:
+    "Path → plain name, and path → what it is of one answer, or None; most rows of a file have the same paths"
+    called = [plain_name(path.rpartition(".")[2]) for path in answers if path]
+    plain = {path: re.sub(r"([a-z])([012])(?=_|$)", r"\1_\2", plain_name(path)) for path in paths}
+    return plain, {path: _stem(name, {*plain.values()}, called) for path, name in plain.items()}
+
+class Beside:
+    "What stands in a row beside what its form reads"
+    def __init__(self,
+        answers:list[str], # Their paths
+        left:dict,         # Path → value of the others
+    ):
+        self.answers, self.left = answers, left
+        self.plain, self.stems = _owned(tuple(answers), tuple(left))
+        models = {_bare_code(value) for path, value in left.items() if isinstance(value, str)
+                  and self.stems[path] is not None and re.search("model|generator|engine", self.stems[path])}
+        self.known = {_bare_code(path.rpartition(".")[2]) for path in answers if path} | models
+
+# %% ../nbs/api/07_convert.ipynb #5e0a2c49
+@patch
+def way(
+    self:Beside,
+    path:str, # Of a column that the form does not read
+    value,    # Of its cell
+)->str: # The options that read it, "" where it says nothing
+    "How to read a column that may say which answer is better."
+    plain, stem = self.plain[path], self.stems[path]
+    if _COUNT.search(plain) or isinstance(value, str) and _is_about_row(plain): return ""
+    grades = isinstance(value, list) and len(value) == len(self.answers) > 1 and all(map(_is_numeric, value))
+    if grades and not _is_harmless(plain, value): return self.as_scores([path])
+    if stem is not None and not isinstance(value, (list, dict)):
+        same = [other for other, its in self.stems.items() if its == stem]
+        return "" if _is_harmless(stem, value) else self.as_scores(same)
+    said = value if isinstance(value, list) else [value]
+    named = _CHOSEN.search(plain) and not is_note(path)
+    if not named and not any(_is_side(one, self.known) for one in said): return ""
+    return self.as_verdict(path)
+
+# %% ../nbs/api/07_convert.ipynb #5e0a2c50
+@patch
+def as_scores(self:Beside, paths:list[str]) -> str:
+    "The options that read columns as the answers' scores"
+    if not all(self.answers) or len(paths) not in (1, len(self.answers)): return "--from columns reads it"
+    return f"{option('response', joined(self.answers))} {option('score', joined(paths))} reads it"
+
+# %% ../nbs/api/07_convert.ipynb #5e0a2c55
+@patch
+def as_verdict(self:Beside, path:str) -> str:
+    "The options that read a column as the verdict"
+    if len(self.answers) != 2 or not all(self.answers): return "write a score for each answer into the file"
+    a, b = self.answers
+    return f"{option('a', a)} {option('b', b)} {option('winner', path)} reads it"
+
+# %% ../nbs/api/07_convert.ipynb #5e0a2c53
+_SMALL = {f"{sign}{number:g}" for sign in ("", "-") for number in (0, .5, 1, 1.5, 2, 2.5, 3)}
+
+def _may_say(path:str, value, way:str) -> str:
+    "The complaint about a column that may be a verdict"
+    return (f"{path!r} may say which answer is better ({_shown(value)}); {way}, "
+            f"else leave it out with {option('ignore', path)}")
+
+def note_number(
+    small:dict, # Path → a complaint, or None where a column is none of these; grows
+    path:str,
+    value,      # Of its cell
+    beside:Beside,
+    where:str,  # Its place
+)->None:
+    "Remember a column of small numbers, and whether it holds others."
+    plain = beside.plain[path]
+    named = (is_label(path) or _is_about_row(plain)) and not (_POINTER.search(plain) or _GRADED.search(plain))
+    if not _is_numeric(value) or isinstance(value, bool) or named or beside.stems[path] or _COUNT.search(plain): return
+    if code(value) not in _SMALL: small[path] = None
+    else: small.setdefault(path, f"{where}: {_may_say(path, value, beside.as_verdict(path))}")
+
+def _check_small(small:dict) -> None:
+    "A complaint about a column that holds nothing but small numbers"
+    for fault in filter(None, small.values()): raise DataError(fault)
 
 # %% ../nbs/api/07_convert.ipynb #24c1da21
 def _left_out(key:str, value) -> str:
@@ -553,24 +844,34 @@ def _left_out(key:str, value) -> str:
     return f"{key!r} may say which answer is better; --from columns reads it, {leave_out}"
 
 # %% ../nbs/api/07_convert.ipynb #24c1da24
-def _check_left(row:dict, form:Form, ignore:Iterable[str], where:str) -> None:
+def _check_left(row:dict, form:Form, ignore:Iterable[str], where:str, small:dict) -> None:
     "A complaint about a part of the question, a person or a verdict that the form does not read"
-    for key in row:
-        if key in (*form.keys, *form.notes, *ignore) or row[key] in (None, "", [], {}): continue
-        if fault := _left_out(key, row[key]): raise DataError(f"{where}: {fault}")
+    left = {key: value for key, value in row.items()
+            if key not in (*form.keys, *form.notes, *ignore) and value not in (None, "", [], {})}
+    if not left: return
+    for key, value in left.items():
+        if fault := _left_out(key, value): raise DataError(f"{where}: {fault}")
+    beside = Beside(_answers_of(row, form), {path: value for path, value in spread(left) if path not in ignore})
+    for path, value in beside.left.items():
+        if way := beside.way(path, value): raise DataError(f"{where}: {_may_say(path, value, way)}")
+        note_number(small, path, value, beside, where)
 
 # %% ../nbs/api/07_convert.ipynb #77cc36bf
 def _counted(rows:Iterable, form:Form, given:Mapping, report:Conversion) -> Iterator[tuple]:
     "The rows that are taken; how many, and the keys that nobody reads, go into the report"
+    ignore, small = {*given.ignore, *chain(*map(names, given.ignore))}, {}
     for where, row in rows:
         report.rows += 1
         if given.only and not _taken(row, given.only):
             report.skip(f"not {', '.join(given.only)}")
             continue
         if form.keys and isinstance(row, dict):
-            _check_left(row, form, given.ignore, where)
+            _check_left(row, form, ignore, where, small)
             report.unused += [key for key in row if key not in (*form.keys, *report.unused)]
+        elif ignore and isinstance(row, dict): row = {key: value for key, value in row.items() if key not in ignore}
+        if report.rows == 1000: _check_small(small)
         yield where, row
+    _check_small(small)
 
 # %% ../nbs/api/07_convert.ipynb #a0fc0783
 def _by_form(form:Form, rows:Iterable, domain:str|None, pairs:bool) -> Iterator[dict]:
@@ -635,6 +936,20 @@ def _mapped(first:list, form:Form, given:Mapping, where:str) -> tuple[Mapping, d
         complaint += f"; or say with --domain whose responses are preferred: {', '.join(map(str, domains))}"
     raise DataError(complaint)
 
+# %% ../nbs/api/07_convert.ipynb #5e0a2c32
+def _unfolded(form:Form, rows:Iterable, report:Conversion, skip_faulty:bool) -> Iterator[tuple]:
+    "The rows that a form makes of a file's; one that has a fault is left out whole, if that was asked for"
+    faults = Faults(report, skip=True)
+    for placed in rows:
+        try:
+            made = list(form.read([placed]))
+            for where, row in made:
+                if has_keys("person")(row) and isinstance(row["person"], str): check_unicode(row["person"], where)
+        except DataError as fault:
+            if not skip_faulty: raise
+            faults.add(fault)
+        else: yield from made
+
 # %% ../nbs/api/07_convert.ipynb #cdb5dfcd
 def _by_columns(
     form:Form,
@@ -645,7 +960,7 @@ def _by_columns(
     skip_faulty:bool,
 )->Iterator[dict]:
     "The records of a table"
-    known, rows = {}, _kept(form.read(rows), report)
+    known, rows = {}, _kept(_unfolded(form, rows, report, skip_faulty), report)
     if domain is not None: rows = _by_domain(rows, domain, known)
     first, rows = peek(rows)
     if not first: raise DataError(f"{report.input}: holds no judgement ({report.reasons()}); nothing was written")

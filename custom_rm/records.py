@@ -99,6 +99,27 @@ def holds_question(
     asked = prompt.strip()
     return text.lstrip().startswith(asked) or asked in text and (len(asked.split()) > 2 or len(asked) > 11)
 
+# %% ../nbs/api/02_records.ipynb #5e0a1b02
+_ASKED = {*QUESTIONS, *"""request problem title passage context document background input inputs user_input
+    user_prompt frage aufgabe user_message user_query system system_prompt system_message history prompts
+    questions""".split()}
+_SOMETIMES = {"user", "human", "post", "topic"} # a person or a label, unless they say a sentence
+
+def _beside(record:dict) -> dict[str,str]:
+    "Texts beside a record's own that by their names are a question, or a part of one"
+    found = {}
+    for key, value in record.items():
+        name = "_".join(key.lower().split())
+        if not isinstance(value, str) or not value.strip(): continue
+        if name in _ASKED or name in _SOMETIMES and ("?" in value or len(value.split()) > 3): found[key] = value
+    return found
+
+# %% ../nbs/api/02_records.ipynb #5e0a1b04
+def _not_held(name:str, where:str) -> str:
+    "The complaint about texts that don't hold a question"
+    return (f"{where}: its texts don't hold the {name} that stands beside them; rename {name} to prompt "
+            "if it is their question, else remove it")
+
 # %% ../nbs/api/02_records.ipynb #a7f4d59e
 def with_prompt(
     record:dict, # A valid record, perhaps with a `prompt`: a text or messages
@@ -106,13 +127,18 @@ def with_prompt(
     template:str="dsp", # A name of `TEMPLATES` or "chat", for bare answers
 )->list: # Its texts; those that don't hold the question have it before them
     "The texts of a record with its question. Raises `DataError` where they ask something else, or it is misnamed."
-    name = next((name for name in QUESTIONS if record.get(name)), None)
-    prompt, texts = as_words(record.get(name)), record["text"]
-    if name is None or all(holds_question(text, prompt, where) for text in texts): return texts
-    if name != "prompt":
-        raise DataError(f"{where}: its texts don't hold the {name} that stands beside them; rename {name} to prompt "
-                        "if it is their question, else remove it")
-    return [text if holds_question(text, prompt, where) else join(prompt, text, where, template) for text in texts]
+    beside = _beside(record)
+    name = next((name for name in QUESTIONS if record.get(name)), next(iter(beside), None))
+    if name is None: return record["text"]
+    prompt = as_words(record.get(name))
+    def lacks(texts, asked): return not all(holds_question(text, asked, where) for text in texts)
+    if not lacks(texts := record["text"], prompt): whole = texts
+    elif name != "prompt": raise DataError(_not_held(name, where))
+    else: whole = [one if holds_question(one, prompt, where) else join(prompt, one, where, template) for one in texts]
+    for other, words in beside.items():
+        if other == name or not lacks(texts, words): continue
+        if not all(words.strip() in plain_text(text) for text in whole): raise DataError(_not_held(other, where))
+    return whole
 
 # %% ../nbs/api/02_records.ipynb #ea7ecc54
 def open_text(

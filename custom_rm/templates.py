@@ -380,8 +380,10 @@ def as_words(
     value, # Of a cell or of a request
 ): # A number as text; anything else as it is
     "The number that somebody wrote where words are expected."
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value): return value
-    return f"{value:.0f}" if isinstance(value, float) and value.is_integer() else str(value)
+    if isinstance(value, bool) or not isinstance(value, (int, float)): return value
+    if isinstance(value, int): return str(value) # of any length
+    if not math.isfinite(value): return value
+    return f"{value:.0f}" if value.is_integer() else str(value)
 
 # %% ../nbs/api/01_templates.ipynb #26478e3a
 def prompt_turns(
