@@ -695,6 +695,8 @@ def _check_comma(text:str, where:str, name:str) -> None:
         raise DataError(f'{where}: {name} is "{text}", which may mean two numbers; {ways}')
 
 # %% ../nbs/api/04_files.ipynb #611c9618
+def _several(name:str) -> str: return name if name.endswith("s") else f"{name}s"
+
 def number(
     cell,              # Of any table: a number, a text, or nothing
     where:str,         # Names the place in messages, such as `votes.csv, line 3`
@@ -704,6 +706,6 @@ def number(
     if cell is None or isinstance(cell, str) and not cell.strip(): return None
     value = _value(cell)
     if value is None: raise DataError(f"{where}: {name} is {_shown(cell)}, not a number; mend that cell")
-    if not math.isfinite(value): raise DataError(f"{where}: {name} is {value}; {name}s must be finite numbers")
+    if not math.isfinite(value): raise DataError(f"{where}: {name} is {value}; {_several(name)} must be finite numbers")
     if isinstance(cell, str): _check_comma(cell.strip(), where, name)
     return value

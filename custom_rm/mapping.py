@@ -1186,9 +1186,9 @@ def _differing(one:Judged, where:str) -> Judged:
     return replace(one, texts=[turns for turns, _ in told.values()], scores=[score for _, score in told.values()])
 
 # %% ../nbs/api/05_mapping.ipynb #2eb3531f
-def _check_writable(texts:list, where:str) -> None:
+def _check_writable(record:dict, where:str) -> None:
     "A complaint about a text that no file can hold"
-    try: json.dumps(texts, ensure_ascii=False).encode()
+    try: json.dumps(record, ensure_ascii=False, default=str).encode()
     except UnicodeEncodeError:
         problem = "a text holds half a surrogate pair, which UTF-8 can't write"
         raise DataError(f"{where}: {problem}; mend or remove that row") from None
@@ -1196,9 +1196,11 @@ def _check_writable(texts:list, where:str) -> None:
 def _record(one:Judged, where:str) -> dict:
     "A record; each text as a string where that says the same, else as messages"
     texts = [compact(turns, where, one.template) for turns in one.texts]
-    if not all(text.isascii() for text in texts if isinstance(text, str)): _check_writable(texts, where)
     person = {} if one.person is None else dict(person=one.person)
-    return {"text": texts, "score": one.scores, **one.kept, **person}
+    record = {"text": texts, "score": one.scores, **one.kept, **person}
+    plain = not one.kept and all(isinstance(text, str) and text.isascii() for text in (*texts, *person.values()))
+    if not plain: _check_writable(record, where)
+    return record
 
 # %% ../nbs/api/05_mapping.ipynb #688d88ad
 @dataclass

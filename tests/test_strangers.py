@@ -234,3 +234,16 @@ def test_a_question_of_a_form(tmp_path):
     else:
         assert "--winner 'Email Address'" not in told
         assert sorted(typed(path, tmp_path, re.search(r"--winner '[^']*'", told)[0] + " --ignore 'Email Address'")[2]) == RIGHT
+
+
+@pytest.mark.parametrize("place", ["kept", "person", "prompt", "chosen"])
+def test_half_a_letter_is_refused_wherever_it_stands(place, tmp_path):
+    rows = [dict(prompt=RAIN[0], chosen=RAIN[1], rejected=RAIN[2], person="Ann", kept="x") | {place: "a \ud83d"}]
+    status, told, _, _ = typed(write(tmp_path / "t.jsonl", rows), tmp_path, "--keep kept")
+    assert status == 2 and "line 1" in told and "UTF-8" in told
+
+
+@pytest.mark.parametrize("name", ["score", "scores", "grades"])
+def test_numbers_that_are_none_are_named_once(name):
+    from custom_rm.files import number
+    with pytest.raises(DataError, match="; (scores|grades) must be finite"): number("nan", "line 1", name)
