@@ -336,6 +336,13 @@ def same_question(
     said = "\n".join(turn["content"] for turn in turns) if turns else prompt
     return " ".join(said.casefold().split())
 
+# %% ../nbs/api/01_templates.ipynb #5a1c0f81
+def _own_ends(text:str, markers:str) -> str:
+    "A text whose lines end as the templates' do around their markers; those within a turn stay as they are"
+    if "\r\n" not in text: return text
+    text = re.sub(rf"\r\n(?=(?:\r?\n)*(?:{markers}))", "\n", text)
+    return re.sub(rf"(^|\n)({markers})(\s*?)\r\n", r"\1\2\3\n", text)
+
 # %% ../nbs/api/01_templates.ipynb #bc44e90c
 def restored(
     text:str, # In a known template, or the beginning of it; others are returned as they are
@@ -345,7 +352,7 @@ def restored(
     style = next((t for t in TEMPLATES.values() if bare.startswith(t.human.strip())), None)
     if style is None: return text
     human, assistant = style.human.strip(), style.assistant.strip()
-    text = style.human.partition(human)[0] + bare
+    text = style.human.partition(human)[0] + _own_ends(bare, f"{re.escape(human)}|{re.escape(assistant)}")
     if f"\n\n{assistant}" in text: return text
     return re.sub(rf"(?<=.)\n+(?={re.escape(human)}|{re.escape(assistant)})", "\n\n", text)
 

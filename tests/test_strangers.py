@@ -247,3 +247,20 @@ def test_half_a_letter_is_refused_wherever_it_stands(place, tmp_path):
 def test_numbers_that_are_none_are_named_once(name):
     from custom_rm.files import number
     with pytest.raises(DataError, match="; (scores|grades) must be finite"): number("nan", "line 1", name)
+
+
+@pytest.mark.parametrize("style", ["## Human:\n{}\n\n## Assistant:\n{}", "\n\nHuman: {}\n\nAssistant: {}", "Human: {}\nAssistant: {}", "## Human:\n{}\n## Assistant:\n{}"])
+@pytest.mark.parametrize("answer", ["It is.", "One line\nand two", " "])
+def test_windows_lines_around_markers(style, answer, tmp_path):
+    "A record, a text to score and a text's question are the same with either end of lines; within a turn nothing changes"
+    from custom_rm.records import load_records, prompt_of
+    from custom_rm.templates import restored, turns_of
+    plain = style.format("Why?", answer)
+    marked = plain.replace("\n", "\r\n")
+    assert restored(marked).replace("\r\n", "\n") == restored(plain)
+    assert [t["content"].replace("\r\n", "\n") for t in turns_of(restored(marked))] == [t["content"] for t in turns_of(restored(plain))]
+    other = style.format("Why?", "No.")
+    for name, texts in (("lf", [plain, other]), ("crlf", [marked, other.replace("\n", "\r\n")])): (tmp_path / name).with_suffix(".jsonl").write_text(json.dumps(dict(text=texts, score=[1, 0])) + "\n")
+    (a,), (b,) = (load_records(tmp_path / f"{name}.jsonl") for name in ("lf", "crlf"))
+    assert [t.replace("\r\n", "\n") for t in b["text"]] == a["text"] and prompt_of(a) == prompt_of(b)
+    if "\n" not in answer: assert a["text"] == b["text"]
