@@ -137,13 +137,20 @@ def chat_template(
     for name, words in (dict(dsp=dsp, hh=hh)[template] | roles).items(): chat = chat.replace(name, json.dumps(words))
     return chat
 
+# %% ../nbs/api/40_export.ipynb #7b1f0c22
+def _cut_start(tokenizer, max_length:int): # The same tokenizer, changed in place
+    "Let a tokenizer that is told to cut take off a text's start, as the reward model does"
+    tokenizer.truncation_side, tokenizer.model_max_length = "left", max_length
+    tokenizer.init_kwargs["truncation_side"] = "left"
+    return tokenizer
+
 # %% ../nbs/api/40_export.ipynb #ee385c7f
-def _save_tokenizer(tokenizer, template:str, folder:Path, own:str|None=None) -> None:
-    "Save a copy of the tokenizer with the reward model's chat template, or the base's own where it reads that"
+def _save_tokenizer(tokenizer, template:str, folder:Path, max_length:int, own:str|None=None) -> None:
+    "Save a copy of the tokenizer that cuts as the reward model does, with its chat template, or the base's own"
     tokenizer = deepcopy(tokenizer)
     chat = own or chat_template(template)
     tokenizer.chat_template = bos_line(chat, tokenizer) + chat
-    quietly(tokenizer.save_pretrained, folder)
+    quietly(_cut_start(tokenizer, max_length).save_pretrained, folder)
 
 # %% ../nbs/api/40_export.ipynb #9b835d1d
 def _plain_config(rm:RewardModel): # A `transformers` configuration
@@ -171,8 +178,8 @@ def _plain_model(rm:RewardModel, dtype:torch.dtype): # A `transformers` model on
         plain = AutoModelForSequenceClassification.from_config(_plain_config(rm), dtype=dtype)
     weights, wanted = merged_weights(rm, dtype), plain.state_dict()
     if missing := [key for key in wanted if key not in weights]:
-        raise DataError(f"{rm.base.name}: {len(missing)} weights can't be merged, such as {missing[0]}; "
-                        "export the adapter with --adapter instead")
+        raise DataError(f"{rm.base.name}: {len(missing)} weights can't be merged, such as {missing[0]}, "
+                        "which a plain classifier of this kind has besides; serve it with `custom-rm serve`")
     for key in _to_turn(rm, plain): weights[key] = weights[key].T.contiguous()
     if other := [key for key in wanted if wanted[key].shape != weights[key].shape]:
         raise DataError(f"{rm.base.name}: {other[0]} is {tuple(weights[other[0]].shape)}, and a plain model wants "
@@ -184,7 +191,7 @@ def _plain_model(rm:RewardModel, dtype:torch.dtype): # A `transformers` model on
 def _write_plain(rm:RewardModel, folder:Path, dtype:torch.dtype) -> None:
     "Weights, configuration and tokenizer of the merged model"
     quietly(_plain_model(rm, dtype).save_pretrained, folder)
-    _save_tokenizer(rm.tokenizer, rm.template, folder, rm.chat)
+    _save_tokenizer(rm.tokenizer, rm.template, folder, rm.max_length, rm.chat)
 
 # %% ../nbs/api/40_export.ipynb #14959054
 def sample_texts(
@@ -198,7 +205,7 @@ def sample_texts(
 # %% ../nbs/api/40_export.ipynb #0daf4549
 def _plain_tokens(tokenizer, text:str, max_length:int) -> list[int]:
     "A text's tokens as other tools get them"
-    if template_of(text) != CHAT: return tokenizer(text)["input_ids"][-max_length:]
+    if template_of(text) != CHAT: return tokenizer(text, truncation=True, max_length=max_length)["input_ids"]
     turns = accepted(text, tokenizer, tokenizer.chat_template)
     ids = tokenizer.apply_chat_template(turns, tokenize=True, return_dict=False)
     if len(ids) <= max_length: return ids
@@ -215,7 +222,7 @@ def plain_rewards(
 )->np.ndarray: # Shape (texts,)
     "Rewards by transformers alone, one text at a time; messages in JSON by the directory's chat template."
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
-    tokenizer = quietly(AutoTokenizer.from_pretrained, folder)
+    tokenizer = quietly(AutoTokenizer.from_pretrained, folder, truncation_side="left")
     model = quietly(AutoModelForSequenceClassification.from_pretrained, folder, dtype=dtype).to(device).eval()
     tokens = [torch.tensor([_plain_tokens(tokenizer, text, max_length)], device=device) for text in texts]
     return np.array([float(model(ids).logits[0, 0]) for ids in tokens])
@@ -230,8 +237,20 @@ def _drift(before:np.ndarray, after:np.ndarray) -> dict: # As `merge` returns it
 def _check_drift(found:dict, limit:float, dtype:str, out:Path) -> None:
     "Raises `DataError` where rewards drift by more than a share of their spread"
     if found["share"] <= limit: return # false for NaN too
+    other = "serve it with `custom-rm serve`" if dtype == "float32" else "export it with --dtype float32"
     raise DataError(f"{out}: in {dtype} rewards drift by {found['share']:.1%} of their spread, more than {limit:.1%}; "
-                    "export in float32, or allow it with --force")
+                    f"{other}, or allow it with --force")
+
+# %% ../nbs/api/40_export.ipynb #7b1f0c42
+def _check_cut(folder:Path, card:dict, out:Path) -> None:
+    "Raises `DataError` where other tools keep other tokens of a long text; a chat is cut by whole turns first"
+    from transformers import AutoTokenizer
+    if card["template"] == "chat": return
+    tokenizer, text = quietly(AutoTokenizer.from_pretrained, folder), "a b " * card["max_length"]
+    if tokenizer(text, truncation=True)["input_ids"] == encode([text], tokenizer, card["max_length"])["input_ids"][0]:
+        return
+    raise DataError(f"{out}: of a text longer than {card['max_length']} tokens its tokenizer keeps other tokens than "
+                    "the reward model; serve it with `custom-rm serve`, or allow it with --force and mind the length")
 
 # %% ../nbs/api/40_export.ipynb #6f8e3dab
 def hub_id(
@@ -273,6 +292,43 @@ def _card_reading(card:dict) -> str:
             f"Texts stand in {template[card['template']]}, cut on the left at {card['max_length']} tokens; "
             f"the reward is read {where}.\n")
 
+# %% ../nbs/api/40_export.ipynb #7b1f0c32
+_TURNS = """def tokens(messages, most=LIMIT):
+    asked = [i for i, m in enumerate(messages) if m["role"] == "user"]
+    begin = next(i for i, m in enumerate(messages) if m["role"] != "system")
+    later = [messages[:begin] + messages[i:] for i in asked if i > begin]
+    ways = [messages, *later, *[messages[i:] for i in asked[-1:]]]
+    found = [tokenizer.apply_chat_template(way, return_dict=False) for way in ways]
+    if fit := [ids for ids in found if len(ids) <= most]: return fit[0]
+    ids, opening = found[0], found[0][0] in (tokenizer.bos_token_id, tokenizer.cls_token_id)
+    return ids[:opening] + ids[len(ids) - most + opening:]"""
+
+# %% ../nbs/api/40_export.ipynb #7b1f0c35
+def _card_cut(card:dict) -> list[str]: # Lines of Markdown
+    "How a long text becomes the tokens that the reward is read from"
+    if card["template"] == "chat":
+        return ["A conversation loses its oldest exchanges, and tokens of its start only where the last is too long:",
+                "", "```python", _TURNS.replace("LIMIT", str(card["max_length"])), "```", "",
+                "The reward is then `model(torch.tensor([tokens(messages)])).logits[0, 0]`."]
+    judge = 'pipeline("text-classification", model="this/folder", function_to_apply="none")(text, truncation=True)'
+    return ["The tokenizer here knows the side and the length. Tell it to cut:", "", "```python",
+            'ids = tokenizer(text, truncation=True)["input_ids"]', *([judge] if "export" in card else []), "```", "",
+            "Of messages make a text first, for cut as messages (so does a cross-encoder of sentence-transformers) "
+            "they lose the token that opens a text, where the tokenizer puts one:", "", "```python",
+            "text = tokenizer.apply_chat_template(messages, tokenize=False)",
+            'text = text.removeprefix(tokenizer.bos_token or "")', "```"]
+
+# %% ../nbs/api/40_export.ipynb #7b1f0c37
+def _card_long(card:dict) -> str:
+    "What to type where a text may be too long, and what other tools do by themselves"
+    ids = "tokens(messages)" if card["template"] == "chat" else "ids"
+    return "\n".join([
+        "## Long texts\n", f"Above {card['max_length']} tokens most tools don't cut, or cut a text's end, and say "
+        "nothing; both give other rewards.\n", *_card_cut(card), "",
+        "TRL's trainers (GRPO, RLOO) neither cut nor add an opening token: give them messages, short enough together "
+        f"with the answer. vLLM cuts the end, whatever a tokenizer says: give it token ids (`prompt_token_ids={ids}`)."
+        "\n"])
+
 # %% ../nbs/api/40_export.ipynb #6bf30934
 def _card_metrics(metrics:dict) -> str: # Of test set → accuracy, low, high, n and ece
     "What it measured, one line per test set"
@@ -305,7 +361,8 @@ def model_card(
 )->str: # Markdown with the hub's header
     "A model card in plain words."
     measured, data = _card_metrics(card.get("metrics", {})), _card_data(card.get("data", {}))
-    return "\n".join([_card_head(card), _card_reading(card), measured, data, _card_limits(card.get("export"))])
+    reading = [_card_reading(card), _card_long(card)]
+    return "\n".join([_card_head(card), *reading, measured, data, _card_limits(card.get("export"))])
 
 # %% ../nbs/api/40_export.ipynb #4306bd88
 def write_model_card(
@@ -379,6 +436,7 @@ def merge(
     rm = load(artefact, device=device, base=base, dtype="float32")
     with _appearing(out) as partial:
         _write_plain(rm, partial, getattr(torch, dtype))
+        if not force: _check_cut(partial, card, out)
         texts = [to_template(text, card["template"]) for text in texts or sample_texts(card["template"])]
         found = _drift(score_texts(rm, texts), plain_rewards(partial, texts, card["max_length"]))
         if not force: _check_drift(found, limit, dtype, out)
@@ -428,7 +486,7 @@ def copy_adapter(
         shutil.copytree(artefact, partial)
         _name_base(partial, card["base"])
         tokenizer = quietly(AutoTokenizer.from_pretrained, partial)
-        _save_tokenizer(tokenizer, card["template"], partial, card.get("chat_template"))
+        _save_tokenizer(tokenizer, card["template"], partial, card["max_length"], card.get("chat_template"))
         write_model_card(partial, card)
     return out
 

@@ -217,12 +217,25 @@ def score_tokens(
     for name, row in zip(names, out): _check_rewards(name, row)
     return out if adapters else out[0]
 
+# %% ../nbs/api/21_scorer.ipynb #3c5d0a10
+def _end_alone(tokenizer, text:str, texts:list[str]) -> list[int]:
+    "What is read of a text without any token. Raises `DataError` where the tokenizer has none that ends a text"
+    if tokenizer.eos_token_id is not None: return [tokenizer.eos_token_id]
+    raise DataError(f"text {texts.index(text) + 1} of the {len(texts)} scored together is {text[:40]!r}: it has no "
+                    "token, and the base's tokenizer has none that ends a text (eos), to be read in its place; "
+                    "remove that text")
+
 # %% ../nbs/api/21_scorer.ipynb #42eeb1ac
-def _tokens(rm:RewardModel, texts:list[str]) -> tuple[list[list[int]], list[int]]:
+def _tokens(
+    rm:RewardModel,
+    texts:list[str],           # Different ones
+    given:list[str]|None=None, # All, in their order, for complaints
+)->tuple[list[list[int]], list[int]]:
     "The tokens of each text, cut on the left to the model's length and never none, and where its answer begins"
     if not texts: return [], []
     made = encode(texts, rm.tokenizer, rm.max_length, rm.chat)
-    return [ids or [rm.tokenizer.eos_token_id] for ids in made["input_ids"]], made["response_start"]
+    tokens = [ids or _end_alone(rm.tokenizer, text, given or texts) for text, ids in zip(texts, made["input_ids"])]
+    return tokens, made["response_start"]
 
 # %% ../nbs/api/21_scorer.ipynb #3bac94b3
 def score_texts(
@@ -232,10 +245,10 @@ def score_texts(
     budget:int=4096,      # Tokens in memory at once
     progress:Callable|None=None, # Called with the number of tokens done after each batch
 )->np.ndarray: # float64, shape (texts,), or (adapters, texts) where adapters are named
-    "Rewards of texts, in their order. Each different text is computed once."
+    "Rewards of texts, in their order, each different one computed once. Raises `DataError` for one without a token."
     texts = list(texts)
     number = {text: i for i, text in enumerate(dict.fromkeys(texts))}
-    tokens, starts = _tokens(rm, list(number))
+    tokens, starts = _tokens(rm, list(number), texts)
     rewards = score_tokens(rm, tokens, adapters, budget, progress, starts)
     return rewards[..., [number[text] for text in texts]]
 
