@@ -13,7 +13,7 @@ from .core import DataError
 from .heads import Head
 from .metrics import unequal_pairs
 from .model import RewardModel
-from .packing import encode
+from .packing import encode, never_empty
 from .stages import give_head
 
 # %% ../nbs/api/29_instant.ipynb #2baa7f6c
@@ -35,7 +35,7 @@ def _encoded(rm:RewardModel, texts:list[str]) -> list[tuple]: # (input_ids, resp
     if len(known) > MOST: known.clear()
     if new := [text for text in dict.fromkeys(texts) if text not in known]:
         found = encode(new, rm.tokenizer, rm.max_length, rm.chat)
-        tokens = [ids or [rm.tokenizer.eos_token_id] for ids in found["input_ids"]]
+        tokens = never_empty(found["input_ids"], rm.tokenizer)
         known |= dict(zip(new, zip(tokens, found["response_start"])))
     return [known[text] for text in texts]
 

@@ -23,7 +23,7 @@ from .core import DataError, patch, quietly
 from .fetch import Base, fetch_model
 from .metrics import BagOfWords, correctness, unequal_pairs
 from .model import RewardModel
-from .packing import encode
+from .packing import encode, never_empty
 from .personal import fit_personal, likes, Personal, root_of
 from .scorer import text_states
 from .split import questions_of
@@ -97,7 +97,7 @@ def compute(self:Learner,
     "Compute states, in the thread that owns the model."
     texts = [model_text(self.texts[key].text, self.rm.template) for key in keys]
     tokens = encode(texts, self.rm.tokenizer, self.rm.max_length, self.rm.chat)["input_ids"]
-    found = text_states(self.rm, [ids or [self.rm.tokenizer.eos_token_id] for ids in tokens]).numpy()
+    found = text_states(self.rm, never_empty(tokens, self.rm.tokenizer)).numpy()
     self._add_states(keys, found)
 
 # %% ../nbs/api/45_learner.ipynb #d1d496b9

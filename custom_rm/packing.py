@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['DAY', 'bos_line', 'own_template', 'rendered', 'accepted', 'encode', 'Tree', 'common_prefix', 'grow',
-           'lost_comparisons', 'tokenize_records', 'count_lost', 'lost_line', 'Layout', 'pack', 'allowed', 'pad_texts',
-           'score_table', 'unflatten', 'best_texts', 'to_learn', 'to_imitate', 'deal', 'deal_rectangles',
-           'split_record', 'StepSampler']
+           'lost_comparisons', 'never_empty', 'tokenize_records', 'count_lost', 'lost_line', 'Layout', 'pack',
+           'allowed', 'pad_texts', 'score_table', 'unflatten', 'best_texts', 'to_learn', 'to_imitate', 'deal',
+           'deal_rectangles', 'split_record', 'StepSampler']
 
 # %% ../nbs/api/10_packing.ipynb #e7c0e970
 from collections.abc import Iterable, Iterator
@@ -249,12 +249,23 @@ def lost_comparisons(
     pairs = [(a, b) for i, a in enumerate(texts) for b in texts[:i] if _preferred(a[1], b[1])]
     return sum(a[2] == b[2] and a[0] != b[0] and bool(a[3] or b[3]) for a, b in pairs), len(pairs)
 
+# %% ../nbs/api/10_packing.ipynb #5a1c0f92
+def never_empty(
+    tokens:list[list[int]], # Of each text
+    tokenizer,
+)->list[list[int]]: # The same; of a text without a token, the one that ends a text
+    "Something to read of every text. Raises `DataError` where a text has no token and the tokenizer no end."
+    if tokenizer.eos_token_id is None and not all(tokens):
+        raise DataError(f"text {tokens.index([]) + 1} of {len(tokens)} has no token, and the base's tokenizer has none "
+                        "that ends a text (eos), to be read in its place; remove that text")
+    return [ids or [tokenizer.eos_token_id] for ids in tokens]
+
 # %% ../nbs/api/10_packing.ipynb #7efb722d
 def _tokenize(record:dict, tokenizer, max_length:int, chat:str|None=None) -> dict:
     "One record's tokens, and the size of its tree"
     out = encode(record["text"], tokenizer, max_length, chat)
     lost, comparisons = lost_comparisons(record, out)
-    out["input_ids"] = [ids or [tokenizer.eos_token_id] for ids in out["input_ids"]]
+    out["input_ids"] = never_empty(out["input_ids"], tokenizer)
     return {**out, "score": record["score"], "length": len(grow(out["input_ids"]).ids),
             "lost": lost, "comparisons": comparisons}
 
