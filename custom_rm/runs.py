@@ -148,21 +148,41 @@ def _metrics(folder:Path) -> dict:
     "The figures in a run's folder"
     return json.loads((folder/"metrics.json").read_text(encoding="utf-8"))
 
+# %% ../nbs/api/31_runs.ipynb #f1123071
+def _are_figures(figures) -> bool:
+    "Is this an object with figures and floors, as `report` makes it, each row with the same sets?"
+    rms, lowest = (figures.get(part) for part in ("rms", "floors")) if isinstance(figures, dict) else (None, None)
+    if not (isinstance(rms, dict) and rms and isinstance(lowest, dict)): return False
+    if not all(isinstance(row, dict) for row in (*rms.values(), *lowest.values())): return False
+    first, *others = rms.values()
+    return all(set(row) == set(first) for row in others) and all(isinstance(cell, dict) for cell in first.values())
+
+# %% ../nbs/api/31_runs.ipynb #f1123073
+def _kept_figures(run:Run) -> dict|None:
+    "The figures that a run left; None where there are none, or a file that is damaged"
+    if not (run.folder/"metrics.json").exists(): return None
+    try: figures = _metrics(run.folder)
+    except ValueError: figures = None
+    if _are_figures(figures): return figures
+    run.report(f"{run.folder/'metrics.json'}: is damaged; everything is measured anew")
+
 # %% ../nbs/api/31_runs.ipynb #5fd81cc7
 def _still_hold(run:Run, figures:dict) -> bool:
     "Are a run's figures those that it would measure now?"
     names = list(next(iter(figures["rms"].values()))) # every row has all sets; not every run has a row base
     now, same_names = _fingerprint(run), names == list(_measured_on(run.recipe))
     if "sets" not in figures and same_names and not run.again: del now["sets"]
-    return "seeds" not in figures and all(figures.get(name) == value for name, value in now.items())
+    if "seeds" in figures or set(figures["rms"]) != set(run.rows()): return False
+    return all(figures.get(name) == value for name, value in now.items())
 
 # %% ../nbs/api/31_runs.ipynb #5fd81cc8
 def _is_done(run:Run) -> bool:
-    "Is all of a run there, and do its figures still hold? Raises `DataError` where a stage was made otherwise"
-    artefacts = [run.folder/stage/"reward_model.json" for stage in run.stages()[1:]]
-    if not (run.folder/"metrics.json").exists() or not all(path.exists() for path in artefacts): return False
-    if not all([run.still_holds(stage, read_card(run.folder/stage)) for stage in run.stages()[1:]]): return False
-    return _still_hold(run, _metrics(run.folder))
+    "Is all of a run there, and do its figures still hold? Raises `DataError` as `still_holds` and `left` do"
+    cards = {stage: run.left(stage) for stage in run.stages()[1:]}
+    if any(card is None for card in cards.values()): return False
+    if not all([run.still_holds(stage, card) for stage, card in cards.items()]): return False
+    figures = _kept_figures(run)
+    return figures is not None and _still_hold(run, figures)
 
 # %% ../nbs/api/31_runs.ipynb #4021af20
 def _train_and_measure(run:Run) -> dict:
@@ -253,7 +273,7 @@ def run_recipe(
     folder:str|Path|None=None, # runs/<name> if None
     device:str|None=None,      # The best there is if None
     report:Callable=print,     # Gets a line of text at every step worth telling
-    again:bool=False,          # Make stages anew that were made from something else, instead of complaining
+    again:bool=False,          # Make stages anew that were made from something else, or are damaged; don't complain
     gib:float=8.0,             # Of disk for states that are computed once; 0 keeps none
 )->dict: # What metrics.json holds
     "Train every stage of a recipe, measure every reward model on every set, draw the figures."

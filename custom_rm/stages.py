@@ -10,6 +10,7 @@ __all__ = ['LARGE', 'domain_records', 'joint_records', 'claim', 'Run', 'base_has
 import json, math, os, random, shutil, sys, time
 from collections import Counter
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 import numpy as np
 import torch
@@ -85,6 +86,14 @@ def _differences(recipe:Recipe, other:Recipe) -> list[str]:
     theirs = flat(settings(other))
     return [name for name, value in flat(settings(recipe)).items() if theirs.get(name) != value]
 
+# %% ../nbs/api/26_stages.ipynb #d84a9961
+def _recipe_there(path:Path) -> Recipe:
+    "The recipe of a run's folder. Raises `DataError` where it can't be read, with what to do"
+    try: return read_recipe(path)
+    except DataError as e:
+        raise DataError(f"{e} (so an earlier run's recipe can't be compared); "
+                        "choose another folder with --out, or write it anew with --again") from None
+
 # %% ../nbs/api/26_stages.ipynb #d84a9972
 def claim(
     folder:Path,     # Of a run, or of the runs of several seeds
@@ -93,7 +102,7 @@ def claim(
 )->None:
     "Write a recipe into a run's folder. Raises `DataError` where another one is, unless `again`."
     path = folder/"recipe.yaml"
-    if path.exists() and not again and (other := read_recipe(path)) != recipe:
+    if path.exists() and not again and (other := _recipe_there(path)) != recipe:
         differing = ", ".join(_differences(recipe, other)[:3]) or "fewer settings"
         raise DataError(f"{folder}: holds a run of another recipe ({differing} differs); "
             "choose another folder with --out, or make what it changes anew with --again")
@@ -108,10 +117,10 @@ class Run:
         device:str|None=None,      # The best there is if None
         report:Callable=print,     # Gets a line of text at every step worth telling
         seed:int|None=None,        # The recipe's first if None
-        again:bool=False,          # Make stages anew that were made from something else, instead of complaining
+        again:bool=False,          # Make stages anew that were made from something else, or are damaged; don't complain
         gib:float=8.0,             # Of disk for states that are computed once; 0 keeps none
     ):
-        self.again, self.gib = again, gib
+        self.again, self.gib, self.told = again, gib, set() # told: stages that were reported as damaged
         self.recipe, self.device, self.report = recipe, device, report
         self.folder = Path(folder or f"runs/{recipe.name}")
         self.work = self.folder/".work"
@@ -443,12 +452,54 @@ def _trainer(self:Run, stage:str) -> tuple:
     trainer.add_callback(_Progress(self, stage))
     return trainer, counts
 
+# %% ../nbs/api/26_stages.ipynb #9d32f8e1
+@cache
+def _sha256_once(file:Path, *stamp:int) -> str: return file_sha256(file)
+
+def _weights_there(file:Path) -> str:
+    "The hash of a file, computed once while its size and its date stay"
+    seen = file.stat()
+    return _sha256_once(file, seen.st_size, seen.st_mtime_ns, seen.st_ino)
+
+# %% ../nbs/api/26_stages.ipynb #9d32f8e4
+def _whole(folder:Path) -> dict: # Its card
+    "A finished artefact's card. Raises `DataError` where the card, the weights or the questions are damaged"
+    card, file, odd = read_card(folder), folder/"adapter_model.safetensors", None
+    kinds = dict(weights_sha256=str, history=list)
+    if lacking := [key for key, kind in kinds.items() if not isinstance(card.get(key), kind)]:
+        odd = f"{folder/'reward_model.json'}: lacks {', '.join(lacking)}"
+    elif not file.is_file(): odd = f"{file}: is missing"
+    elif (found := _weights_there(file)) != (said := card["weights_sha256"]):
+        odd = f"{file}: is other than its card says (SHA-256 {found[:12]}…, on the card {said[:12]}…)"
+    try: trained_on(folder)
+    except ValueError: odd = odd or f"{folder/'questions.txt'}: is damaged"
+    if odd: raise DataError(f"{odd}; copy the artefact again")
+    return card
+
+# %% ../nbs/api/26_stages.ipynb #9d32f8e7
+@patch
+def left(self:Run,
+    stage:str, # Of `stages`
+    read:Callable=_whole, # Reads an artefact's card, and looks at what lies beside it
+)->dict|None: # Its card; None where it is to be made
+    "What an earlier call left of a stage. Raises `DataError` where that is damaged, unless `again`."
+    folder = self.folder/stage
+    if not (folder/"reward_model.json").exists(): return None
+    try: return read(folder)
+    except DataError as e: said = str(e).removesuffix(", or train it anew")
+    if not self.again:
+        advice = "" if "; " in said else "; copy the artefact again"
+        raise DataError(f"{said}{advice}, or make it and what grows from it anew with --again")
+    if stage not in self.told:
+        self.report(f"{stage:9} is damaged and made anew: {said.removesuffix('; copy the artefact again')}")
+    self.told.add(stage)
+
 # %% ../nbs/api/26_stages.ipynb #9d32f8ea
 @patch
 def _parent_card(self:Run, parent:str) -> dict:
     "What an artefact says of the model it started from"
-    if not (self.folder/parent).is_dir(): return dict(name=parent)
-    return dict(name=parent, weights_sha256=read_card(self.folder/parent)["weights_sha256"])
+    card = self.left(parent, read_card) # whether its weights are whole is asked when they are loaded
+    return dict(name=parent) | ({} if card is None else dict(weights_sha256=card.get("weights_sha256")))
 
 # %% ../nbs/api/26_stages.ipynb #9b78d16c
 # known by a hash, or of no matter
@@ -547,13 +598,20 @@ def still_holds(self:Run,
                     f"{' and more' if len(found) > 3 else ''}; choose another name or another folder with --out, "
                     "or make it and what grows from it anew with --again")
 
+# %% ../nbs/api/26_stages.ipynb #1d42e1e8
+def _note_there(note:Path) -> dict|None:
+    "What checkpoints were made from; None where that can't be read"
+    try: then = json.loads(note.read_text(encoding="utf-8"))
+    except ValueError: return None
+    return then if isinstance(then, dict) else None
+
 # %% ../nbs/api/26_stages.ipynb #1d42e1ef
 @patch
 def _begin_note(self:Run, trainer:RewardTrainer, stage:str, made_from:dict) -> None:
     "Compare checkpoints with what is to be trained, and note the latter. Raises `DataError` where they differ"
     folder, first = Path(trainer.args.output_dir), trainer.is_world_process_zero()
     note = folder/"made-from.json"
-    kept = not note.exists() or self.still_holds(stage, json.loads(note.read_text(encoding="utf-8")))
+    kept = not note.exists() or bool((then := _note_there(note)) and self.still_holds(stage, then))
     trainer.accelerator.wait_for_everyone() # all have read it
     if first and not kept: shutil.rmtree(folder)
     if first: write_report(note, made_from)
@@ -672,18 +730,19 @@ def _settle(self:Run, training:str, parent:str) -> None:
 def _is_there(self:Run, training:str) -> bool:
     "Are all models of a training finished, and still what they would be? Raises `DataError` as `still_holds` does"
     models = self.models_of(training)
-    there = [name for name in models if (self.folder/name/"reward_model.json").exists()]
-    hold = all([self.still_holds(name, read_card(self.folder/name)) for name in there])
-    if there and hold and (absent := [name for name in models if name not in there]):
-        self.report(f"{training:9} made {', '.join(there)} too, but {', '.join(absent)} is not there; "
-                    "all are made anew")
-    return hold and there == models
+    cards = {name: card for name in models if (card := self.left(name)) is not None}
+    hold = all([self.still_holds(name, card) for name, card in cards.items()])
+    if cards and hold and (absent := [name for name in models if name not in cards]):
+        self.report(f"{training:9} made {', '.join(cards)} too, but {', '.join(absent)} "
+                    f"{'is damaged' if self.told & set(absent) else 'is not there'}; all are made anew")
+    return hold and list(cards) == models
 
 # %% ../nbs/api/26_stages.ipynb #a7d7330f
 @patch
 def _take(self:Run, stage:str) -> Path:
-    "Put a finished stage's adapter on the trunk"
-    if stage not in self.rm.adapters: self.rm.add_adapter(stage).load_weights(self.folder/stage)
+    "Put a finished stage's adapter on the trunk, and those that its training made with it"
+    for name in self.models_of(self.training_of(stage)):
+        if name not in self.rm.adapters: self.rm.add_adapter(name).load_weights(self.folder/name)
     self.report(f"{stage:9} is there already")
     return self.folder/stage
 
@@ -872,7 +931,7 @@ def train(self:Run,
     for name, data in self._general_sets().items() if custom.replay and custom.domains else ():
         _how_many(custom.replay, name, len(data))
     for name in self.stages()[1:]: # those that are there, do they hold?
-        if (self.folder/name/"reward_model.json").exists(): self.still_holds(name, read_card(self.folder/name))
+        if (card := self.left(name)) is not None: self.still_holds(name, card)
     rm = self.model()
     if any(stage.losses["imitation"] for stage in (self.recipe.general, custom)): rm.lm_head() # is there one?
     for stage in self.stages():
