@@ -116,8 +116,8 @@ def check_grown(
     if len(_descent(cards[1])) > 1:
         raise DataError(f"{custom}: grew from {_origin_of(Path(custom), cards[1])} and not from {general}; "
                         "give that as GENERAL")
-    raise DataError(f"{custom}: grew from no customized model, and {general} is one; give as GENERAL what {custom} "
-                    f"grew from, or {_origin_of(Path(general), start)} as GENERAL and {general} as CUSTOM")
+    raise DataError(f"{custom}: comes from the base, and {general} is customized; give {general} as CUSTOM, and "
+                    f"{_origin_of(Path(general), start)} as GENERAL")
 
 # %% ../nbs/api/24_blend.ipynb #44db3683
 def blend(

@@ -237,7 +237,7 @@ def uses(home, tmp_path):
     def scored(folder): return Scorer.load(folder, device="cpu").score(TEXTS)
     loud = home / "r/loud"
     yield "score", lambda: scored(loud)
-    yield "blend", lambda: scored(blend(home / "r/general", loud, tmp_path / "blended", .5, "cpu"))
+    yield "blend", lambda: (blend(home / "r/general", loud, tmp_path / "blended", .5, "cpu") / "adapter_model.safetensors").read_bytes()
     yield "export", lambda: merge(loud, tmp_path / "merged", texts=TEXTS, device="cpu")["share"] < 1e-3
     yield "adapter", lambda: (copy_adapter(loud, tmp_path / "copied") / "adapter_model.safetensors").read_bytes()
 
