@@ -6,7 +6,8 @@
 __all__ = ['read_card', 'questions_file', 'trained_on', 'unlike', 'check_same_base', 'load']
 
 # %% ../nbs/api/16_artefact.ipynb #cdf57dc8
-import json, shlex
+import json, re, shlex
+from collections.abc import Callable
 from pathlib import Path
 import torch
 
@@ -18,19 +19,81 @@ from .pooling import check_read, POOLINGS, WORDS
 from .templates import CHAT, TEMPLATES
 from .trunk import config_sha256, find_device, tokenizer_sha256
 
+# %% ../nbs/api/16_artefact.ipynb #27430001
+def _is_hash(value) -> bool:
+    "Is this a SHA-256?"
+    return isinstance(value, str) and bool(re.fullmatch("[0-9a-f]{64}", value))
+
+def _is_number(value) -> bool:
+    "Is this a finite number?"
+    return type(value) in (int, float) and -1e300 < value < 1e300
+
+def _is_name(value) -> bool: return isinstance(value, str) and bool(value)
+def _is_dict(value) -> bool: return isinstance(value, dict)
+def _is_above(value) -> bool: return _is_number(value) and value > 0
+def _is_from(least:int) -> Callable: return lambda value: type(value) is int and value >= least
+
+# %% ../nbs/api/16_artefact.ipynb #27430004
+def _is_parent(value) -> bool:
+    "Can this be what a card says of the model it grew from?"
+    if not isinstance(value, dict) or not isinstance(value.get("name", ""), str): return False
+    of = value.get("of", [])
+    both = isinstance(of, list) and len(of) in (0, 2) and all(map(_is_parent, of))
+    deeper = value.get("parent") is None or _is_parent(value["parent"])
+    return both and deeper and (value.get("weights_sha256") is None or _is_hash(value["weights_sha256"]))
+
+# %% ../nbs/api/16_artefact.ipynb #27430007
+_LORA = {"rank", "alpha", "dropout"}
+_RULES = dict( # of a card: what fits, in words
+    base=(_is_dict, "a part of its own"), name=(_is_name, "a name"), weights_sha256=(_is_hash, "a SHA-256"),
+    lora=(lambda value: _is_dict(value) and set(value) == _LORA, "rank, alpha and dropout"),
+    template=([*TEMPLATES, CHAT].__contains__, choices([*TEMPLATES, CHAT])),
+    pooling=(lambda value: isinstance(value, str) and value in POOLINGS, choices(POOLINGS)),
+    max_length=(_is_from(1), "a whole number from 1"), format=(lambda value: value in (1, 2, 3), "1, 2 or 3"),
+    experts=(_is_from(2), "a whole number from 2"), chat_template=(_is_name, "a template"),
+    calibration=(_is_dict, "temperature and offset"), parent=(_is_parent, "a model that it grew from"),
+    tokenizer_sha256=(_is_hash, "a SHA-256"), config_sha256=(_is_hash, "a SHA-256"), device=(_is_name, "a device"),
+    data=(lambda value: _is_dict(value) and all(map(_is_name, value.values())), "files with their hashes"),
+    metrics=(lambda value: _is_dict(value) and all(map(_is_dict, value.values())), "figures by test set"))
+_RULES |= {key: (_is_dict, "a part of its own") for key in ("recipe", "counts", "versions", "overlap", "cut", "export")}
+
+# %% ../nbs/api/16_artefact.ipynb #27430008
+_PARTS = dict( # of a card's parts: what each needs, and its rules
+    base=("name sha256 source quantize dtype", dict(
+        name=(_is_name, "a name"), sha256=(_is_name, "a SHA-256"), source=(_is_name, "a source"),
+        revision=(_is_name, "a commit"), quantize=(lambda value: type(value) is bool, "true or false"),
+        dtype=(lambda value: value in ("float32", "bfloat16", "float16", "float64"), "a precision, such as float32"),
+        layers=(_is_from(1), "a whole number from 1"), frozen=(_is_from(0), "a whole number from 0"),
+        start=(lambda value: type(value) is bool, "true or false"))),
+    lora=("rank alpha dropout", dict(
+        rank=(_is_from(1), "a whole number from 1"), alpha=(_is_above, "a number above 0"),
+        dropout=(lambda value: _is_number(value) and 0 <= value < 1, "a number from 0 to below 1"))),
+    calibration=("temperature offset", dict(
+        temperature=(_is_above, "a number above 0"), offset=(_is_number, "a finite number"))))
+
+# %% ../nbs/api/16_artefact.ipynb #2743000b
+def _misfit(part:dict, needed:str, rules:dict, of:str="") -> str|None: # needed: keys that must be there
+    "The first thing that a card, or a part of it, lacks or says wrongly; null is as good as absent"
+    if lacking := [key for key in needed.split() if part.get(key) is None]: return f"lacks {', '.join(lacking)}{of}"
+    for key, (fits, words) in rules.items():
+        value = part.get(key)
+        if value is not None and not fits(value): return f"has the {key} {value!r:.60}{of}, which is not {words}"
+
 # %% ../nbs/api/16_artefact.ipynb #2743d57e
 def _card_fault(card) -> str|None:
     "What keeps a card from describing a reward model; None for a whole one"
     if not isinstance(card, dict): return f"is no card but {card!r:.40}"
-    kinds = dict(base=dict, lora=dict, template=str, pooling=str, max_length=int)
-    if lacking := [key for key, kind in kinds.items() if not isinstance(card.get(key), kind)]:
-        return f"lacks {', '.join(lacking)}"
-    if absent := {"name", "sha256", "source", "quantize", "dtype"} - set(card["base"]):
-        return f"lacks {', '.join(sorted(absent))} of its base"
-    if set(card["lora"]) != {"rank", "alpha", "dropout"}: return f"has the lora {card['lora']!r:.60}"
-    for key, table in (("template", [*TEMPLATES, CHAT]), ("pooling", POOLINGS)):
-        if card[key] not in table: return f"has the {key} {card[key]!r}, which is not {choices(table)}"
-    try: check_read(card.get("read", []), card["base"].get("layers"))
+    if fault := _misfit(card, "base lora template pooling max_length name weights_sha256", _RULES): return fault
+    for part, (needed, rules) in _PARTS.items():
+        if part in card and card[part] is not None and (fault := _misfit(card[part], needed, rules, f" of its {part}")):
+            return fault
+    if not card.get("device") and card["base"]["dtype"] != "float32":
+        return f"lacks device, without which nobody knows where it is computed in {card['base']['dtype']}"
+    if bool(card.get("experts")) != (card.get("format", 1) == 3):
+        return f"has the format {card.get('format', 1)} and {card.get('experts') or 'no'} experts"
+    if card["template"] == CHAT and not card.get("chat_template"):
+        return "says that it reads its base's chat template, and doesn't keep it"
+    try: check_read(card.get("read") or [], card["base"].get("layers"))
     except DataError as e: return f"can't be read: {e}"
 
 # %% ../nbs/api/16_artefact.ipynb #9f3f8914
@@ -38,8 +101,9 @@ def _check_age(path:Path, card) -> None:
     "Raises `DataError` for a card that a later version has written"
     if not isinstance(card, dict): return
     form, words = card.get("format", 1), card.get("words")
-    if form in (1, 2, 3) and words in (None, WORDS): return
-    what = f"is of format {form!r:.20}" if form not in (1, 2, 3) else f"counts words by {words!r:.80}"
+    later = type(form) is int and form > 3
+    if not later and words in (None, WORDS): return
+    what = f"is of format {form!r:.20}" if later else f"counts words by {words!r:.80}"
     raise DataError(f"{path}: {what}, which this version of custom_rm doesn't know; update custom_rm")
 
 # %% ../nbs/api/16_artefact.ipynb #aa6b0231
@@ -55,7 +119,7 @@ def read_card(
     try: card = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as e: raise DataError(f"{path}: broken JSON ({e})") from None
     _check_age(path, card)
-    if not (fault := _card_fault(card)): return card
+    if not (fault := _card_fault(card)): return {key: value for key, value in card.items() if value is not None}
     raise DataError(f"{path}: {fault}; copy the artefact again, or train it anew")
 
 # %% ../nbs/api/16_artefact.ipynb #bf27f3e3
@@ -69,9 +133,15 @@ def questions_file(
 def trained_on(
     folder:str|Path, # An artefact
 )->set[bytes]|None: # As `split.questions_of` gives them; None where the artefact doesn't say
-    "Hashes of all questions that a reward model has learned from."
+    "Hashes of all questions that a reward model has learned from. Raises `DataError` where one is damaged."
     path = Path(folder)/"questions.txt"
-    return {bytes.fromhex(line) for line in path.read_text().split()} if path.is_file() else None
+    if not path.is_file(): return None
+    lines = path.read_bytes().decode(errors="replace").splitlines()
+    for i, line in enumerate(lines, 1):
+        if re.fullmatch("[0-9a-fA-F]{16}", line.strip()) or not line.strip(): continue
+        raise DataError(f"{path}: line {i} is {line!r:.40}, and a question's hash has 16 hexadecimal digits; "
+                        "copy the artefact again, or train it anew")
+    return {bytes.fromhex(line) for line in lines if line.strip()}
 
 # %% ../nbs/api/16_artefact.ipynb #a71bffa7
 def unlike(
@@ -119,14 +189,51 @@ def _find_base(folder:str|Path, wanted:dict, base:str|Path|Base|None) -> Base:
     _check_base(folder, wanted, found)
     return found
 
+# %% ../nbs/api/16_artefact.ipynb #16a00011
+def _steps(part, key:str=""):
+    "A tokenizer's part without what says nothing: empty values, and steps in a row of one"
+    if isinstance(part, list): return [_steps(each) for each in part]
+    if not isinstance(part, dict): return part
+    said = {name: _steps(value, name) for name, value in part.items() if value not in (None, "")}
+    row = said.get(f"{key}s", said.get("pretokenizers")) if said.get("type") == "Sequence" else None
+    if row is None or len(row) > 1: return said
+    return row[0] if row else None
+
+def _parts_of(tokenizer) -> dict|None:
+    "The parts of a fast tokenizer that decide where texts are cut; None for a slow one"
+    if not (backend := getattr(tokenizer, "backend_tokenizer", None)): return None
+    said = json.loads(backend.to_str())
+    if isinstance(said["model"].get("vocab"), dict): said["model"].pop("vocab") # the words are compared by themselves
+    return {name: _steps(said.get(name), name) for name in ("normalizer", "pre_tokenizer", "added_tokens", "model")}
+
 # %% ../nbs/api/16_artefact.ipynb #16a00002
 _PROBES = ("Hello, World!", "## Human:\nWhat's 12,345 × 6?\n\n## Assistant:\n", "  two  spaces,\ta tab\n\n\nand lines ",
            "<|im_start|>user\n<s>", "naïve “façade” … ﬁ ①", "数学と言語", "Привет, мир", "مرحبا", "🙂👩‍🚀",
            "f(x) := x**2 # 0x1F")
 
+def _cuts(tokenizer) -> dict:
+    "The probes as tokens: with those that are put around every text, and where in the text each one is"
+    return dict(tokenizer(list(_PROBES), return_offsets_mapping=tokenizer.is_fast))
+
 def _cut_alike(one, other) -> bool:
-    "Do two tokenizers have the same words, and cut texts alike?"
-    return one.get_vocab() == other.get_vocab() and one(list(_PROBES)).input_ids == other(list(_PROBES)).input_ids
+    "Do two tokenizers have the same words and the same parts, and cut texts alike?"
+    same = one.get_vocab() == other.get_vocab() and one.eos_token == other.eos_token # which stands for an empty text
+    return same and _parts_of(one) == _parts_of(other) and _cuts(one) == _cuts(other)
+
+# %% ../nbs/api/16_artefact.ipynb #16a00015
+def _kept_tokenizer(folder:Path): # A `transformers` tokenizer; None where none is kept
+    "The tokenizer that lies in an artefact. Raises `DataError` where it can't be read"
+    from transformers import AutoTokenizer
+    if not any(folder.glob("tokenizer*.json")): return None
+    try: return quietly(AutoTokenizer.from_pretrained, folder)
+    except Exception as e: # the tokenizers library raises no kind of its own
+        raise DataError(f"{folder}: its tokenizer can't be read ({' '.join(str(e).split())[:80]}); "
+                        "copy the artefact again") from None
+
+def _named(tokenizer, card:dict) -> dict:
+    "The special tokens that an artefact's chat template names"
+    chat = card.get("chat_template", "")
+    return {name: token for name, token in tokenizer.special_tokens_map.items() if name in chat}
 
 # %% ../nbs/api/16_artefact.ipynb #16a00004
 def check_same_base(
@@ -134,14 +241,16 @@ def check_same_base(
     rm:RewardModel,  # On a base with the weights that the artefact names
 )->None:
     "Raises `DataError` where the base's configuration or tokenizer is another than the artefact was trained with."
-    from transformers import AutoTokenizer
     card, here = read_card(folder), Path(rm.base.path)
     advice = "; take it as it was, or name its folder with --base, or scores would differ"
     if card.get("config_sha256") not in (None, config_sha256(here)):
         raise DataError(f"{folder}: its base {rm.base.name!r} has another config.json than it was trained with{advice}")
-    if card.get("tokenizer_sha256") in (None, tokenizer_sha256(here)): return
-    kept = quietly(AutoTokenizer.from_pretrained, folder) if any(Path(folder).glob("tokenizer*.json")) else None
-    if kept is None or _cut_alike(kept, rm.tokenizer): return
+    if card.get("tokenizer_sha256") == tokenizer_sha256(here): return
+    if (kept := _kept_tokenizer(Path(folder))) is None:
+        if "tokenizer_sha256" not in card: return # an older one, without either
+        raise DataError(f"{folder}: keeps no tokenizer to compare that of its base with, which was changed; "
+                        "copy the artefact again")
+    if _cut_alike(kept, rm.tokenizer) and _named(kept, card) == _named(rm.tokenizer, card): return
     raise DataError(f"{folder}: the tokenizer of its base {rm.base.name!r} cuts texts otherwise than the one it was "
                     f"trained with{advice}")
 
@@ -149,20 +258,17 @@ def check_same_base(
 def _dtype_to_load(card:dict, dtype:torch.dtype|str|None, device:torch.device|str|None) -> torch.dtype|str|None:
     "What was asked for; else the card's where both sides are a CPU; else None, the device's own"
     if dtype is not None: return dtype
-    on_cpus = card["device"].startswith("cpu") and find_device(device).type == "cpu"
+    on_cpus = card.get("device", "").startswith("cpu") and find_device(device).type == "cpu"
     return card["base"]["dtype"] if on_cpus else None
 
 # %% ../nbs/api/16_artefact.ipynb #99a50881
 def _trunk_of(card:dict, base:Base, quantize:bool|None, dtype, device) -> RewardModel:
     "The reward model that a card describes, without adapters"
     if quantize is None: quantize = card["base"]["quantize"]
-    if card["template"] == CHAT and not card.get("chat_template"):
-        raise DataError(f"{card['name']}: says that it reads its base's chat template, and doesn't keep it; "
-                        "train it again")
     return RewardModel(base, quantize, LoRA(**card["lora"]), card["pooling"], card["template"], card["max_length"],
                        _dtype_to_load(card, dtype, device), device, layers=card["base"].get("layers"),
-                       chat=card.get("chat_template"), frozen=card["base"].get("frozen", 0),
-                       start=card["base"].get("start", False), read=card.get("read"))
+                       chat=card.get("chat_template"), frozen=card["base"].get("frozen") or 0,
+                       start=card["base"].get("start") or False, read=card.get("read"))
 
 # %% ../nbs/api/16_artefact.ipynb #7a6ecf35
 def load(
