@@ -766,9 +766,10 @@ def blend_verb(general:GeneralArtefact, custom:CustomArtefact, out:MadeArtefact,
     base:BaseFolder=None):
     "Write a reward model between a general and a customized one."
     from custom_rm.artefact import read_card
-    from custom_rm.blend import blend
+    from custom_rm.blend import blend, check_grown
     from custom_rm.evaluate import write_report
     check_blend(alpha, validation, keep, out)
+    check_grown(general, custom)
     tried = {}
     if validation:
         alpha, curve = chosen_alpha(general, custom, validation, keep, tolerance, device, base)
