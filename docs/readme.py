@@ -103,9 +103,10 @@ def imitation(found: dict) -> str:
 def head_rate(found: dict) -> str:
     "What guards are worth where something is lost"
     changed = found["changes"]["test"]
+    def seeds(figure): return f"{len(figure['seeds'])} seed{'s' if len(figure['seeds']) > 1 else ''}"
     def worth(name): return f"{points(changed[name]['guard']['general'])} in general and {points(changed[name]['guard']['own'])} on the readers' pairs"
     return (f"Where the head learns ten times as fast (`head_rate: 10`), readers learn more in as short a training ({points(changed['joint 10']['own'])}) and more is lost in general ({points(changed['joint 10']['lost'])}). "
-            f"There guards can be told apart: a quarter replayed is worth {worth('joint replay 10 1.0')}, imitation in both stages {worth('joint, imitation')}. The same size, one seed, {found['date']}; [how that was found](explanations/ledger.ipynb#a-riddle-and-two-controls).\n")
+            f"There guards can be told apart: a quarter replayed is worth {worth('joint replay 10 1.0')}, imitation in both stages {worth('joint, imitation')}. The same size, {seeds(changed['joint 10']['own'])}, for the guards {seeds(changed['joint replay 10 1.0']['guard']['own'])}, {found['date']}; [how that was found](explanations/ledger.ipynb#a-riddle-and-two-controls).\n")
 
 
 def experts(found: dict) -> str:
