@@ -50,7 +50,7 @@ _RULES = dict( # of a card: what fits, in words
     template=([*TEMPLATES, CHAT].__contains__, choices([*TEMPLATES, CHAT])),
     pooling=(lambda value: isinstance(value, str) and value in POOLINGS, choices(POOLINGS)),
     max_length=(_is_from(1), "a whole number from 1"), format=(lambda value: value in (1, 2, 3), "1, 2 or 3"),
-    experts=(_is_from(2), "a whole number from 2"), chat_template=(_is_name, "a template"),
+    experts=(_is_from(1), "a whole number from 1"), chat_template=(_is_name, "a template"),
     calibration=(_is_dict, "temperature and offset"), parent=(_is_parent, "a model that it grew from"),
     tokenizer_sha256=(_is_hash, "a SHA-256"), config_sha256=(_is_hash, "a SHA-256"), device=(_is_name, "a device"),
     data=(lambda value: _is_dict(value) and all(map(_is_name, value.values())), "files with their hashes"),
