@@ -395,8 +395,8 @@ def fetch_verb(names:Names=None, dest:Dest=None, mirror:Mirror=None):
 RecipeName = Annotated[str, typer.Argument(help="A YAML file, or the name of a recipe that comes along: {recipes}")]
 RunFolder = Annotated[Optional[Path], typer.Option(callback=a_folder,
     help="The run's folder; runs/<name> if not given")]
-Again = Annotated[bool, typer.Option("--again", help="Make stages anew whose base, data or settings have changed, and "
-    "what grows from them")]
+Again = Annotated[bool, typer.Option("--again", help="Make stages anew whose base, data or settings have changed, or "
+    "which are damaged, and what grows from them")]
 CacheGib = Annotated[float, typer.Option(min=0, help="GiB of disk for states that are computed once; the least "
     "recently used go first, and 0 keeps none")]
 Show = Annotated[bool, typer.Option("--show", help="Print the recipe, to be saved and edited, and do nothing else")]

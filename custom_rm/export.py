@@ -19,7 +19,7 @@ import torch
 from .artefact import load, read_card
 from .core import atomic_write, DataError, mini_dir, quietly
 from .fetch import MODELS
-from .model import RewardModel
+from .model import check_file, RewardModel
 from .packing import accepted, bos_line, encode
 from .records import read_records
 from .scorer import score_texts
@@ -481,6 +481,7 @@ def copy_adapter(
     from transformers import AutoTokenizer
     card, out = read_card(artefact), Path(out)
     _check_copy(artefact, card)
+    check_file(Path(artefact))
     _check_free(out)
     with _appearing(out) as partial:
         shutil.copytree(artefact, partial)

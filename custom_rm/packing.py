@@ -9,7 +9,7 @@ __all__ = ['DAY', 'bos_line', 'own_template', 'rendered', 'accepted', 'encode', 
            'deal_rectangles', 'split_record', 'StepSampler']
 
 # %% ../nbs/api/10_packing.ipynb #e7c0e970
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import date
 from itertools import accumulate
@@ -253,11 +253,13 @@ def lost_comparisons(
 def never_empty(
     tokens:list[list[int]], # Of each text
     tokenizer,
+    place:Callable|None=None, # Of a text's number what to call it in a complaint
 )->list[list[int]]: # The same; of a text without a token, the one that ends a text
     "Something to read of every text. Raises `DataError` where a text has no token and the tokenizer no end."
     if tokenizer.eos_token_id is None and not all(tokens):
-        raise DataError(f"text {tokens.index([]) + 1} of {len(tokens)} has no token, and the base's tokenizer has none "
-                        "that ends a text (eos), to be read in its place; remove that text")
+        empty = tokens.index([])
+        raise DataError(f"{place(empty) if place else f'text {empty + 1} of {len(tokens)}'}: it has no token, and the "
+                        "base's tokenizer has none that ends a text (eos), to be read in its place; remove that text")
     return [ids or [tokenizer.eos_token_id] for ids in tokens]
 
 # %% ../nbs/api/10_packing.ipynb #7efb722d

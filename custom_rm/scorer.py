@@ -19,7 +19,7 @@ from .artefact import load, read_card
 from .core import atomic_write, DataError
 from .metrics import calibration_bins, expected_calibration_error, to_pairs
 from .model import RewardModel
-from .packing import common_prefix, encode, grow
+from .packing import common_prefix, encode, grow, never_empty
 from .pooling import Words, words_of
 from .states import text_key
 from .templates import to_template
@@ -217,14 +217,6 @@ def score_tokens(
     for name, row in zip(names, out): _check_rewards(name, row)
     return out if adapters else out[0]
 
-# %% ../nbs/api/21_scorer.ipynb #3c5d0a10
-def _end_alone(tokenizer, text:str, texts:list[str]) -> list[int]:
-    "What is read of a text without any token. Raises `DataError` where the tokenizer has none that ends a text"
-    if tokenizer.eos_token_id is not None: return [tokenizer.eos_token_id]
-    raise DataError(f"text {texts.index(text) + 1} of the {len(texts)} scored together is {text[:40]!r}: it has no "
-                    "token, and the base's tokenizer has none that ends a text (eos), to be read in its place; "
-                    "remove that text")
-
 # %% ../nbs/api/21_scorer.ipynb #42eeb1ac
 def _tokens(
     rm:RewardModel,
@@ -233,9 +225,9 @@ def _tokens(
 )->tuple[list[list[int]], list[int]]:
     "The tokens of each text, cut on the left to the model's length and never none, and where its answer begins"
     if not texts: return [], []
-    made = encode(texts, rm.tokenizer, rm.max_length, rm.chat)
-    tokens = [ids or _end_alone(rm.tokenizer, text, given or texts) for text, ids in zip(texts, made["input_ids"])]
-    return tokens, made["response_start"]
+    made, given = encode(texts, rm.tokenizer, rm.max_length, rm.chat), given or texts
+    def place(i): return f"text {given.index(texts[i]) + 1} of the {len(given)} scored together is {texts[i][:40]!r}"
+    return never_empty(made["input_ids"], rm.tokenizer, place), made["response_start"]
 
 # %% ../nbs/api/21_scorer.ipynb #3bac94b3
 def score_texts(

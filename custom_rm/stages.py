@@ -26,7 +26,7 @@ from .evaluate import nan_to_none, write_report
 from .fetch import Base, fetch_model
 from .heads import fit_head, fit_mixture, fit_wide, Head, Mixture, table
 from .metrics import unequal_pairs
-from .model import RewardModel
+from .model import check_file, RewardModel
 from .packing import lost_line, tokenize_records
 from .pooling import words_of
 from .recipes import (
@@ -456,7 +456,7 @@ def _trainer(self:Run, stage:str) -> tuple:
 @cache
 def _sha256_once(file:Path, *stamp:int) -> str: return file_sha256(file)
 
-def _weights_there(file:Path) -> str:
+def _hash_once(file:Path) -> str:
     "The hash of a file, computed once while its size and its date stay"
     seen = file.stat()
     return _sha256_once(file, seen.st_size, seen.st_mtime_ns, seen.st_ino)
@@ -464,16 +464,11 @@ def _weights_there(file:Path) -> str:
 # %% ../nbs/api/26_stages.ipynb #9d32f8e4
 def _whole(folder:Path) -> dict: # Its card
     "A finished artefact's card. Raises `DataError` where the card, the weights or the questions are damaged"
-    card, file, odd = read_card(folder), folder/"adapter_model.safetensors", None
-    kinds = dict(weights_sha256=str, history=list)
-    if lacking := [key for key, kind in kinds.items() if not isinstance(card.get(key), kind)]:
-        odd = f"{folder/'reward_model.json'}: lacks {', '.join(lacking)}"
-    elif not file.is_file(): odd = f"{file}: is missing"
-    elif (found := _weights_there(file)) != (said := card["weights_sha256"]):
-        odd = f"{file}: is other than its card says (SHA-256 {found[:12]}…, on the card {said[:12]}…)"
-    try: trained_on(folder)
-    except ValueError: odd = odd or f"{folder/'questions.txt'}: is damaged"
-    if odd: raise DataError(f"{odd}; copy the artefact again")
+    card = read_card(folder)
+    if not isinstance(card.get("history"), list):
+        raise DataError(f"{folder/'reward_model.json'}: lacks history; copy the artefact again")
+    check_file(folder, _hash_once)
+    trained_on(folder)
     return card
 
 # %% ../nbs/api/26_stages.ipynb #9d32f8e7

@@ -314,3 +314,14 @@ def test_questions_that_are_no_text(copied):
     (copied / "r/loud/questions.txt").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(DataError) as e: trained_on(copied / "r/loud")
     one_line(e, "questions.txt", "line 1")
+
+
+@pytest.mark.parametrize("fault", ["another's", "cut short", "gone"])
+@pytest.mark.parametrize("way", ["adapter", "merged"])
+def test_damaged_weights_are_not_exported(copied, tmp_path, fault, way):
+    file = copied / "r/loud/adapter_model.safetensors"
+    if fault == "another's": shutil.copy(copied / "s/loud/adapter_model.safetensors", file)
+    elif fault == "cut short": file.write_bytes(file.read_bytes()[:-100])
+    else: file.unlink()
+    with pytest.raises(DataError, match="adapter_model"): copy_adapter(copied / "r/loud", tmp_path / "out") if way == "adapter" else merge(copied / "r/loud", tmp_path / "out")
+    assert not (tmp_path / "out").exists()

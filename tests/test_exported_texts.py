@@ -231,3 +231,11 @@ def test_a_text_without_a_token_is_refused_by_its_place(tmp_path, kind, place):
 def test_a_text_without_a_token_is_the_end_where_there_is_one(tmp_path):
     rm = artefact(tmp_path)
     assert score_texts(rm, ["", TEXTS[0]])[0] == pytest.approx(score_texts(rm, [rm.tokenizer.eos_token])[0], abs=1e-5)
+
+
+def test_a_text_without_a_token_is_not_learned_from(tmp_path):
+    from datasets import Dataset
+    from custom_rm.packing import tokenize_records
+    rm = artefact(tmp_path, then=without_ends)
+    assert len(tokenize_records(Dataset.from_list([dict(text=TEXTS[:2], score=[1., 0.])]), rm.tokenizer, rm.max_length)[0]) == 1
+    with pytest.raises(DataError, match="text 2 of 2: it has no token"): tokenize_records(Dataset.from_list([dict(text=[TEXTS[0], ""], score=[1., 0.])]), rm.tokenizer, rm.max_length)
