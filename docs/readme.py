@@ -44,7 +44,7 @@ def study(found: dict) -> str:
     gained = ", ".join(f"{100 * way['domain']['accuracy']:.1f}" for way in shown)
     seeds = ", ".join(str(len(way["seeds"])) for way in shown)
     said = [f"General accuracy against the general model of the same seeds: {cost}. The four readers' mean is {100 * general['domain']['accuracy']:.1f} before and {gained} after; counting words has {100 * mean['bag_of_words']:.1f}.",
-            f"In parentheses: 95 % intervals, whole questions resampled. {found['base']} in 4-bit, {seeds} seeds, trained on a GPU ({shown[0]['devices'][0]}), {found['date']}."]
+            f"In parentheses: 95 % intervals, whole questions resampled. {found['base']} in 4-bit, {seeds} seeds in the three ways' order, trained on a GPU ({shown[0]['devices'][0]}), {found['date']}."]
     return table(rows) + "\n" + " ".join(said) + "\n"
 
 
@@ -69,14 +69,14 @@ def gains(found: dict) -> str:
     above = lambda rm, other: f"{100 * (rms[rm][rm]['accuracy'] - other[rm]['accuracy']):.0f}"
     said = [f"{rm} is {above(rm, max((f for f in floors.values()), key=lambda f: f[rm]['accuracy']))} points above the better floor and {above(rm, rms['general'])} above the general model" for rm in own]
     counts = [*(f"{rm} {right(rms, rm)}" for rm in kept), f"the bag of words {right(floors, 'bag_of_words')}"]
-    return f"On its own readers' pairs {' and '.join(said)}. Right of {rms['general']['general']['n']} general pairs: {', '.join(counts)}."
+    return f"On its own readers' pairs {'; '.join(said)}. Right of {rms['general']['general']['n']} general pairs: {', '.join(counts)}."
 
 
 def took(found: dict) -> str:
     "How long the quickstart takes"
-    now, then = (found["rows"][name] for name in ("quickstart/now", "quickstart"))
+    now = found["rows"]["quickstart/now"]
     return (f"The run took {now['seconds'] / 60:.1f} minutes with the base model there already, {now['seconds_again'] / 60:.1f} a second time, when the states of all texts are kept; the first row of the table "
-            f"came after {now['first_row']:.0f} seconds. On the smaller data that came with version 0.1, all thirty layers learning took {then['speedup']:.1f} times as long as such a run. {found['device'].capitalize()}, {found['date']}.\n")
+            f"came after {now['first_row']:.0f} seconds. {found['device'].capitalize()}, {found['date']}.\n")
 
 
 def speed(found: dict) -> str:
@@ -89,31 +89,32 @@ def speed(found: dict) -> str:
     return table(rows) + f"\nMedians of {first['repetitions']} repetitions (smallest–largest), {first['device']}, {first['date']}.\n"
 
 
+def seeds_of(figure: dict) -> str: return f"{len(figure['seeds'])} seed{'s' if len(figure['seeds']) > 1 else ''}"
+
+
 def imitation(found: dict) -> str:
     "What the paper's own remedy does, beside replay"
-    at, changed, size = found["points"], found["changes"]["test"], found["size"]
-    def stands(name): return f"{measured(at[name]['domain'])} and {measured(at[name]['general'])}"
-    def against(name): return f"{points(changed[name]['own'])} on the readers' pairs and {points(changed[name]['general'])} in general"
-    seeds = ", ".join(map(str, changed["imitation in both stages"]["own"]["seeds"]))
-    return (f"The paper's own remedy is *imitation*: the reward model also learns to foresee the preferred answer. At a size for two CPU cores (at most {size['general_rows']} records of each general set, {size['questions']} questions, "
-            f"one pass, seeds {seeds}) joint training is right on {stands('joint 1.0')} % of the readers' and the general pairs, with imitation in both stages on {stands('imitation in both stages')} %, with a quarter replayed on {stands('joint replay 1.0')} %. "
-            f"Against training without it, pair by pair, imitation brings {against('imitation in both stages')}; in the customized stage alone {against('imitation in custom 0.1')}, in the general stage alone {against('imitation in general')}; replay brings {against('joint replay 1.0')}. So small a study loses little ({points(changed['joint 1.0']['lost'])} with no guard), and can't show what a guard keeps. {found['device'].capitalize()}, {found['date']}.\n")
+    changed, size = found["changes"]["test"], found["size"]
+    def worth(name): return f"{points(changed[name]['general'])} in general and {points(changed[name]['own'])} on the readers' pairs"
+    return (f"**Imitation**, the paper's own remedy: the reward model also learns to foresee the preferred answer. Against the same training without it, imitation in both stages is worth {worth('imitation in both stages')}; a quarter replayed instead, {worth('joint replay 1.0')}. "
+            f"At a size for two CPU cores (at most {size['general_rows']} records of each general set, {size['questions']} questions, one pass, {seeds_of(changed['imitation in both stages']['own'])}) little is lost with no guard, {points(changed['joint 1.0']['lost'])}, so what a guard keeps can't be shown. "
+            f"{found['device'].capitalize()}, {found['date']}; [all of it](tutorials/30_forgetting.ipynb#the-papers-own-remedy).\n")
 
 
 def head_rate(found: dict) -> str:
     "What guards are worth where something is lost"
     changed = found["changes"]["test"]
-    def seeds(figure): return f"{len(figure['seeds'])} seed{'s' if len(figure['seeds']) > 1 else ''}"
     def worth(name): return f"{points(changed[name]['guard']['general'])} in general and {points(changed[name]['guard']['own'])} on the readers' pairs"
-    return (f"Where the head learns ten times as fast (`head_rate: 10`), readers learn more in as short a training ({points(changed['joint 10']['own'])}) and more is lost in general ({points(changed['joint 10']['lost'])}). "
-            f"There guards can be told apart: a quarter replayed is worth {worth('joint replay 10 1.0')}, imitation in both stages {worth('joint, imitation')}. The same size, {seeds(changed['joint 10']['own'])}, for the guards {seeds(changed['joint replay 10 1.0']['guard']['own'])}, {found['date']}; [how that was found](explanations/ledger.ipynb#a-riddle-and-two-controls).\n")
+    return (f"**A faster head.** Where the head learns ten times as fast (`head_rate: 10`), readers gain {points(changed['joint 10']['own'])} over the plain rate, and more is lost in general: {points(changed['joint 10']['lost'])} against the general model. "
+            f"There guards can be told apart: a quarter replayed is worth {worth('joint replay 10 1.0')}, imitation in both stages {worth('joint, imitation')}. The same size, {seeds_of(changed['joint 10']['own'])}, for the guards {seeds_of(changed['joint replay 10 1.0']['guard']['own'])}, {found['date']}; [how that was found](explanations/ledger.ipynb#a-riddle-and-two-controls).\n")
 
 
 def experts(found: dict) -> str:
     "What a mixture of experts knows of sets that contradict each other"
     row, crossed = found["sets"]["all"], found["crossed"]["all"]
-    return (f"A general model has to know its sets apart: what makes an answer helpful makes another harmful. One head for all four sets, on frozen states, is right on {measured(row['one head'])} % of the {row['n']:,} general test pairs, "
-            f"a mixture of experts, fitted in seconds as well (`general.method: head`, `experts: true`), on {measured(row['experts'])} %: {points(row['minus']['experts − one head'])}. A bag of words for each set, which is told the set, has {percent(row['bag_of_words']['accuracy'])} %; among {crossed['n']:,} training pairs, each held back in its turn (five draws of the folds), experts are {points(crossed['minus']['experts − bag_of_words'])} against it. {found['device'].capitalize()}, {found['date']}.\n")
+    return (f"**Experts.** A general model has to know its sets apart: what makes an answer helpful makes another harmful. On frozen states, one head for all four sets is right on {measured(row['one head'])} % of the {row['n']:,} general test pairs, "
+            f"a mixture of experts (`general.method: head`, `experts: true`; fitted in seconds, too) on {measured(row['experts'])} %: {points(row['minus']['experts − one head'])}. A bag of words that is told the set has {percent(row['bag_of_words']['accuracy'])} %. "
+            f"On {crossed['n']:,} training pairs, each held back in its turn, experts are {points(crossed['minus']['experts − bag_of_words'])} against it. {found['device'].capitalize()}, {found['date']}; [more](explanations/ledger.ipynb#the-general-model).\n")
 
 
 DRAWN = {"results/study/guards.json": study, "results/study/imitation.json": imitation, "results/study/head-rate.json": head_rate, "results/study/experts.json": experts, "results/quickstart/quickstart.json": quickstart, "results/speed/cheap.json": took, "results/speed/summary.json": speed}

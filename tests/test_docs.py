@@ -90,6 +90,7 @@ def place(home, finished, tmp_path_factory):
     place = tmp_path_factory.mktemp("place")
     for part in ("train", "test"): convert(home / f"domains.{part}.json", place / f"loud.{part}.json", domain="loud")
     (place / "records.json").write_text((home / "general.test.json").read_text(encoding="utf-8"), encoding="utf-8")
+    for made in ("mine.jsonl", "mine.clean.jsonl"): convert(home / "general.test.json", place / made)
     (place / "llmbar-natural.json").write_text(json.dumps([dict(input=f"What is {i} plus one?", output_1=f"It is {i + 1}.", output_2="No.", label=1) for i in range(4)]), encoding="utf-8")
     recipe = (home / "recipe.yaml").read_text(encoding="utf-8")
     inner = "\n".join("  " + line for line in recipe.splitlines() if line and not line.startswith("name"))
