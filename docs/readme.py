@@ -44,7 +44,7 @@ def study(found: dict) -> str:
     gained = ", ".join(f"{100 * way['domain']['accuracy']:.1f}" for way in shown)
     seeds = ", ".join(str(len(way["seeds"])) for way in shown)
     said = [f"General accuracy against the general model of the same seeds: {cost}. The four readers' mean is {100 * general['domain']['accuracy']:.1f} before and {gained} after; counting words has {100 * mean['bag_of_words']:.1f}.",
-            f"In parentheses: 95 % intervals, whole questions resampled. {found['base']} in 4-bit, {seeds} seeds in the three ways' order, trained on a GPU ({shown[0]['devices'][0]}), {found['date']}."]
+            f"In parentheses: 95 % intervals, whole questions resampled. {found['base']} in 4-bit, {seeds} seeds (in the columns' order), trained on a GPU ({shown[0]['devices'][0]}), {found['date']}."]
     return table(rows) + "\n" + " ".join(said) + "\n"
 
 
