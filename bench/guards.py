@@ -1,8 +1,9 @@
 """What each guard against forgetting does to the general preferences: `python bench/guards.py CELLS…` writes results/study/guards.json.
 
-Each of CELLS is the folder of a study that was run (`custom-rm study dsp --out CELLS`). Joint heads without a guard, with replay, with a way back, and with both are
+Each of CELLS is the folder of a study that was run (`custom-rm study dsp-full --out CELLS`). Joint heads without a guard, with replay, with a way back, and with both are
 compared with the general model of the same seeds, on the same pairs; `custom-rm train` reads these figures where a recipe switches a guard off, and says so. A
 strategy is taken from the first folder that has it, and compared with the general model there, since figures of two devices are not the same to the last pair.
+Rows whose strategy is in none of the folders stay as the file has them.
 """
 import argparse
 import json
@@ -10,7 +11,8 @@ from datetime import date
 from pathlib import Path
 
 root = Path(__file__).resolve().parent.parent
-WAYS = {  # strategy of studies/dsp.yaml → the guards that are off
+WAYS = {  # strategy of studies/dsp-full.yaml or dsp.yaml → the guards that are off; the package tells the first row that has the same ones off
+    "joint quarter 1 1.0": ["custom.blend"], "joint quarter 1 0.75": [], "joint quarter 10 1.0": ["custom.blend"], "joint quarter 10 0.75": [],
     "joint 1.0": ["custom.replay", "custom.blend"], "joint 0.75": ["custom.replay"], "joint 0.5": ["custom.replay"], "joint replay 1.0": ["custom.blend"],
     "joint replay 0.75": [], "joint replay 0.5": [], "joint replay 0.25": []}
 
@@ -37,7 +39,7 @@ def row(strategy: str, cells: dict[str, list[dict]], questions: dict, part: str)
     own, general = shared(cells[strategy], cells["general"])
     point, before = (strategy_point(some, questions, part) for some in (own, general))
     def by_domain(some): return {d: accuracy_point([c for c in some if c["domain"] == d], questions, part=part) for d in dict.fromkeys(c["domain"] for c in some)}
-    return dict(strategy=strategy, off=WAYS[strategy], seeds=sorted({c["seed"] for c in own}), devices=sorted({c["device"] for c in own}), domain=point["domain"],
+    return dict(strategy=strategy, off=WAYS[strategy], seeds=sorted({c["seed"] for c in own}), devices=sorted({c["device"] for c in own}), date=max(c["date"] for c in own), domain=point["domain"],
                 general=point["general"], domains=by_domain(own), general_model=before | dict(domains=by_domain(general)), change=paired(own, general, questions, is_general_set, part))
 
 
@@ -49,7 +51,7 @@ def pooled(floors: dict, sets) -> dict[str, float]:
 def main():
     p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     p.add_argument("cells", nargs="+", type=Path)
-    p.add_argument("--study", default=str(root / "custom_rm" / "studies" / "dsp.yaml"))
+    p.add_argument("--study", default=str(root / "custom_rm" / "studies" / "dsp-full.yaml"))
     p.add_argument("--out", type=Path, default=root / "results" / "study" / "guards.json")
     a = p.parse_args()
     from custom_rm.core import versions
@@ -57,16 +59,18 @@ def main():
     from custom_rm.study import read_study, study_floors
     from custom_rm.summary import study_questions
     study, rows = read_study(a.study), {}
+    kept = {row["strategy"]: row for row in json.loads(a.out.read_text(encoding="utf-8"))["rows"]} if a.out.exists() else {}
     for folder in a.cells:
         cells, questions = cells_of(folder), study_questions(study, folder)
         for strategy in WAYS:
             if strategy in cells and "general" in cells and strategy not in rows:
                 rows[strategy] = dict(test=row(strategy, cells, questions, "test"), validation=row(strategy, cells, questions, "validation"))
-    found = [rows[s]["test"] | dict(validation={key: rows[s]["validation"][key] for key in ("domain", "general", "change")}) for s in WAYS if s in rows]
+    made = {s: row["test"] | dict(validation={key: row["validation"][key] for key in ("domain", "general", "change")}) for s, row in rows.items()}
+    found = [(kept | made)[s] for s in WAYS if s in kept | made]
     for r in found: print(r["strategy"], r["seeds"], round(r["domain"]["accuracy"], 4), {k: round(v, 4) for k, v in r["change"].items()})
     measured = study_floors(study, a.cells[-1])
     floors = {name: {d: figures["accuracy"] for d, figures in sets.items()} for name, sets in measured.items()}
-    write_report(a.out, dict(base=study.recipe["base"]["name"], study=Path(a.study).stem, rows=found, floors=floors, general_floors=pooled(measured, study.recipe["general"]["test"]),
+    write_report(a.out, dict(base=study.recipe["base"]["name"], rows=found, floors=floors, general_floors=pooled(measured, study.recipe["general"]["test"]),
                              versions=versions(), date=str(date.today())))
 
 
