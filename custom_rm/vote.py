@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['ORDERS', 'HELD', 'LATER', 'PAGE', 'POLICY', 'HEADERS', 'BODY', 'Shown', 'Desk', 'as_page', 'Booth', 'host_fault',
            'Doorkeeper', 'create_app', 'votes_path', 'check_person', 'check_key', 'check_votes_name', 'export_votes',
-           'address_of', 'check_out', 'open_booth', 'vote']
+           'address_of', 'open_booth', 'vote']
 
 # %% ../nbs/api/46_vote.ipynb #8174df0d
 import base64, hashlib, json, re, secrets, socket, sys, time, unicodedata
@@ -25,7 +25,7 @@ from .ballots import (
     Answer, Ballot, ballots_of, content_key, first_wins, answered_questions, self_agreement, VERDICTS, Vote, VoteFile)
 from .core import check_unicode, choose, DataError, patch
 from .display import to_html
-from .learner import Learner, listener, voter_of
+from .learner import check_out, Learner, listener
 from .serve import add_errors, is_loopback, listen_at, Refused, SizeLimit, token_check
 
 # %% ../nbs/api/46_vote.ipynb #5500f2e1
@@ -488,21 +488,6 @@ def address_of(
     "What to type into a browser; a token stands behind #, where no server and no log ever sees it."
     shown = {"0.0.0.0": socket.gethostname(), "::": socket.gethostname()}.get(host, host)
     return f"http://{f'[{shown}]' if ':' in shown else shown}:{port}/" + (f"#{token}" if token else "")
-
-# %% ../nbs/api/46_vote.ipynb #d9659072
-def check_out(
-    out:str|Path, # Where a reward model is to be written
-    person:str,   # By whose votes
-    general:str|Path|None=None, # The reward model that it begins with
-)->None:
-    "Raises `DataError` for a folder that holds anything but an earlier reward model of the same person."
-    out, voter = Path(out), voter_of(person)
-    begins = general is not None and Path(general).resolve() == out.resolve()
-    is_model = not begins and (out/"reward_model.json").is_file()
-    if not out.exists() or out.is_dir() and not any(out.iterdir()): return
-    if is_model and read_card(out).get("voter") == voter: return
-    what = "the model to begin with" if begins else "a reward model of other origin" if is_model else "other files"
-    raise DataError(f"{out}: holds {what}, which would be replaced; name a new folder with --out")
 
 # %% ../nbs/api/46_vote.ipynb #d9659075
 def _gone(desk:Desk) -> int:
