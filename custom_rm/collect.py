@@ -903,7 +903,9 @@ def _money(self:Collection) -> list[str]:
 def _ending(self:Collection) -> list[str]:
     "Lines about the files, and what they lack"
     written = f"{self.written:,} of {_many(self.questions, 'question')} written to {self.output}"
-    lines = [f"{written}, what is known of each answer to {self.about}" if self.written else "nothing was written"]
+    older = f"; {self.output} is of an earlier run" if Path(self.output).is_file() else ""
+    whole = f"{written}, what is known of each answer to {self.about}"
+    lines = [whole if self.written else f"nothing was written{older}"]
     if self.left_out: lines.append(f"{_many(self.left_out, 'question')} left out")
     if self.flags.get("same", 0) > self.answers / 2:
         lines.append("most answers are the same: does the endpoint heed the temperature, and the roles?")

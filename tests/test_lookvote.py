@@ -245,3 +245,21 @@ def test_check_says_which_package_is_missing_or_of_another_version(monkeypatch, 
     monkeypatch.setattr(checks, "_required", lambda: ["transformers>=99"])
     monkeypatch.setattr(checks, "_find", lambda device: (None, ""))
     assert checks.check()["says"] == lines[:1]
+
+
+def test_an_output_that_was_left_from_before_is_called_so(tmp_path):
+    from custom_rm.collect import Collection
+    (tmp_path / "out.jsonl").write_text("{}")
+    assert str(Collection(str(tmp_path / "out.jsonl"), questions=1)).endswith("nothing was written; " + str(tmp_path / "out.jsonl") + " is of an earlier run")
+    assert str(Collection(str(tmp_path / "new.jsonl"), questions=1)).endswith("nothing was written")
+
+
+def test_votes_are_not_exported_over_the_answers(booth, tmp_path, custom_rm):
+    made = booth([asked(1)], learn=False)
+    cast(made.desk)
+    made.close()
+    before = Path(tmp_path / "a.json").read_text()
+    refused = custom_rm("vote", tmp_path / "a.json", "--export", tmp_path / "a.json")
+    assert refused.returncode and "a.json: holds the answers; name another file for votes" in refused.stderr and Path(tmp_path / "a.json").read_text() == before
+    done = custom_rm("vote", tmp_path / "a.json", "--export", tmp_path / "votes.json")
+    assert done.returncode == 0, done.stderr
