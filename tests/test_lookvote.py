@@ -1,7 +1,6 @@
 "Votes, answers and small checks when something changed in between: nothing is lost, replaced or learned wrongly unseen."
 import json
 import sqlite3
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -252,14 +251,3 @@ def test_an_output_that_was_left_from_before_is_called_so(tmp_path):
     (tmp_path / "out.jsonl").write_text("{}")
     assert str(Collection(str(tmp_path / "out.jsonl"), questions=1)).endswith("nothing was written; " + str(tmp_path / "out.jsonl") + " is of an earlier run")
     assert str(Collection(str(tmp_path / "new.jsonl"), questions=1)).endswith("nothing was written")
-
-
-def test_votes_are_not_exported_over_the_answers(booth, tmp_path, custom_rm):
-    made = booth([asked(1)], learn=False)
-    cast(made.desk)
-    made.close()
-    before = Path(tmp_path / "a.json").read_text()
-    refused = custom_rm("vote", tmp_path / "a.json", "--export", tmp_path / "a.json")
-    assert refused.returncode and "a.json: holds the answers; name another file for votes" in refused.stderr and Path(tmp_path / "a.json").read_text() == before
-    done = custom_rm("vote", tmp_path / "a.json", "--export", tmp_path / "votes.json")
-    assert done.returncode == 0, done.stderr
