@@ -204,7 +204,7 @@ def _open(path:Path) -> sqlite3.Connection:
     "A connection that many threads may use in turn"
     known = sqlite3.connect(path, timeout=10, isolation_level=None, check_same_thread=False)
     known.row_factory = sqlite3.Row
-    for setting in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"): known.execute(f"PRAGMA {setting}")
+    for setting in ("synchronous=FULL", "foreign_keys=ON"): known.execute(f"PRAGMA {setting}")
     return known
 
 # %% ../nbs/api/43_ballots.ipynb #57221d61
@@ -216,7 +216,10 @@ class VoteFile:
         self.path, self.turn = Path(path), threading.RLock()
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with _told(self.path): self.db = _open(self.path)
-        with self.writing(): self._prepare()
+        try:
+            with self.writing(): self._prepare()
+            with _told(self.path): self.db.execute("PRAGMA journal_mode=WAL")
+        except BaseException: self.db.close(); raise
 
 # %% ../nbs/api/43_ballots.ipynb #3a7fd79c
 @patch
@@ -331,15 +334,23 @@ def votes(self:VoteFile,
         return self._read(self.db.execute(f"SELECT {_COLUMNS} FROM votes WHERE undone_at IS NULL AND "
                                           "(person = ?1 OR ?1 IS NULL) ORDER BY vote_id", (person,)).fetchall())
 
+# %% ../nbs/api/43_ballots.ipynb #5fda9fbe
+@patch
+def people(self:VoteFile) -> list[str]: # Keys, in the order of the alphabet
+    "Who has voted, also those who took all of it back."
+    with self.turn, _told(self.path):
+        return [person for person, in self.db.execute("SELECT DISTINCT person FROM votes ORDER BY person")]
+
 # %% ../nbs/api/43_ballots.ipynb #fd983860
 @patch
 def undo(self:VoteFile,
     person:str,
+    number:int|None=None, # Of the vote; the last one if None
 )->Vote|None: # The vote that no longer counts; None where there is none to take back
-    "Take back a person's last vote."
+    "Take back a vote."
     with self.writing() as db:
-        rows = db.execute(f"SELECT {_COLUMNS} FROM votes WHERE undone_at IS NULL AND person = ? "
-                          "ORDER BY vote_id DESC LIMIT 1", (person,)).fetchall()
+        rows = db.execute(f"SELECT {_COLUMNS} FROM votes WHERE undone_at IS NULL AND person = ?1 AND "
+                          "(vote_id = ?2 OR ?2 IS NULL) ORDER BY vote_id DESC LIMIT 1", (person, number)).fetchall()
         for row in rows: db.execute("UPDATE votes SET undone_at = ? WHERE vote_id = ?", (_now(), row["vote_id"]))
         return next(iter(self._read(rows)), None)
 

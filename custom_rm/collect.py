@@ -49,7 +49,7 @@ def _other_file(lines:list[str]) -> str:
 # %% ../nbs/api/42_collect.ipynb #6f5c5df2
 def _line_questions(path:Path) -> list[tuple[str, str]]:
     "(place, question) of each line that says something"
-    with readable(path), open_text(path) as file: lines = [line.strip() for line in file]
+    with readable(path), open_text(path) as file: lines = [line.strip() for line in re.split("\r\n?|\n", file.read())]
     asked = [(f"{path}, line {n}", line) for n, line in enumerate(lines, 1) if line]
     if asked and (fault := _other_file([line for _, line in asked])): raise DataError(f"{path}: {fault}")
     return asked
@@ -63,11 +63,16 @@ def _is_answer(column:str) -> bool:
     return any(plain_name(part) in _ANSWERED for part in column.split("."))
 
 # %% ../nbs/api/42_collect.ipynb #45e33620
+def _is_sentence(name:str) -> bool: return name.strip()[-1:] in "?!.…？！。" or len(name.split()) > 5 # no column's name
+
 def _question_columns(columns:Columns, prompt:str|None, ignored:list[str]) -> list[str]:
     "The columns that are asked. Raises `DataError` where that is open"
     if prompt: return columns.resolve_all(prompt)
     if guessed := guess_question(Mapping(ignore=ignored), columns).prompt: return list(names(guessed))
     left = [c for c in columns.values if c not in ignored and columns.is_wordy(c) and not _is_answer(c)]
+    if len(columns.values) == 1 and left and _is_sentence(left[0]):
+        raise DataError(f"the first line says {left[0]:.60}, which would be the column's name and not be asked; write "
+                        "a line that says question above it")
     if len(left) == 1: return left
     raise unclear("no column is known by name to hold the question", columns, text_offers("prompt", columns, ignored))
 
@@ -135,7 +140,7 @@ def _name_twice(text:str) -> str|None:
     "A name that stands twice at the top of YAML, which itself would keep the last"
     import yaml
     node = yaml.compose(text)
-    names = Counter(key.value for key, _ in node.value) if isinstance(node, yaml.MappingNode) else {}
+    names = Counter(key.value.strip() for key, _ in node.value) if isinstance(node, yaml.MappingNode) else {}
     return next((name for name, n in names.items() if n > 1), None)
 
 # %% ../nbs/api/42_collect.ipynb #a90c29ef
@@ -192,6 +197,7 @@ def _check_sampling(s:Sampling) -> None:
         raise DataError("roles take one answer of one model each; leave --n, --diverse and other models away")
     if not s.roles and s.n * len(s.models) < 2 or s.diverse and s.n < 2:
         raise DataError("one answer alone can't be compared; give --roles FILE, --n 2 or more, or several models")
+    if "seed" in s.parameters: raise DataError("seed is no parameter, since each answer needs another; use --seed")
     if s.n > 1 and not s.diverse and s.parameters.get("temperature") == 0:
         raise DataError(f"at temperature 0 all {s.n} answers are the same; give another, or --diverse")
 
@@ -309,7 +315,8 @@ class Answer:
 def _words(value) -> str:
     "A message's content: words, or parts of which some are words; letters that no file can hold are replaced"
     if isinstance(value, list):
-        parts = [part.get("text") for part in value if isinstance(part, dict)]
+        said = (None, "text", "output_text") # other kinds are thoughts, pictures, tools
+        parts = [part.get("text") for part in value if isinstance(part, dict) and part.get("type") in said]
         value = "".join(part for part in parts if isinstance(part, str))
     return re.sub("[\ud800-\udfff]", "\ufffd", value) if isinstance(value, str) else ""
 
@@ -362,13 +369,16 @@ def is_refusal(
     return bool(_REFUSAL.match(text[:300]))
 
 # %% ../nbs/api/42_collect.ipynb #21072886
+_THOUGHTS = re.compile(r"</?(?:\w{1,8}:)?(?:think(?:ing)?|thoughts?|reasoning)>|\[/?think\]|◁/?think▷|"
+                       r"<\|channel\|>|<\|(?:begin|end)_of_thought\|>", re.I)
+
 def flags_of(
     answer:Answer,
 )->list[str]: # Names of `FLAGS`
     "What one answer by itself shows."
     words = answer.text.strip()
     found = dict(refused=answer.refusal or is_refusal(words), empty=not words, broken="\ufffd" in words,
-                 thinking="<think>" in words or "</think>" in words)
+                 thinking=_THOUGHTS.search(words))
     ended = _ENDED.get((answer.finish or "").lower(), "unfinished")
     return [*filter(None, [ended]), *(flag for flag, there in found.items() if there)]
 
@@ -439,8 +449,8 @@ class Store:
         self.path = Path(path)
         with _told(self.path):
             self.base = sqlite3.connect(self.path, check_same_thread=False, timeout=60)
-            self.base.execute("pragma journal_mode=wal")
             _prepare(self.base, self.path)
+            self.base.execute("pragma journal_mode=wal") # stays in the file, so only once it is known to be ours
     def close(self) -> None: self.base.close()
 
 # %% ../nbs/api/42_collect.ipynb #6dddc5bc
@@ -893,7 +903,9 @@ def _money(self:Collection) -> list[str]:
 def _ending(self:Collection) -> list[str]:
     "Lines about the files, and what they lack"
     written = f"{self.written:,} of {_many(self.questions, 'question')} written to {self.output}"
-    lines = [f"{written}, what is known of each answer to {self.about}" if self.written else "nothing was written"]
+    older = f"; {self.output} is of an earlier run" if Path(self.output).is_file() else ""
+    whole = f"{written}, what is known of each answer to {self.about}"
+    lines = [whole if self.written else f"nothing was written{older}"]
     if self.left_out: lines.append(f"{_many(self.left_out, 'question')} left out")
     if self.flags.get("same", 0) > self.answers / 2:
         lines.append("most answers are the same: does the endpoint heed the temperature, and the roles?")

@@ -7,6 +7,7 @@ __all__ = ['MOST', 'tokenized', 'check_grown', 'learn']
 
 # %% ../nbs/api/29_instant.ipynb #29a00005
 from weakref import WeakKeyDictionary
+import numpy as np
 
 # %% ../nbs/api/29_instant.ipynb #edca8dc7
 from .core import DataError
@@ -14,15 +15,24 @@ from .heads import Head
 from .metrics import unequal_pairs
 from .model import RewardModel
 from .packing import encode, never_empty
+from .records import check_record
 from .stages import give_head
+from .templates import chat_json, restored, to_template
 
 # %% ../nbs/api/29_instant.ipynb #2baa7f6c
-def _check_votes(records:list[dict]) -> None:
-    "Raises `DataError` where a text has no score, or a score no text, and where nothing is preferred"
-    for n, record in enumerate(records, 1):
-        texts, scores = len(record["text"]), len(record["score"])
-        if texts != scores: raise DataError(f"vote {n} has {texts} texts and {scores} scores; give one for each text")
-    if any(len(unequal_pairs(record["score"])[0]) for record in records): return
+def _plain(record) -> dict:
+    "A record whose arrays are lists, a truth 1 and its opposite 0"
+    if not isinstance(record, dict): return record
+    scores = np.asarray(record.get("score", []))
+    told = dict(score=(scores.astype(int) if scores.dtype == bool else scores).tolist())
+    texts = record.get("text", [])
+    return record | told | dict(text=texts if isinstance(texts, str) else list(texts))
+
+def _checked(records:list[dict]) -> list[dict]:
+    "Votes as plain records. Raises `DataError` where one is none, and where nothing is preferred"
+    votes = [check_record(_plain(record), f"vote {n}") for n, record in enumerate(records, 1)]
+    if not votes: raise DataError("no votes to learn from; give records of texts and their scores")
+    if any(len(unequal_pairs(vote["score"])[0]) for vote in votes): return votes
     raise DataError("no comparison of unequal scores to fit a head to; give records that prefer something")
 
 # %% ../nbs/api/29_instant.ipynb #a5b28041
@@ -34,7 +44,8 @@ def _encoded(rm:RewardModel, texts:list[str]) -> list[tuple]: # (input_ids, resp
     known = _kept.setdefault(rm, {}).setdefault((rm.max_length, rm.chat), {})
     if len(known) > MOST: known.clear()
     if new := [text for text in dict.fromkeys(texts) if text not in known]:
-        found = encode(new, rm.tokenizer, rm.max_length, rm.chat)
+        read = [to_template(restored(text), rm.template) for text in new]
+        found = encode(read, rm.tokenizer, rm.max_length, rm.chat)
         tokens = never_empty(found["input_ids"], rm.tokenizer)
         known |= dict(zip(new, zip(tokens, found["response_start"])))
     return [known[text] for text in texts]
@@ -42,12 +53,11 @@ def _encoded(rm:RewardModel, texts:list[str]) -> list[tuple]: # (input_ids, resp
 # %% ../nbs/api/29_instant.ipynb #29a0000a
 def tokenized(
     rm:RewardModel,
-    records:list[dict], # Each with text, whole interactions in the model's template, and score, one per text
+    records:list[dict], # Each with text, whole interactions as texts or messages, and score, one per text
 )->list[dict]: # input_ids and response_start of each text, and score
     "Votes with the tokens of their texts. Raises `DataError` where there are none, or none prefers something."
-    if not records: raise DataError("no votes to learn from; give records of texts and their scores")
-    texts = [text for record in records for text in record["text"]]
-    _check_votes(records)
+    records = _checked(records)
+    texts = [text if isinstance(text, str) else chat_json(text) for record in records for text in record["text"]]
     left, made = iter(_encoded(rm, texts)), []
     for record in records:
         ids, starts = zip(*(next(left) for _ in record["text"]))
@@ -60,7 +70,8 @@ def check_grown(
     name:str,       # An adapter that is to get another head
     prior:str|None, # What that head starts from; the bare base if None
 )->None:
-    "Raises `DataError` where the adapter reads other states than its prior does."
+    "Raises `DataError` where the adapter reads other states than its prior does, or is that prior."
+    if name == prior: raise DataError(f"{name!r} can't start from itself; give it another name, or another prior")
     alike = len(rm.same_trunk([prior, name])) == 1 if prior else rm.is_plain(name)
     if not alike: raise DataError(f"{name!r} is there and did not grow from {prior or 'the bare base'}; "
                                   "choose another name, or the prior that it grew from")
@@ -68,7 +79,7 @@ def check_grown(
 # %% ../nbs/api/29_instant.ipynb #29a0000d
 def learn(
     rm:RewardModel,      # With `remember` called on it each text is computed once, however often one learns
-    records:list[dict],  # Each with text, whole interactions in the model's template, and score, one per text
+    records:list[dict],  # Each with text, whole interactions as texts or messages, and score, one per text
     name:str="mine",     # Of the reward model; a new adapter, or one whose head is fitted again
     prior:str|None=None, # A reward model on this trunk to stay near, such as everybody's; none if None
     words:bool=False,    # Weigh the answers' words too, beside their states

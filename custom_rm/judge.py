@@ -26,7 +26,9 @@ def _prompts(question:str, a:str, b:str, persons:list[str], tokenizer, most:int)
     "The tokens of one comparison in one order, for each person"
     def ids(text): return tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
     answers = ids("\n\nAnswer A: ") + ids(a)[:most] + ids("\n\nAnswer B: ") + ids(b)[:most]
-    head = ids(f"Question: {question}")[-most:] + answers
+    first = tokenizer("a")["input_ids"][:1]
+    begin = first if first == [tokenizer.bos_token_id] else []
+    head = begin + ids(f"Question: {question}")[-most:] + answers
     asked = "\n\nThe reader is {}. Of the two answers, the one this reader prefers is Answer"
     return [head + ids(asked.format(person)) for person in persons]
 
@@ -34,6 +36,8 @@ def _prompts(question:str, a:str, b:str, persons:list[str], tokenizer, most:int)
 def _letters(rm:RewardModel) -> torch.Tensor: # int64, shape (2,)
     "The tokens by which A and B are named after a space; where there are several, the last of them"
     ids = [rm.tokenizer(letter, add_special_tokens=False)["input_ids"][-1] for letter in (" A", " B")]
+    if ids[0] == ids[1]: raise DataError(f"{rm.base.name}: has one token for A and B, so it can't say which answer; "
+                                         "name another language model")
     return torch.tensor(ids, device=rm.device)
 
 # %% ../nbs/api/32_judge.ipynb #0a9d152f

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['DEPTH', 'RECENT', 'WORDS', 'PAIRS', 'FEWEST', 'NAMES', 'EARLY', 'CHUNK', 'listener', 'model_text', 'Learner',
-           'verdict_on']
+           'verdict_on', 'voter_of', 'check_out']
 
 # %% ../nbs/api/45_learner.ipynb #ee47ff8e
 import os, queue, sys, threading
@@ -17,8 +17,8 @@ import torch
 from threadpoolctl import threadpool_limits
 
 # %% ../nbs/api/45_learner.ipynb #a2e8bcdd
-from .artefact import load, questions_file
-from .ballots import Ballot, share_with_interval, Vote
+from .artefact import load, questions_file, read_card
+from .ballots import Ballot, content_key, share_with_interval, Vote
 from .core import DataError, patch, quietly
 from .fetch import Base, fetch_model
 from .metrics import BagOfWords, correctness, unequal_pairs
@@ -69,8 +69,10 @@ class Learner:
     def __init__(self,
         make:Callable,         # Gives what `listener` gives; called in the thread
         ballots:list[Ballot],  # In the order in which they will probably be seen
+        asked:set|None=frozenset(), # Hashes of questions that its model has learned before; None: not known
     ):
         self.make, self.rm, self.known, self.ballots, self.margins = make, None, {}, ballots, {}
+        self.asked = asked
         self.texts = {one.key: one for ballot in ballots for one in ballot.answers}
         self.question = {one.key: ballot.question.key for ballot in ballots for one in ballot.answers}
         self.rows, self.states = {}, np.zeros((0, 0), np.float32) # key of an answer → its row; states, one per row
@@ -116,10 +118,11 @@ def _add_states(self:Learner, keys:list[str], found:np.ndarray) -> None:
 @patch
 def _comparisons(self:Learner, vote:Vote) -> list[tuple]|None: # None while a state is not known
     "(preferred row, other row, question) of each pair that a vote decides"
-    if vote.verdict == "skip" or vote.repeats or vote.shown[0] not in self.question: return []
-    if not all(key in self.rows for key in vote.shown): return None
-    rows, question = [self.rows[key] for key in vote.shown], self.question[vote.shown[0]]
-    return [(rows[i], rows[j], question) for i, j in zip(*unequal_pairs(vote.scores))]
+    there = [(key, score) for key, score in zip(vote.shown, vote.scores) if key in self.question]
+    if vote.verdict == "skip" or vote.repeats or len(there) < 2: return []
+    if not all(key in self.rows for key, _ in there): return None
+    rows, question = [self.rows[key] for key, _ in there], self.question[there[0][0]]
+    return [(rows[i], rows[j], question) for i, j in zip(*unequal_pairs([score for _, score in there]))]
 
 # %% ../nbs/api/45_learner.ipynb #e07f9878
 @patch
@@ -283,20 +286,46 @@ def look_back(self:Learner) -> None:
     if len(groups) >= EARLY and len(groups) % 5 == 0 or not self.status["likes"]:
         self._tell(likes=self._liked(better, worse, groups))
 
+# %% ../nbs/api/45_learner.ipynb #7037969a
+def voter_of(
+    person:str, # A voter's key
+)->str: # 16 hexadecimal digits
+    "What stands for a person on a reward model's card."
+    return content_key("voter", person)
+
+# %% ../nbs/api/45_learner.ipynb #7037969b
+def check_out(
+    out:str|Path, # Where a reward model is to be written
+    person:str,   # By whose votes
+    general:str|Path|None=None, # The reward model that it begins with
+)->None:
+    "Raises `DataError` for a place that holds anything but an earlier reward model of the same person."
+    out = Path(out)
+    if not out.exists() or out.is_dir() and not any(out.iterdir()): return
+    if general is not None and Path(general).resolve() == out.resolve(): what = "the model to begin with"
+    elif not (out/"reward_model.json").is_file(): what = "other files"
+    elif read_card(out).get("voter") == voter_of(person): return
+    else: what = "a reward model of other origin"
+    raise DataError(f"{out}: holds {what}, which would be replaced; name a new folder with --out")
+
 # %% ../nbs/api/45_learner.ipynb #7037969d
 @patch
 def write(self:Learner,
     folder:str|Path, # Appears only when complete; an older artefact there is replaced
 )->dict: # comparisons, accuracy (on questions left out) and prior
-    "Learn from all votes and write the reward model. Raises `DataError` where none prefers anything."
+    """Learn from all votes and write the reward model. Raises `DataError` where none prefers anything, and where it
+    would replace something else."""
     lacking = {key for vote in self.heard for key in vote.shown if key in self.texts and key not in self.rows}
     if lacking: self.compute(sorted(lacking))
     if (found := self.learn()) is None: raise DataError("no vote prefers one answer to another yet; vote a little more")
     self.rm.linear_head().weight.data.copy_(torch.tensor(found.weights)[None])
-    records = [dict(text=[model_text(self.texts[key].text, "dsp") for key in vote.shown]) for vote in self.heard
-               if vote.shown[0] in self.texts]
+    seen = ([key for key in vote.shown if key in self.texts] for vote in self.heard)
+    records = [dict(text=[model_text(self.texts[key].text, "dsp") for key in keys]) for keys in seen if keys]
+    person = self.heard[0].person
+    check_out(folder, person)
+    asked = None if self.asked is None else self.asked | questions_of(records)
     told = {name: value for name, value in vars(found).items() if name != "weights"}
-    self.rm.save(folder, files=questions_file(questions_of(records)), head=told)
+    self.rm.save(folder, files=questions_file(asked), head=told, voter=voter_of(person))
     return dict(comparisons=found.comparisons, accuracy=found.accuracy, prior=found.prior)
 
 # %% ../nbs/api/45_learner.ipynb #f0a8fd2c

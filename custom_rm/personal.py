@@ -190,18 +190,24 @@ def _large_head(differences:np.ndarray, root:np.ndarray, start:_Start, strength:
     return start.mean + _reach(found[None, :width] / size, root.T)[0] + found[width:-1] @ start.directions
 
 # %% ../nbs/api/35_personal.ipynb #35a00018
-def _checked(differences:np.ndarray, priors:dict) -> np.ndarray:
-    "Comparisons as numbers. Raises `DataError` where there is nothing to learn from, or a prior has another width"
-    differences = np.asarray(differences, float)
+def _checked(differences:np.ndarray, groups:np.ndarray, priors:dict, root:np.ndarray|None=None) -> tuple: # As arrays
+    "(differences, groups). Raises `DataError` where there is nothing to learn from, or shapes don't fit each other"
+    differences, groups = np.asarray(differences, float), np.asarray(groups)
     if not len(differences):
         raise DataError("no comparison of unequal scores to fit a head to; give votes that prefer something")
+    if differences.ndim != 2 or groups.shape != differences.shape[:1]:
+        raise DataError(f"differences of shape {differences.shape} with groups of shape {groups.shape}; give one row "
+                        "for each comparison, and the number of its question")
+    if root is not None and (np.shape(root)[-1:] != differences.shape[1:] or not np.isfinite(root).all()):
+        raise DataError(f"the root has no {differences.shape[1]} finite numbers for each direction; give what "
+                        "`root_of` makes of pairs of the same states")
     if not np.isfinite(differences).all():
         raise DataError("states are not finite numbers, so no head can be fitted; load the base in float32")
     for name, prior in priors.items():
         if np.shape(prior) != differences.shape[1:] or not np.isfinite(prior).all():
             raise DataError(f"prior {name!r} is not {differences.shape[1]} finite numbers, one for each of a state's; "
                             "give a head that reads the same states")
-    return differences
+    return differences, groups
 
 # %% ../nbs/api/35_personal.ipynb #35a00023
 def _named(chosen:list) -> tuple[str,float,dict]: # (the likeliest start, its likeliest strength, start → share)
@@ -221,7 +227,7 @@ def fit_personal(
 )->Personal: # Its `weights` score a state
     """Fit a person's head from the starts and with the strengths that its votes make likely. Raises `DataError` where
     there is no comparison, a state is no number, or a prior reads other states."""
-    differences, groups = _checked(differences, priors or {}), np.asarray(groups)
+    differences, groups = _checked(differences, groups, priors or {}, root)
     if root is None: root = 1 / _spread(differences)
     starts, some = _starts(differences, priors or {}, trust), _some(groups)
     reach = _reach(differences[some], root)
@@ -238,7 +244,7 @@ def fit_personal(
 class _Course:
     "Votes in their order, and what speaks for what among them"
     def __init__(self, differences:np.ndarray, groups:np.ndarray, priors:dict, root:np.ndarray|None):
-        self.differences, self.groups = _checked(differences, priors), groups
+        self.differences, self.groups = _checked(differences, groups, priors, root)
         self.root = 1 / _spread(self.differences) if root is None else root # which knows no preference
         self.starts, self.reach = _starts(self.differences, priors), _reach(self.differences, self.root)
         self.alike, self.chosen, self.when = self.reach @ self.reach.T, [], 0
@@ -278,7 +284,7 @@ def before_learned(
 )->np.ndarray: # Margin of each vote; 0, half right, where nothing was known, shape (n,)
     "What a head said of each vote before it had seen it, or another vote on its question."
     if not len(differences): return np.zeros(0)
-    course, fitted, margins = _Course(differences, np.asarray(groups), priors or {}, root), 0, []
+    course, fitted, margins = _Course(differences, groups, priors or {}, root), 0, []
     for n in range(len(differences)):
         if n - fitted >= max(every, n // 100): fitted = n
         known = np.flatnonzero(course.groups[:fitted] != course.groups[n])
@@ -302,7 +308,7 @@ def _known_heads(rm:RewardModel, name:str, priors:list[str]) -> dict:
 # %% ../nbs/api/35_personal.ipynb #35c00004
 def learn_personal(
     rm:RewardModel,      # With `remember` called on it each text is computed once, however often one learns
-    records:list[dict],  # Votes: text, whole interactions in the model's template, and score, one per text
+    records:list[dict],  # Votes: text, whole interactions as texts or messages, and score, one per text
     name:str="mine",     # Of the reward model; a new adapter, or one whose head is fitted again
     priors:Iterable[str]=(), # Reward models on this trunk to start from, as far as the votes make them likely
     root:np.ndarray|None=None, # As for `fit_personal`
@@ -427,9 +433,13 @@ def likes(
     rejected:list[str], # The other one
     groups:np.ndarray|None=None, # Number of the question of each vote; its own if None
 )->Likes: # The pulls, and one line that says what is sure
-    "Which traits and words of answers went with being preferred, beyond what length and chance explain."
+    """Which traits and words of answers went with being preferred, beyond what length and chance explain.
+    Raises `DataError` where the lists are not equally long."""
     if not len(chosen): return Likes([], _said([], 0))
     groups = np.arange(len(chosen)) if groups is None else np.unique(groups, return_inverse=True)[1]
+    if not len(chosen) == len(rejected) == len(groups):
+        raise DataError(f"{len(chosen)} preferred answers, {len(rejected)} others, {len(groups)} questions; give one "
+                        "of each for every vote")
     traits, words = _trait_signs(chosen, rejected), _word_signs(chosen, rejected)
     names, signs = [(t, False) for t in traits] + [(w, True) for w in words], [*traits.values(), *words.values()]
     pulls = _pulls(np.array(signs), names, traits["length"], groups)

@@ -94,6 +94,8 @@ def as_texts(self:Scorer,
         raise DataError("give texts, or a prompt with responses")
     given, name = (responses, "response") if items is None else (items, "item")
     if isinstance(given, str): raise DataError(f"{name}s are one text, {given!r:.40}; give a list of them")
+    if isinstance(given, dict): raise DataError(f"{name}s have names, {', '.join(map(repr, given)):.60}; give a list "
+                                                "of their values, list(x.values())")
     places = [(f"{name} {i}", one) for i, one in enumerate(given, 1)]
     if items is None: texts = _joined(prompt, places, self.rm.template)
     else: texts = [_item_text(one, where, self.rm.template) for where, one in places]
@@ -152,8 +154,9 @@ def best_of_n(self:Scorer,
     name:str|None=None, # Which reward model; the only one if None
 )->str|dict|list: # One of the responses
     "The answer that one reward model likes best. Raises `DataError` where there is none to choose from."
-    if not responses: raise DataError("no responses to choose from")
-    return responses[self.rank(prompt, responses, name)[0]]
+    order = self.rank(prompt, responses, name)
+    if not order: raise DataError("no responses to choose from")
+    return list(responses)[order[0]]
 
 # %% ../nbs/api/28_scoring.ipynb #c77fa708
 @patch

@@ -4,11 +4,11 @@
 
 # %% auto #0
 __all__ = ['ORDERS', 'HELD', 'LATER', 'PAGE', 'POLICY', 'HEADERS', 'BODY', 'Shown', 'Desk', 'as_page', 'Booth', 'host_fault',
-           'Doorkeeper', 'create_app', 'votes_path', 'check_person', 'check_votes_name', 'export_votes', 'address_of',
-           'open_booth', 'vote']
+           'Doorkeeper', 'create_app', 'votes_path', 'check_person', 'check_key', 'check_votes_name', 'export_votes',
+           'address_of', 'open_booth', 'vote']
 
 # %% ../nbs/api/46_vote.ipynb #8174df0d
-import base64, hashlib, json, re, secrets, socket, sys, time
+import base64, hashlib, json, re, secrets, socket, sys, time, unicodedata
 from collections import Counter
 from dataclasses import dataclass
 from ipaddress import ip_address
@@ -20,12 +20,12 @@ from urllib.parse import urlsplit
 
 # %% ../nbs/api/46_vote.ipynb #0b8624e0
 import custom_rm
-from .artefact import read_card
+from .artefact import read_card, trained_on
 from .ballots import (
     Answer, Ballot, ballots_of, content_key, first_wins, answered_questions, self_agreement, VERDICTS, Vote, VoteFile)
 from .core import check_unicode, choose, DataError, patch
 from .display import to_html
-from .learner import Learner, listener
+from .learner import check_out, Learner, listener
 from .serve import add_errors, is_loopback, listen_at, Refused, SizeLimit, token_check
 
 # %% ../nbs/api/46_vote.ipynb #5500f2e1
@@ -173,12 +173,12 @@ def cast(self:Desk,
 # %% ../nbs/api/46_vote.ipynb #eea40e5b
 @patch
 def undo(self:Desk, tab:str="") -> Shown|None: # What the vote was about, as it was seen; None where there is none
-    "Take the last vote back."
+    "Take back the last vote on what is asked here."
     self.look()
-    if (vote := self.box.undo(self.person)) is None: return None
+    last = next((vote for vote in reversed(self.votes) if vote.ballot in self.ballots), None)
+    if last is None or (vote := self.box.undo(self.person, last.number)) is None: return None
     self.votes = [one for one in self.votes if one.number != vote.number]
     self._count()
-    if vote.ballot not in self.ballots: return None
     by_key = {one.key: one for one in self.ballots[vote.ballot].answers}
     self.held[tab] = vote.ballot, time.monotonic()
     return Shown(self.ballots[vote.ballot], [by_key[key] for key in vote.shown], vote.repeats)
@@ -440,6 +440,20 @@ def check_person(
     raise DataError(f"--person is {person[:40]!r}; give a short key without blanks around it, such as p1; "
                     "no name is needed")
 
+# %% ../nbs/api/46_vote.ipynb #4b47ebdc
+def _plain(person:str) -> str: return unicodedata.normalize("NFKC", person).casefold() # a key, however it is typed
+
+def check_key(
+    person:str,   # From `check_person`
+    box:VoteFile, # Where others may have voted
+)->str: # The same
+    "Raises `DataError` for a new key that differs from a known one in capitals alone."
+    known = box.people()
+    alike = next((one for one in known if _plain(one) == _plain(person)), person)
+    if person in known or alike == person: return person
+    raise DataError(f"--person {person}: {box.path} holds votes by {alike!r}; give that key to go on, or one that "
+                    "differs in more than capitals")
+
 # %% ../nbs/api/46_vote.ipynb #111e3bba
 def check_votes_name(
     file:str|Path, # What was given as a file of answers
@@ -475,6 +489,12 @@ def address_of(
     shown = {"0.0.0.0": socket.gethostname(), "::": socket.gethostname()}.get(host, host)
     return f"http://{f'[{shown}]' if ':' in shown else shown}:{port}/" + (f"#{token}" if token else "")
 
+# %% ../nbs/api/46_vote.ipynb #d9659075
+def _gone(desk:Desk) -> int:
+    "How many of a person's votes are on answers that nobody is asked about here"
+    known = {one.key for ballot in desk.queue for one in ballot.answers}
+    return sum(not known.issuperset(vote.shown) for vote in desk.votes)
+
 # %% ../nbs/api/46_vote.ipynb #a025a3f2
 def open_booth(
     file:str|Path, person:str, # Of answers; a key of the voter's choosing
@@ -485,11 +505,13 @@ def open_booth(
 )->Booth: # Its learner is at work
     "Everything behind the page. Raises `DataError` for a file that holds nothing to vote on."
     check_votes_name(file)
-    if general is not None: read_card(general)
+    if out is not None: check_out(out, check_person(person), general)
+    asked = set() if general is None else read_card(general) and trained_on(general)
     questions, left_out = answered_questions(file)
     box = VoteFile(votes or votes_path(file))
-    desk = Desk(box, ballots_of(questions, lists), check_person(person), order, repeat)
-    learner = Learner(lambda: listener(base, general, device), desk.queue).start() if learn else None
+    desk = Desk(box, ballots_of(questions, lists), check_key(check_person(person), box), order, repeat)
+    if gone := _gone(desk): left_out[f"votes by {person} on answers that are not in this file; they are kept"] = gone
+    learner = Learner(lambda: listener(base, general, device), desk.queue, asked).start() if learn else None
     return Booth(desk, learner, out, left_out)
 
 # %% ../nbs/api/46_vote.ipynb #68201cd3
