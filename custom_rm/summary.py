@@ -21,6 +21,7 @@ from .metrics import accuracy_interval, bootstrap_interval, to_pairs
 from .records import prompt_of
 from .stages import Run
 from .study import read_cell, right_of, Study, study_floors, study_sets, what_changed
+from .templates import same_question
 
 # %% ../nbs/api/34_summary.ipynb #34b00002
 def pair_questions(
@@ -31,7 +32,7 @@ def pair_questions(
     scores, questions = [], []
     for record in data:
         scores.append(record["score"])
-        question = prompt_of(record) or ("unknown", len(number)) # each that is not known is one of its own
+        question = same_question(prompt_of(record)) or ("unknown", len(number)) # one of its own
         questions.append(number.setdefault(question, len(number)))
     records = to_pairs([[0.] * len(score) for score in scores], scores).group # without prompts: the record's place
     return [questions[record] for record in records]

@@ -233,3 +233,13 @@ def test_rewardbench_2_without_its_counts(tmp_path):
     for kind, given in (("rewardbench-2", row), ("rm-bench", nine)):
         (tmp_path / "file.jsonl").write_text(json.dumps(given))
         assert read_benchmark(tmp_path / "file.jsonl")[0] == kind
+
+
+def test_spellings_of_a_question_are_one_question():
+    "in capitals and white space, for the intervals of a set as for a split"
+    from custom_rm.metrics import measure
+    from custom_rm.summary import pair_questions
+    asked = ["What is it?", "what is  it?", " What is it? ", "Why?"]
+    assert measure([[1., 0.]] * 4, [[1, 0]] * 4, asked)["questions"] == 2
+    assert measure([[1., 0.]] * 4, [[1, 0]] * 4, ["", "", None, "Why?"])["questions"] == 4, "what is not known is not one question"
+    assert pair_questions([dict(text=["yes", "no"], score=[1, 0], prompt=q) for q in asked], {}) == [0, 0, 0, 1]
