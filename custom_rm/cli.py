@@ -529,8 +529,10 @@ def _to_measure(artefact:Path, files:list[Path], train:list[Path]) -> tuple[dict
     from custom_rm.artefact import read_card
     from custom_rm.metrics import comparisons
     template = read_card(artefact)["template"]
-    sets, learn = named_sets(files, template), [named_sets([path], template) for path in train] # one may serve two sets
-    if any(map(comparisons, sets.values())): return sets, {name: data for name, of_one in zip(sets, learn) for data in of_one.values()}
+    sets = named_sets(files, template)
+    learn = [named_sets([path], template) for path in train] # one by one: a file may serve two sets
+    if any(map(comparisons, sets.values())):
+        return sets, {name: data for name, of_one in zip(sets, learn) for data in of_one.values()}
     raise DataError(f"{', '.join(map(str, files))}: {sum(map(len, sets.values()))} records, and all are ties (equal "
                     "scores), so there is nothing to measure; give records that prefer something")
 

@@ -775,8 +775,8 @@ def general_accuracy(
     part:str="test",
 )->float: # In [0, 1]; every pair counts alike, whichever set it is from; NaN where there is none
     "Accuracy over all general sets together; of validation where there are none of that part."
-    general = [[sets[name] for name in cell["general_sets"] if name in sets] for sets in (cell[part], cell["validation"])]
-    rights = [right_of(figures["right"]) for figures in general[0] or general[1]]
+    def general(sets): return [sets[name] for name in cell["general_sets"] if name in sets]
+    rights = [right_of(figures["right"]) for figures in general(cell[part]) or general(cell["validation"])]
     return float(np.concatenate(rights).mean()) if rights else float("nan")
 
 # %% ../nbs/api/33_study.ipynb #74ec9a6e

@@ -78,20 +78,20 @@ def rights_by_set(
     part:str,         # "validation" or "test"
     wanted:Callable,  # (cell, set) → is it counted? Such as `is_own_set`
 )->dict: # (domain of the model or "", set) → for each cell what its pairs came to, each of shape (n,)
-    "What became of every pair; cells of the same set together."
+    "What became of every pair; cells of the same set together, sets in the order of their names."
     rights = {}
     for cell in cells:
         for name in filter(lambda name: wanted(cell, name), cell[part]):
             model = cell["domain"] if is_general_set(cell, name) else ""
             rights.setdefault((model, name), []).append(right_of(cell[part][name]["right"]))
-    return rights
+    return dict(sorted(rights.items())) # in whatever order the cells came
 
 # %% ../nbs/api/34_summary.ipynb #ef37f66b
 def _check_pairs(name:str, rights:list, questions:list) -> None:
     "Raises `DataError` where cells have other pairs of a set than its files have now"
     if all(len(right) == len(questions) for right in rights): return
-    raise DataError(f"{name}: a cell kept {len(rights[0])} pairs and the study's files have {len(questions)}, so it was "
-                    "measured on something else; take its file out of the study's folder and run the study again")
+    raise DataError(f"{name}: a cell kept {len(rights[0])} pairs and the study's files have {len(questions)}, so it "
+                    "was measured on something else; take its file out of the study's folder and run the study again")
 
 # %% ../nbs/api/34_summary.ipynb #34b00022
 def pair_means(
@@ -475,5 +475,6 @@ def study_table(
     if summary["failed"]: lines += ["failed:", *(f"  {cell}: {why}" for cell, why in summary["failed"].items())]
     if summary["missing"]: lines.append(f"{len(summary['missing'])} cells not run yet")
     if others := summary.get("other_seeds"):
-        lines.append(f"cells of seeds that the study does not name lie in its folder and count too: {', '.join(map(str, others))}")
+        seeds = ", ".join(map(str, others))
+        lines.append(f"cells of seeds that the study does not name lie in its folder and count too: {seeds}")
     return "\n".join(lines)
