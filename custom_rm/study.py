@@ -37,7 +37,8 @@ from .metrics import (
     accuracy_interval, BagOfWords, calibration_bins, correctness, expected_calibration_error, key_figures,
     longer_wins, measure, to_pairs)
 from .model import RewardModel
-from .recipes import check_seeds, check_text, fill_settings, find, flat, read_yaml, Recipe, recipe_key, settings
+from .recipes import (
+    check_seeds, check_text, fill_settings, find, flat, read_yaml, Recipe, recipe_key, settings)
 from .records import load_records, prompt_of, to_one_template
 from .scorer import fit_temperature, score_texts
 from .split import split_validation
