@@ -332,9 +332,15 @@ def rewardbench_2_scores(
     if subsets.keys() < set(SUBSETS_2): return dict(subsets=subsets)
     return dict(overall=dict(overall=combined(list(subsets.values()))), subsets=subsets)
 
+# %% ../nbs/api/36_benchmarks.ipynb #bf748e69
+def _of_rewardbench_2(row:dict) -> bool:
+    "Does a row count its right answers, or hold lists of them and a subset of RewardBench 2?"
+    known = str(row.get("subset")).lower() in map(str.lower, SUBSETS_2)
+    return "subset" in row and ("num_correct" in row or known and isinstance(row["chosen"], list))
+
 # %% ../nbs/api/36_benchmarks.ipynb #d3712f20
 BENCHMARKS["rewardbench-2"] = Benchmark(
-    "RewardBench 2", ("prompt", "chosen", "rejected", "subset", "num_correct"), lambda row: True, read_rewardbench_2,
+    "RewardBench 2", ("prompt", "chosen", "rejected", "subset"), _of_rewardbench_2, read_rewardbench_2,
     points_2, chance_2, rewardbench_2_scores, {"overall": SUBSETS_2}, "an equal share of the top",
     "github.com/allenai/reward-bench: scripts/run_v2.py, rewardbench/utils.py "
     "(reroll_and_score_dataset, process_single_model)")
@@ -390,7 +396,7 @@ def rm_bench_scores(
 # %% ../nbs/api/36_benchmarks.ipynb #197b2933
 BENCHMARKS["rm-bench"] = Benchmark(
     "RM-Bench", ("prompt", "chosen", "rejected"),
-    lambda row: all(isinstance(row[side], list) for side in ("chosen", "rejected")) and "num_correct" not in row,
+    lambda row: all(isinstance(row[side], list) for side in ("chosen", "rejected")) and not _of_rewardbench_2(row),
     read_rm_bench, matrix_points, lambda item: dict.fromkeys(LEVELS, (1.5, 3)), rm_bench_scores,
     {"overall": DOMAINS, "safety": DOMAINS[3:]}, "wrong",
     "github.com/THU-KEG/RM-Bench: README.md (compute_accuracy); THU-KEG/RM-Bench-Leaderboard: README.md")

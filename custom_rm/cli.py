@@ -529,8 +529,10 @@ def _to_measure(artefact:Path, files:list[Path], train:list[Path]) -> tuple[dict
     from custom_rm.artefact import read_card
     from custom_rm.metrics import comparisons
     template = read_card(artefact)["template"]
-    sets, learn = named_sets(files, template), named_sets(train, template)
-    if any(map(comparisons, sets.values())): return sets, dict(zip(sets, learn.values()))
+    sets = named_sets(files, template)
+    learn = [named_sets([path], template) for path in train] # one by one: a file may serve two sets
+    if any(map(comparisons, sets.values())):
+        return sets, {name: data for name, of_one in zip(sets, learn) for data in of_one.values()}
     raise DataError(f"{', '.join(map(str, files))}: {sum(map(len, sets.values()))} records, and all are ties (equal "
                     "scores), so there is nothing to measure; give records that prefer something")
 
@@ -569,6 +571,8 @@ def check_measured(
         raise DataError("--train is for FILE, and a benchmark needs no training records; leave it away")
     if benchmark and metric != "accuracy":
         raise DataError(f"--metric {metric} is for FILE, and a benchmark has scores of its own; leave it away")
+    if twice := next((file for file in files or () if files.count(file) > 1), None):
+        raise DataError(f"{twice} is given twice; give each FILE once")
     if train and len(train) != len(files):
         raise DataError(f"--train is given {len(train)} times for {len(files)} files; give one for each, in order")
 

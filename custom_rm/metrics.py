@@ -18,6 +18,7 @@ import numpy as np
 
 # %% ../nbs/api/20_metrics.ipynb #d827f8b2
 from .core import DataError, patch
+from .templates import same_question
 
 # %% ../nbs/api/20_metrics.ipynb #9f0bf249
 def unequal_pairs(
@@ -52,9 +53,9 @@ def to_pairs(
     margins, groups, ties, numbers = [np.zeros(0)], [np.zeros(0, int)], 0, {}
     for record, (reward, score) in enumerate(zip(rewards, scores)):
         reward, (i, j) = np.asarray(reward, float), unequal_pairs(np.asarray(score, float))
-        question = prompts[record] if prompts and prompts[record] else record
+        question = same_question(prompts[record] or "") if prompts else "" # "": nobody knows it
         margins.append(reward[i] - reward[j])
-        groups.append(np.full(len(i), numbers.setdefault(question, len(numbers))))
+        groups.append(np.full(len(i), numbers.setdefault(question or record, len(numbers))))
         ties += len(score) * (len(score) - 1) // 2 - len(i)
     return Pairs(np.concatenate(margins), np.concatenate(groups), ties)
 

@@ -5,14 +5,15 @@
 # %% auto #0
 __all__ = ['AUTO', 'POSITIVE', 'NOT_NEGATIVE', 'SHARE', 'BELOW_ONE', 'SOME_OR_ALL', 'MEASURED', 'UNMEASURED', 'GROUPS', 'option',
            'help_of', 'optional', 'left_open', 'check_settings', 'BaseConfig', 'stage_losses', 'check_losses',
-           'StageConfig', 'GeneralConfig', 'CustomConfig', 'check_custom', 'head_lost', 'settle_base', 'settle_custom',
-           'settle', 'Recipe', 'check_data', 'settings', 'flat', 'yaml_line', 'setting_lines', 'group_lines', 'to_yaml',
-           'kind_of', 'to_kind', 'known_settings', 'fill_settings', 'read_yaml', 'base_template', 'read_recipe',
-           'added_settings', 'recipe_key', 'fill_variables', 'find', 'new_model']
+           'StageConfig', 'check_text', 'GeneralConfig', 'CustomConfig', 'check_seeds', 'check_custom', 'head_lost',
+           'settle_base', 'settle_custom', 'settle', 'Recipe', 'check_data', 'settings', 'flat', 'yaml_line',
+           'setting_lines', 'group_lines', 'to_yaml', 'kind_of', 'to_kind', 'known_settings', 'fill_settings',
+           'read_yaml', 'base_template', 'read_recipe', 'added_settings', 'recipe_key', 'fill_variables', 'find',
+           'new_model']
 
 # %% ../nbs/api/25_recipes.ipynb #7f24241d
 import json, math, os, re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from hashlib import sha1
 from pathlib import Path
@@ -193,8 +194,11 @@ def _check_experts(general) -> None:
                                                f"names {len(general.train)}; name two or more, or set experts to false")
 
 # %% ../nbs/api/25_recipes.ipynb #37164064
-def _check_text(value, where:str) -> None:
-    "Raises `DataError` for what should be text and is something else"
+def check_text(
+    value,     # From a YAML file
+    where:str, # Its place, for complaints
+)->None:
+    "Raises `DataError` for what should be text and is something else."
     if isinstance(value, str): return
     raise DataError(f"{where} has {value!r:.60}, which YAML reads as a {type(value).__name__}; put it in quotes "
                     "if it is meant as text")
@@ -217,7 +221,7 @@ class GeneralConfig(StageConfig):
         if not (self.epochs or self.start): raise DataError(f"general.epochs is {self.epochs!r}; give a number above 0")
         for which in ("train", "test"):
             for entry in (part for item in getattr(self, which).items() for part in item):
-                _check_text(entry, f"general.{which}")
+                check_text(entry, f"general.{which}")
 
     @property
     def learns(self) -> bool: # False: the general model is a published one as it is, or there is none
@@ -246,8 +250,11 @@ class CustomConfig(StageConfig):
         check_custom(self)
 
 # %% ../nbs/api/25_recipes.ipynb #d6fc8ed3
-def _check_seeds(seeds:list) -> None:
-    "Raises `DataError` for a seed that is no whole number from 0 on, or that is there twice"
+def check_seeds(
+    seeds, # As a file or a command line gives them
+)->None:
+    "Raises `DataError` for what is no list, a seed that is no whole number from 0 on, or that is there twice."
+    if not isinstance(seeds, list): raise DataError(f"seeds is {seeds!r:.60}; give a list, such as [0, 1]")
     if not seeds: raise DataError("seeds is empty; give at least one number")
     for seed in seeds:
         if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**32:
@@ -261,7 +268,7 @@ _TAKEN = dict.fromkeys(("base", "general", "together"), "another reward model he
 def _check_domains(domains:list[str]) -> None:
     "Raises `DataError` for a name that means another reward model, or can't name one"
     for domain in domains:
-        _check_text(domain, "custom.domains")
+        check_text(domain, "custom.domains")
         if domains.count(domain) > 1: raise DataError(f"custom.domains has {domain!r} twice; one is enough")
         if domain in _TAKEN: raise DataError(f"custom.domains has {domain!r}, which names {_TAKEN[domain]}; "
                                              "rename the domain")
@@ -385,7 +392,7 @@ class Recipe:
     seeds:list = option([0], "one whole run for each")
     def __post_init__(self):
         check_settings(self, "")
-        _check_seeds(self.seeds)
+        check_seeds(self.seeds)
         settle(self)
         _begin_published(self)
         check_data(self)
@@ -539,16 +546,37 @@ def fill_settings(
     if start: _check_one_base(start, (given.get("base") or {}).get("name"))
     return cls(**values, **(dict(losses=losses) if losses else {}))
 
+# %% ../nbs/api/25_recipes.ipynb #31e1f31f
+def _groups(node) -> Iterator:
+    "Every group of names in what YAML was parsed to"
+    inside = node.value if isinstance(node.value, list) else []
+    if isinstance(node.tag, str) and node.tag.endswith(":map"):
+        yield node
+        inside = [value for _, value in inside]
+    for part in inside: yield from _groups(part)
+
+def _load_yaml(text:str):
+    "What YAML says. Raises `DataError` for a name that stands twice in one group"
+    import yaml
+    tree = yaml.compose(text, yaml.SafeLoader)
+    for group in _groups(tree) if tree else ():
+        names = [key.value for key, _ in group.value]
+        for n, (key, _) in enumerate(group.value):
+            if key.value in names[:n]:
+                raise DataError(f"line {key.start_mark.line + 1}: {key.value} is there twice; keep one of them")
+    return yaml.safe_load(text)
+
 # %% ../nbs/api/25_recipes.ipynb #a52d6edb
 def read_yaml(
     path:str|Path, # A YAML file
     kind:str="recipe", # What is looked for, for people
 ): # What it holds
-    "Read YAML. Raises `DataError` where there is none."
+    "Read YAML. Raises `DataError` where there is none, and for a name that stands twice in one group."
     import yaml
-    try: return yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    try: return _load_yaml(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError: raise DataError(f"{path}: no such {kind}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as e:
+    except DataError as e: raise DataError(f"{path}: {e}") from None
+    except (yaml.YAMLError, UnicodeDecodeError, OSError, ValueError) as e:
         raise DataError(f"{path}: is not YAML ({' '.join(str(e).split())[:150]})") from None
 
 # %% ../nbs/api/25_recipes.ipynb #0916835a

@@ -10,7 +10,6 @@ __all__ = ['pair_questions', 'study_questions', 'finished', 'is_own_set', 'is_ge
            'show_interval', 'show_seeds', 'table_line', 'study_table']
 
 # %% ../nbs/api/34_summary.ipynb #c980b3d5
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +20,8 @@ from .core import DataError, patch
 from .metrics import accuracy_interval, bootstrap_interval, to_pairs
 from .records import prompt_of
 from .stages import Run
-from .study import right_of, Study, study_floors, study_sets, what_changed
+from .study import read_cell, right_of, Study, study_floors, study_sets, what_changed
+from .templates import same_question
 
 # %% ../nbs/api/34_summary.ipynb #34b00002
 def pair_questions(
@@ -32,7 +32,8 @@ def pair_questions(
     scores, questions = [], []
     for record in data:
         scores.append(record["score"])
-        questions.append(number.setdefault(prompt_of(record), len(number)))
+        question = same_question(prompt_of(record)) or ("unknown", len(number)) # one of its own
+        questions.append(number.setdefault(question, len(number)))
     records = to_pairs([[0.] * len(score) for score in scores], scores).group # without prompts: the record's place
     return [questions[record] for record in records]
 
@@ -77,13 +78,20 @@ def rights_by_set(
     part:str,         # "validation" or "test"
     wanted:Callable,  # (cell, set) → is it counted? Such as `is_own_set`
 )->dict: # (domain of the model or "", set) → for each cell what its pairs came to, each of shape (n,)
-    "What became of every pair; cells of the same set together."
+    "What became of every pair; cells of the same set together, sets in the order of their names."
     rights = {}
     for cell in cells:
         for name in filter(lambda name: wanted(cell, name), cell[part]):
             model = cell["domain"] if is_general_set(cell, name) else ""
             rights.setdefault((model, name), []).append(right_of(cell[part][name]["right"]))
-    return rights
+    return dict(sorted(rights.items())) # in whatever order the cells came
+
+# %% ../nbs/api/34_summary.ipynb #ef37f66b
+def _check_pairs(name:str, rights:list, questions:list) -> None:
+    "Raises `DataError` where cells have other pairs of a set than its files have now"
+    if all(len(right) == len(questions) for right in rights): return
+    raise DataError(f"{name}: a cell kept {len(rights[0])} pairs and the study's files have {len(questions)}, so it "
+                    "was measured on something else; take its file out of the study's folder and run the study again")
 
 # %% ../nbs/api/34_summary.ipynb #34b00022
 def pair_means(
@@ -95,6 +103,7 @@ def pair_means(
     "All pairs of some cells, seeds averaged, and their questions."
     rights = rights_by_set(cells, part, wanted)
     if not rights: return np.zeros(0), np.zeros(0, int)
+    for (_, name), seeds in rights.items(): _check_pairs(name, seeds, questions[part].get(name, []))
     right = np.concatenate([np.mean(seeds, 0) for seeds in rights.values()])
     return right, np.concatenate([questions[part][name] for _, name in rights])
 
@@ -162,7 +171,8 @@ def paired(
 )->dict: # difference (a − b), low, high, n
     "Difference on the same pairs, questions resampled whole. Raises `DataError` where the sets are not the same."
     (of_a, group), (of_b, _) = (pair_means(cells, questions, wanted, part) for cells in (a, b))
-    if len(of_a) != len(of_b) or not len(of_a):
+    sets_a, sets_b = (list(rights_by_set(cells, part, wanted)) for cells in (a, b))
+    if sets_a != sets_b or not len(of_a):
         raise DataError("the two strategies were not measured on the same sets; finish the study first")
     low, high = bootstrap_interval(of_a - of_b, group)
     return dict(difference=float((of_a - of_b).mean()), low=low, high=high, n=len(of_a))
@@ -205,6 +215,8 @@ def recommend(
     custom = {cell["strategy"] for cell in cells if cell.get("measure") == "custom"}
     custom = {strategy: point for strategy, point in every.items() if strategy in custom}
     if not custom: raise DataError("no strategy has finished on every domain yet")
+    if len(custom) > 1 and not all(point["domain"]["n"] for point in custom.values()):
+        raise DataError("no validation pair to choose a strategy on; set validation in the recipe, or make it larger")
     def rank(strategy): return custom[strategy]["domain"]["accuracy"], custom[strategy]["general"]["accuracy"] or 0
     return max(allowed(custom, least_general(every, tolerance)), key=rank)
 
@@ -293,7 +305,7 @@ def read_cells(
 )->list[dict]: # Finished and failed, in the order of the study's strategies
     "The cells that lie in a study's folder and still hold."
     order, found = list(study.strategies), {} # about bases and files
-    cells = [json.loads(path.read_text(encoding="utf-8")) for path in sorted((folder/"cells").glob("*.json"))]
+    cells = filter(None, map(read_cell, sorted((folder/"cells").glob("*.json"))))
     def holds(cell): return not what_changed(study, (cell["strategy"], cell["domain"], cell["seed"]), cell, found)
     known = [cell for cell in cells if cell["strategy"] in order and holds(cell)]
     return sorted(known, key=lambda cell: order.index(cell["strategy"]))
@@ -311,7 +323,8 @@ class Findings:
     part:str         # What is reported: "test", or "validation" where the study has no test sets
     def __post_init__(self):
         self.domains = list(dict.fromkeys(cell["domain"] for cell in finished(self.cells, self.best)))
-        self.general_sets = finished(self.cells, self.best)[0]["general_sets"]
+        one = finished(self.cells, self.best)[0]
+        self.general_sets = [name for name in one["general_sets"] if name in one[self.part]]
         self.points = points(self.cells, self.questions, self.part)
         self.alone = {domain: self.points_of(domain) for domain in self.domains}
     def points_of(self, domain:str) -> dict: # As `points`
@@ -392,11 +405,13 @@ def cell_title(
 
 # %% ../nbs/api/34_summary.ipynb #34b00088
 @patch
-def gaps(self:Findings) -> dict: # missing: cells not run yet, or no longer valid; failed: cell → why
+def gaps(self:Findings) -> dict: # missing: cells not run yet, or no longer valid; failed: cell → why; other_seeds
     "What a summary can't know."
     there = [(cell["strategy"], cell["domain"], cell["seed"]) for cell in self.cells]
     missing = [list(cell) for cell in self.study.cells() if cell not in there]
-    return dict(missing=missing, failed={cell_title(cell): cell["failed"] for cell in self.cells if "failed" in cell})
+    failed = {cell_title(cell): cell["failed"] for cell in self.cells if "failed" in cell}
+    others = sorted({cell["seed"] for cell in self.cells} - set(self.study.seeds))
+    return dict(missing=missing, failed=failed, other_seeds=others)
 
 # %% ../nbs/api/34_summary.ipynb #c59c4a65
 def summarize(
@@ -459,4 +474,7 @@ def study_table(
     lines += [table_line(strategy, summary, width) for strategy in order]
     if summary["failed"]: lines += ["failed:", *(f"  {cell}: {why}" for cell, why in summary["failed"].items())]
     if summary["missing"]: lines.append(f"{len(summary['missing'])} cells not run yet")
+    if others := summary.get("other_seeds"):
+        seeds = ", ".join(map(str, others))
+        lines.append(f"cells of seeds that the study does not name lie in its folder and count too: {seeds}")
     return "\n".join(lines)
