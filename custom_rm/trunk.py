@@ -498,6 +498,7 @@ def _quantized(config) -> str: # "" where it is not
     if not said or (kind := said.get("quant_method", "bitsandbytes")) != "bitsandbytes": return said and kind or ""
     return "four bits" if said.get("load_in_4bit") else "eight bits"
 
+# %% ../nbs/api/14_trunk.ipynb #c1b50016
 def _not_plain(base:Base, config, quantize:bool) -> str: # "" where nothing is wrong
     "What a base holds besides plain weights, and what to do about it"
     if (Path(base.path)/"adapter_config.json").is_file():
