@@ -455,6 +455,20 @@ def _check_copy(artefact:str|Path, card:dict) -> None:
         raise DataError(f"{artefact}: was trained on the first {n} layers of its base, which plain PEFT would not cut; "
                         "export it merged")
 
+# %% ../nbs/api/40_export.ipynb #c1b50202
+def _check_reading(artefact:Path, card:dict, tokenizer) -> None: # tokenizer: the artefact's own
+    "Raises `DataError` where a plain classifier on the base would read by other layers, or at another token"
+    from safetensors import safe_open
+    with safe_open(Path(artefact)/"adapter_model.safetensors", "pt") as f: names = list(f.keys())
+    if any(".classifier." in name for name in names):
+        raise DataError(f"{artefact}: a plain classifier on its base has other layers behind the trunk than the one "
+                        "that was trained, so PEFT would give other rewards; serve it with `custom-rm serve`")
+    text = to_template(sample_texts("dsp", 1)[0], card["template"])
+    last = encode([text], tokenizer, card["max_length"], card.get("chat_template"))["input_ids"][0][-1]
+    if card["base"].get("start") or last != tokenizer.pad_token_id: return
+    raise DataError(f"{artefact}: its texts end with {tokenizer.pad_token}, the token that pads, which no plain "
+                    "classifier reads; serve it with `custom-rm serve`")
+
 # %% ../nbs/api/40_export.ipynb #46a45b98
 def _name_base(folder:Path, base:dict) -> None:
     "Write the hub's name of the base into an adapter's configuration; a name that no hub knows stays"
@@ -487,6 +501,7 @@ def copy_adapter(
         shutil.copytree(artefact, partial)
         _name_base(partial, card["base"])
         tokenizer = quietly(AutoTokenizer.from_pretrained, partial)
+        _check_reading(artefact, card, tokenizer)
         _save_tokenizer(tokenizer, card["template"], partial, card["max_length"], card.get("chat_template"))
         write_model_card(partial, card)
     return out

@@ -28,7 +28,7 @@ from .pooling import BINS, check_read, Depths, last_norm, pool, POOLINGS, WORDS,
 from .templates import CHAT
 from .trunk import (
     config_sha256, device_name, Experts, head_name, InFloat32, layer_names, load_trunk, longest_text, looks_ahead,
-    made_up, new_head, passed_before, remarks, tokenizer_sha256)
+    made_up, new_head, padding_error, passed_before, remarks, steady_length, tokenizer_sha256)
 
 # %% ../nbs/api/15_model.ipynb #720f0572
 @dataclass
@@ -44,11 +44,21 @@ class LoRA:
 
 # %% ../nbs/api/15_model.ipynb #712bdf69
 def _check_length(trunk, max_length:int) -> None:
-    "Raises `DataError` for texts longer than the trunk's table of positions"
-    most = longest_text(trunk)
-    if most is None or max_length <= most: return
-    raise DataError(f"max_length is {max_length}, but the base model has places for {most} tokens; "
-                    f"set base.max_length to {most} or less")
+    "Raises `DataError` for texts longer than the trunk's table of positions, or so long that others move by them"
+    most, steady = longest_text(trunk), steady_length(trunk.config)
+    if most is not None and max_length > most:
+        raise DataError(f"max_length is {max_length}, but the base model has places for {most} tokens; "
+                        f"set base.max_length to {most} or less")
+    if steady is None or max_length <= steady: return
+    raise DataError(f"max_length is {max_length}, but with a text of more than {steady} tokens in a batch the base "
+                    f"model moves all the others' positions; set base.max_length to {steady} or less")
+
+# %% ../nbs/api/15_model.ipynb #c1b50102
+def _check_padding(trunk) -> None:
+    "Raises `DataError` for a trunk whose states change with the padding behind a text"
+    if (error := padding_error(trunk)) <= 1e-2: return # false for NaN too
+    raise DataError(f"{type(trunk).__name__}: what it says of a text changes with the padding behind it, by "
+                    f"{error:.0%} of its states' spread, so rewards would depend on the texts beside; choose another")
 
 # %% ../nbs/api/15_model.ipynb #a7c10012
 def _checked_frozen(trunk, frozen:int) -> int: # The same
@@ -119,6 +129,7 @@ def _know_trunk(self:RewardModel, pooling:str|None, read:list[int]) -> None:
     _check_length(self.trunk, self.max_length)
     self.trees, self._lm_head, self._parts, self._unequal = False, None, _parts_of(self.trunk), set()
     self.is_decoder = not looks_ahead(self.trunk)
+    if not self.is_decoder: _check_padding(self.trunk)
     self.why, self.notes = "", remarks(self.trunk) # why it takes no trees; what else one should know of it
     if n := getattr(self.trunk, "lost_labels", 0): self.notes.append(_lost_line(n))
     published = getattr(self.trunk, "published", None)
@@ -501,14 +512,26 @@ def _read_tensor(folder:Path, *names:str) -> Tensor:
     raise DataError(f"{folder}: no tensor {names[0]} in its safetensors files; "
                     "set imitation to 0 or choose another base model")
 
+# %% ../nbs/api/15_model.ipynb #c1b50111
+def _behind(config) -> list[str]: # Names of tensors
+    "What a language model has behind its trunk besides its output layer's weights"
+    from transformers import MODEL_FOR_CAUSAL_LM_MAPPING as language_models
+    if type(config) not in language_models: return []
+    with torch.device("meta"): model = quietly(language_models[type(config)]._from_config, config)
+    known = {id(p) for p in (*model.base_model.parameters(), model.get_output_embeddings().weight)}
+    return [name for name, p in model.named_parameters() if id(p) not in known]
+
 # %% ../nbs/api/15_model.ipynb #2b44ab1e
 @patch
 def _check_words(self:RewardModel) -> None:
-    "Raises `DataError` for a trunk that predicts no next token"
+    "Raises `DataError` for a trunk that predicts no next token, or by more than an output layer's weights"
     if not self.is_decoder:
         raise DataError(f"{self.base.name}: is an encoder and predicts no next token; set imitation to 0")
     if self.layers: raise DataError(f"{self.base.name}: was cut to {self.layers} layers and predicts no next token; "
                                     "set imitation to 0, or base.layers to null")
+    if more := _behind(self.trunk.config):
+        raise DataError(f"{self.base.name}: predicts the next token with {more[0]} too, which the imitation loss knows "
+                        "nothing of; set imitation to 0")
 
 # %% ../nbs/api/15_model.ipynb #fe024da8
 @patch
@@ -556,7 +579,7 @@ def batch(self:RewardModel,
     "Records as the model takes them: a row of trees, or a rectangle of different texts."
     words = self.counted(records)
     if self.end is not None: records = [_to_the_end(record, self.end) for record in records]
-    made = pack(records) if self.trees else pad_texts(records, self.tokenizer.pad_token_id)
+    made = pack(records) if self.trees else pad_texts(records, self.tokenizer.pad_token_id or 0)
     if imitate: made["learn"] = to_imitate(records, made, whole)
     if words is not None: made["words"] = words
     return {k: v.to(self.device) if torch.is_tensor(v) else v for k, v in made.items()}
@@ -798,6 +821,17 @@ def whole_model(
     return (f"{folder}: is a whole model, and no artefact; a recipe with general.start: {folder} makes one of it "
             "(runs/NAME/general), to be scored with, measured and served")
 
+# %% ../nbs/api/15_model.ipynb #c1b50131
+def _check_scale(folder:Path) -> None:
+    "Raises `DataError` where a card and PEFT's file beside it differ in an adapter's rank or scale"
+    card, config = folder/"reward_model.json", folder/"adapter_config.json"
+    if not config.is_file(): return
+    said, told = (json.loads(file.read_text(encoding="utf-8")) for file in (card, config))
+    for name, key in dict(rank="r", alpha="lora_alpha").items():
+        if (mine := (said.get("lora") or {}).get(name, told.get(key))) == told.get(key): continue
+        raise DataError(f"{card}: says that lora.{name} is {mine}, and adapter_config.json beside it says "
+                        f"{told.get(key)}, so rewards would be others; copy the artefact again, or train it anew")
+
 # %% ../nbs/api/15_model.ipynb #6e28cbf3
 def check_file(
     folder:Path, # Of an adapter
@@ -809,6 +843,7 @@ def check_file(
     if not file.is_file(): raise DataError(f"{folder}: adapter_model.safetensors is missing; copy the artefact again")
     check_whole(file)
     if not card.is_file(): return file
+    _check_scale(folder)
     said = json.loads(card.read_text(encoding="utf-8")).get("weights_sha256")
     if said in (None, found := digest(file)): return file
     raise DataError(f"{file}: is other than its card says (SHA-256 {found[:12]}…, on the card {said[:12]}…); "

@@ -369,7 +369,10 @@ def _error(self:Below, rm:RewardModel) -> float:
     ids = torch.tensor([made_up(rm.bare_trunk(), 12)], device=rm.device)
     def run(): return rm.bare_trunk().base_model(input_ids=ids, attention_mask=torch.ones_like(ids)).last_hidden_state
     plain, self.known = run(), self.compute(run).chunk(len(self.between) + 1, -1)[-1]
-    try: return float((plain - run()).float().abs().max() / plain.float().std())
+    try:
+        if self.known.shape[1] != ids.shape[1]: # Longformer's layers have texts padded to whole windows
+            raise ValueError(f"{self.known.shape[1]} states for {ids.shape[1]} tokens")
+        return float((plain - run()).float().abs().max() / plain.float().std())
     finally: self.known = None
 
 # %% ../nbs/api/17_states.ipynb #40de1709

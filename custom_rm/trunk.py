@@ -6,8 +6,8 @@
 __all__ = ['default_device', 'find_device', 'device_name', 'free_memory', 'default_dtype', 'product_seconds', 'bfloat16_pays',
            'choose_dtype', 'keep_freed_memory', 'new_head', 'Experts', 'head_name', 'choose_pad', 'without_dropout',
            'still', 'cut_layers', 'read_tokenizer', 'OwnHead', 'check_vocabulary', 'layer_names', 'longest_text',
-           'tokenizer_sha256', 'config_sha256', 'load_trunk', 'InFloat32', 'made_up', 'Published', 'looks_ahead',
-           'passed_before', 'restlessness', 'remarks']
+           'steady_length', 'tokenizer_sha256', 'config_sha256', 'load_trunk', 'InFloat32', 'made_up', 'Published',
+           'looks_ahead', 'padding_error', 'passed_before', 'restlessness', 'remarks']
 
 # %% ../nbs/api/14_trunk.ipynb #d848c314
 import ctypes, gc, hashlib, json, os, re, time
@@ -250,7 +250,7 @@ def _told(fault:Exception, base:Base) -> str:
 def _read_part(base:Base, part:str, kind, **options):
     "What a class of transformers makes of a base's folder. Raises `DataError` naming the part that can't be read"
     try: return quietly(kind.from_pretrained, base.path, trust_remote_code=False, **options)
-    except (ValueError, KeyError, OSError, TypeError, AttributeError) as e:
+    except (ValueError, KeyError, OSError, TypeError, AttributeError, ImportError) as e:
         raise DataError(f"base model {base.name!r}: its {part} can't be read by transformers ({_told(e, base)}); "
                         "mend it, or choose another base model") from None
 
@@ -303,7 +303,7 @@ def _classifier(base:Base, config, options:dict):
     from transformers import AutoModelForSequenceClassification as Classifier
     options = options | dict(config=config, output_loading_info=True, ignore_mismatched_sizes=True)
     try: model, loaded = quietly(Classifier.from_pretrained, base.path, trust_remote_code=False, **options)
-    except (ValueError, KeyError, OSError, SafetensorError) as e:
+    except (ValueError, KeyError, OSError, ImportError, SafetensorError) as e:
         raise DataError(f"base model {base.name!r}: transformers can't load it as a sequence classifier "
                         f"({_told(e, base)}); choose another") from None
     _check_loaded(base, model, loaded)
@@ -438,7 +438,9 @@ def check_vocabulary(
     model, tokenizer, # As loaded
 )->None:
     "Raises `DataError` where a token of the tokenizer has no row in the model's embeddings."
-    rows = model.get_input_embeddings().weight.shape[0]
+    try: rows = model.get_input_embeddings().weight.shape[0]
+    except NotImplementedError: raise DataError(f"base model {base.name!r}: a {type(model).__name__} has no table of "
+                                                "tokens; choose another base model") from None
     beyond = [token for token, i in tokenizer.get_vocab().items() if i >= rows]
     if not beyond: return
     raise DataError(f"base model {base.name!r}: {len(beyond)} tokens of its tokenizer, such as {min(beyond)!r}, have "
@@ -466,13 +468,47 @@ def longest_text(
             before = getattr(table, "offset", 0) if table.padding_idx is None else table.padding_idx + 1
             return table.num_embeddings - before # RoBERTa's first rows are for padding, OPT's first two for nothing
 
+# %% ../nbs/api/14_trunk.ipynb #c1b50002
+def steady_length(
+    config, # Of a `transformers` model
+)->int|None: # Tokens; None where there is no such end
+    "Up to how long a text's positions don't depend on the texts beside it."
+    text = config.get_text_config()
+    ropes = getattr(text, "rope_parameters", None) or {}
+    each = [rope for rope in (ropes, *ropes.values()) if isinstance(rope, dict)] # one, or one for each kind of layer
+    kinds = dict(dynamic="", longrope="original_max_position_embeddings")
+    ends = [rope.get(kinds[kind]) or text.max_position_embeddings
+            for rope in each if (kind := rope.get("rope_type")) in kinds]
+    return min(ends, default=None)
+
 # %% ../nbs/api/14_trunk.ipynb #f1717031
 def _configuration(base:Base, layers:int|None, keep_head:bool): # A `transformers` configuration
     "How a model is built. Raises `DataError` where a head that is to be kept gives no plain reward"
     from transformers import AutoConfig
-    config = _read_part(base, "config.json", AutoConfig, **({} if keep_head else dict(num_labels=1)))
+    ours = {} if keep_head else dict(num_labels=1, problem_type="regression")
+    config = _read_part(base, "config.json", AutoConfig, **ours)
     if keep_head and (fault := _no_reward(config)): raise DataError(f"general.start {base.name!r}: {fault}")
     return cut_layers(without_dropout(config), layers) if layers else without_dropout(config)
+
+# %% ../nbs/api/14_trunk.ipynb #c1b50012
+def _quantized(config) -> str: # "" where it is not
+    "How a base was quantized by whoever saved it"
+    said = getattr(config, "quantization_config", None) or {}
+    said = said if isinstance(said, dict) else said.to_dict()
+    if not said or (kind := said.get("quant_method", "bitsandbytes")) != "bitsandbytes": return said and kind or ""
+    return "four bits" if said.get("load_in_4bit") else "eight bits"
+
+# %% ../nbs/api/14_trunk.ipynb #c1b50016
+def _not_plain(base:Base, config, quantize:bool) -> str: # "" where nothing is wrong
+    "What a base holds besides plain weights, and what to do about it"
+    if (Path(base.path)/"adapter_config.json").is_file():
+        return ("has an adapter beside its weights (adapter_config.json), which would be lost; merge it into them "
+                "(PEFT's `merge_and_unload`), or move it away")
+    kind, other = _quantized(config), "take the model that it was made from"
+    if kind == "eight bits": return f"is in eight bits, which can't be read here; {other}"
+    if kind == "four bits": return "" if quantize else f"is in four bits already; set base.quantize to true, or {other}"
+    if not kind or not quantize: return ""
+    return f"is quantized already ({kind}) and can't be put into four bits; set base.quantize to false, or {other}"
 
 # %% ../nbs/api/14_trunk.ipynb #ca8d83fb
 def tokenizer_sha256(
@@ -509,7 +545,9 @@ def load_trunk(
     device = find_device(device)
     dtype = choose_dtype(dtype, device)
     if device.type == "cpu": keep_freed_memory()
-    model, loaded = _classifier(base, _configuration(base, layers, keep_head), _load_options(quantize, dtype, device))
+    config = _configuration(base, layers, keep_head)
+    if fault := _not_plain(base, config, quantize): raise DataError(f"base model {base.name!r}: {fault}")
+    model, loaded = _classifier(base, config, _load_options(quantize, dtype, device))
     tokenizer = read_tokenizer(base)
     check_vocabulary(base, model, tokenizer)
     if keep_head: _keep(base, _place(model, quantize, device), loaded, tokenizer)
@@ -595,10 +633,24 @@ def looks_ahead(
     "Does another last token change the states before it? Raises `DataError` for a trunk that tokens alone don't feed."
     *text, last = made_up(trunk, 12)
     try: first, second = _asked(trunk, [*text, last], [*text, (last or 2) - 1])[:, :-1]
-    except (TypeError, ValueError) as e:
+    except torch.OutOfMemoryError: raise
+    except (TypeError, ValueError, RuntimeError) as e:
         raise DataError(f"{type(trunk).__name__}: can't be fed tokens alone ({str(e).splitlines()[0][:100]}); "
                         "choose a decoder or an encoder as base model") from None
     return float((first - second).abs().max() / first.std()) > 1e-3
+
+# %% ../nbs/api/14_trunk.ipynb #c1b50022
+@torch.no_grad()
+def padding_error(
+    trunk, # A `transformers` sequence classifier
+)->float: # Largest difference of a text's states, in standard deviations of the states; infinite where it can't be fed
+    "How far a text with padding behind it is from itself alone."
+    text, pad = made_up(trunk, 9), trunk.config.get_text_config().pad_token_id or 0
+    ids = torch.tensor([text + [pad] * 5, made_up(trunk, 14)], device=next(trunk.parameters()).device)
+    mask = torch.tensor([[1] * 9 + [0] * 5, [1] * 14], device=ids.device)
+    alone = _asked(trunk, text)[0]
+    with InFloat32(): padded = trunk.base_model(input_ids=ids, attention_mask=mask).last_hidden_state[0, :9]
+    return float((padded - alone).abs().max() / alone.std()) if padded.shape == alone.shape else float("inf")
 
 # %% ../nbs/api/14_trunk.ipynb #d741111d
 def _on_the_way(trunk, layer:str) -> list[str]:
