@@ -944,6 +944,13 @@ def _write(rm:RewardModel, partial:Path, name:str, info:dict, files:dict) -> Non
     card = _card(rm, name, partial/"adapter_model.safetensors", info)
     with atomic_write(partial/"reward_model.json") as f: json.dump(card, f, indent=1, ensure_ascii=False)
 
+# %% ../nbs/api/15_model.ipynb #5bd69b46
+def _check_place(folder:Path) -> None:
+    "Raises `DataError` for a folder that holds other files than an artefact's"
+    held = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    if held and held.isdisjoint({"reward_model.json", "adapter_config.json", "adapter_model.safetensors"}):
+        raise DataError(f"{folder}: holds other files, such as {min(held)}, which would be replaced; name a new folder")
+
 # %% ../nbs/api/15_model.ipynb #5bd69b44
 @patch
 def save(self:RewardModel,
@@ -951,8 +958,10 @@ def save(self:RewardModel,
     files:dict|None=None, # Other texts to lie in it, by name, such as the hashes of its training questions
     **info,          # More for reward_model.json: recipe, data, parent, metrics …
 )->Path: # The folder
-    "Write the adapter in use as an artefact. Raises `DataError` where the disk is full or can't be written."
+    """Write the adapter in use as an artefact. Raises `DataError` where the disk is full or can't be written, and where
+    it would replace other files."""
     folder = Path(folder)
+    _check_place(folder)
     partial = folder.with_name(f".{folder.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     try:

@@ -234,7 +234,8 @@ class CustomConfig(StageConfig):
     stage:ClassVar[str] = "custom"
     epochs:float = option(3.0, "times through the data", rule=POSITIVE)
     domains:list = option([], "each gets a reward model of its own")
-    train:str = option("", "queries with one response per domain (DSP's form), or files of records named with {domain}")
+    train:str = option("", "queries with one response per domain (DSP's form), or files of records, one per domain: "
+                       "\"{domain}.jsonl\"")
     test:str = option("", "the same, to measure on")
     start:str = option("general", "general, or base to skip what the first stage taught", ["general", "base"])
     replay:float = option(AUTO, "share of the general training records shown again, against forgetting", rule=SHARE,
@@ -577,7 +578,8 @@ def read_yaml(
     except FileNotFoundError: raise DataError(f"{path}: no such {kind}") from None
     except DataError as e: raise DataError(f"{path}: {e}") from None
     except (yaml.YAMLError, UnicodeDecodeError, OSError, ValueError) as e:
-        raise DataError(f"{path}: is not YAML ({' '.join(str(e).split())[:150]})") from None
+        raise DataError(f"{path}: is not YAML ({' '.join(str(e).split())[:150]}); "
+                        "a value that begins with {, [, * or % stands in quotes, as in \"{domain}.jsonl\"") from None
 
 # %% ../nbs/api/25_recipes.ipynb #0916835a
 def base_template(

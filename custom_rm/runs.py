@@ -15,6 +15,7 @@ from pathlib import Path
 # %% ../nbs/api/31_runs.ipynb #a1a20ded
 from .artefact import load, read_card, trained_on
 from .core import DataError, file_sha256, recipe_path, results_file
+from .convert import looks_like_records
 from .evaluate import caveats, evaluate, floors, remarks, report, show_figure, write_report
 from .plan import Ahead
 from .plots import save_figures
@@ -29,10 +30,20 @@ def _check_domains(path:str, domains:list[str]) -> None:
     "Raises `DataError` for a file that is not in DSP's form, and for a domain that its first row doesn't have"
     where, first = next(read_json(find(path)))
     known = first.get("responses") if isinstance(first, dict) else None
-    if not isinstance(known, dict): raise DataError(f"{where}: has no \"responses\" by domain; "
-        "give a file in DSP's form, or files of records named with {domain}")
+    if not isinstance(known, dict):
+        found = 'are records of one reader' if looks_like_records(first) else 'has no "responses" by domain'
+        raise DataError(f'{where}: {found}; give a file in DSP\'s form, or a file of records for each of '
+                        f'{", ".join(domains)}, named with {{domain}} and in quotes: "{{domain}}.jsonl"')
     unknown = [domain for domain in domains if domain not in known]
     if unknown: raise DataError(f"{path}: unknown domain {unknown[0]!r}; known are {', '.join(known)}")
+
+# %% ../nbs/api/31_runs.ipynb #057edd12
+def _record_files(path:str, domains:list[str]) -> list[Path]:
+    "Files of records, one per domain; none where one file in DSP's form serves all"
+    if "{domain}" in path: return [find(path.replace("{domain}", domain)) for domain in domains]
+    if len(domains) == 1 and looks_like_records(next(read_json(find(path)))[1]): return [find(path)]
+    _check_domains(path, domains)
+    return []
 
 # %% ../nbs/api/31_runs.ipynb #ad53be27
 def _check_preferences(
@@ -54,12 +65,9 @@ def check_files(
     general, custom = recipe.general, recipe.custom
     for path in general.train.values(): _check_preferences(find(path), general.rows)
     for path in general.test.values(): next(read_json(find(path)))
-    for path in filter(None, (custom.train, custom.test)):
-        if "{domain}" not in path: _check_domains(path, custom.domains)
-        else:
-            for domain in custom.domains: find(path.replace("{domain}", domain))
-    if custom.train and "{domain}" in custom.train:
-        for domain in custom.domains: _check_preferences(find(custom.train.replace("{domain}", domain)), custom.rows)
+    if custom.test: _record_files(custom.test, custom.domains)
+    if custom.train:
+        for path in _record_files(custom.train, custom.domains): _check_preferences(path, custom.rows)
 
 # %% ../nbs/api/31_runs.ipynb #97db0b2d
 def _measured_on(recipe:Recipe) -> dict:

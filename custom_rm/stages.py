@@ -20,7 +20,7 @@ from transformers import PrinterCallback, TrainerCallback
 # %% ../nbs/api/26_stages.ipynb #e6cb6148
 from .artefact import questions_file, read_card, trained_on
 from .blend import set_blend
-from .convert import from_dsp
+from .convert import from_dsp, looks_like_records
 from .core import atomic_write, DataError, file_sha256, patch
 from .evaluate import nan_to_none, write_report
 from .fetch import Base, fetch_model
@@ -44,10 +44,12 @@ def domain_records(
     work:Path,   # Folder for converted files
     rows:int|None=None, # At most so many queries
     template:str="dsp", # As for `load_records`
+    alone:bool=False, # It is the recipe's only domain, so a file of records can be no other's
 ): # A `datasets.Dataset` of records
     "Records in which one domain's responses are preferred."
     if "{domain}" in path: return load_records(find(path.replace("{domain}", domain)), rows, template)
     source = find(path)
+    if alone and looks_like_records(next(read_json(source))[1]): return load_records(source, rows, template)
     converted = work/f"{domain}-{file_sha256(source)[:12]}.jsonl"
     if not converted.exists(): write_json(converted, from_dsp(read_json(source), domain))
     return load_records(converted, rows)
@@ -206,7 +208,8 @@ def _domain_sets(self:Run, stage:str) -> dict:
     "The training records of a domain, or of all domains that are trained together"
     custom, template = self.recipe.custom, self.recipe.base.template
     domains = custom.domains if stage == "together" else [stage]
-    sets = {domain: domain_records(custom.train, domain, self.work, custom.rows, template) for domain in domains}
+    alone = len(custom.domains) == 1
+    sets = {d: domain_records(custom.train, d, self.work, custom.rows, template, alone) for d in domains}
     return {"all domains": joint_records(sets)} if self._is_joint(stage) else sets
 
 @patch
@@ -266,7 +269,8 @@ def test_sets(self:Run) -> dict:
     general, custom, template = self.recipe.general, self.recipe.custom, self.recipe.base.template
     sets = {name: load_records(find(path), general.test_rows, template) for name, path in general.test.items()}
     for domain in custom.domains if custom.test else ():
-        sets[domain] = domain_records(custom.test, domain, self.work, custom.test_rows, template)
+        alone = len(custom.domains) == 1
+        sets[domain] = domain_records(custom.test, domain, self.work, custom.test_rows, template, alone)
     return {name: to_one_template(data, template)[0] for name, data in sets.items()}
 
 # %% ../nbs/api/26_stages.ipynb #eedb3229

@@ -277,9 +277,10 @@ def domain_study_sets(
     work:Path, # Folder for converted files
 )->dict: # (part, set) → records, None where nothing is kept apart
     "The sets of one domain: validation from its training set, and its test set if there is one."
-    custom, template = recipe.custom, recipe.base.template
-    sets = {("validation", domain): validation_part(recipe, domain_records(custom.train, domain, work, None, template))}
-    if custom.test: sets["test", domain] = domain_records(custom.test, domain, work, custom.test_rows, template)
+    custom, template, alone = recipe.custom, recipe.base.template, len(recipe.custom.domains) == 1
+    learned = domain_records(custom.train, domain, work, None, template, alone)
+    sets = {("validation", domain): validation_part(recipe, learned)}
+    if custom.test: sets["test", domain] = domain_records(custom.test, domain, work, custom.test_rows, template, alone)
     return sets
 
 # %% ../nbs/api/33_study.ipynb #5fe781d6
@@ -967,7 +968,8 @@ def domain_sets(
     "The records of every domain."
     domains, template, sets = run.recipe.custom.domains, run.recipe.base.template, {}
     for domain in domains:
-        sets[domain] = to_one_template(domain_records(path, domain, run.work, rows, template), template)[0]
+        records = domain_records(path, domain, run.work, rows, template, len(domains) == 1)
+        sets[domain] = to_one_template(records, template)[0]
     return sets
 
 # %% ../nbs/api/33_study.ipynb #06fb2903
