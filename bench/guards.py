@@ -59,7 +59,8 @@ def main():
     from custom_rm.study import read_study, study_floors
     from custom_rm.summary import study_questions
     study, rows = read_study(a.study), {}
-    kept = {row["strategy"]: row for row in json.loads(a.out.read_text(encoding="utf-8"))["rows"]} if a.out.exists() else {}
+    before = json.loads(a.out.read_text(encoding="utf-8")) if a.out.exists() else dict(rows=[])
+    kept = {row["strategy"]: dict(date=before["date"]) | row for row in before["rows"]}
     for folder in a.cells:
         cells, questions = cells_of(folder), study_questions(study, folder)
         for strategy in WAYS:

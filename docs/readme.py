@@ -44,13 +44,13 @@ def study(found: dict) -> str:
     gained = ", ".join(f"{100 * way['domain']['accuracy']:.1f}" for way in shown)
     seeds = ", ".join(str(len(way["seeds"])) for way in shown)
     said = [f"General accuracy against the general model of the same seeds: {cost}. The four readers' mean is {100 * general['domain']['accuracy']:.1f} before and {gained} after; counting words has {100 * mean['bag_of_words']:.1f}.",
-            f"In parentheses: 95 % intervals, whole questions resampled. {found['base']} in 4-bit, {seeds} seeds (in the columns' order), trained on a GPU ({shown[0]['devices'][0]}), {found['date']}."]
-    default, before = ways["joint quarter 1 0.75"], ways["joint quarter 1 0.75"]["general_model"]
-    of_seeds = f"{len(default['seeds'])} seed" + "s" * (len(default["seeds"]) > 1)
-    said += [f"\n\n**What a recipe gets that says nothing else**, a quarter replayed and three quarters of the way, was trained on CPU cores, {of_seeds}, {default['date']}: "
-             f"the four readers' mean is {100 * default['domain']['accuracy']:.1f}, and in general it is right on {measured(default['general'])} % where its own general model is on "
-             f"{measured(before['general'])} %: {points(default['change'])}."]
-    return table(rows) + "\n" + " ".join(said) + "\n"
+            f"In parentheses: 95 % intervals, whole questions resampled. {found['base']} in 4-bit, {seeds} seeds (in the columns' order), trained on a GPU ({shown[0]['devices'][0]}), {shown[0]['date']}."]
+    default = ways["joint quarter 1 0.75"]
+    trained = f"{len(default['seeds'])} seed{'s' * (len(default['seeds']) > 1)}, {default['date']}"
+    of_default = (f"**What a recipe gets that says nothing else**, a quarter replayed and three quarters of the way, was trained on CPU cores ({trained}): the four readers' mean is "
+                  f"{100 * default['domain']['accuracy']:.1f}, and in general it is right on {measured(default['general'])} % where its own general model is on "
+                  f"{measured(default['general_model']['general'])} %: {points(default['change'])}.")
+    return table(rows) + "\n" + " ".join(said) + "\n\n" + of_default + "\n"
 
 
 def quickstart(found: dict) -> str:

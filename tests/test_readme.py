@@ -77,6 +77,15 @@ def test_what_is_said_of_the_study():
     assert abs(over_all(lambda s: s["bag_of_words"]) - over_all(lambda s: s["general_rm"]["accuracy"])) < .02, "in general the bag of words is as good"
 
 
+def test_what_is_said_of_the_default():
+    "Of the first page and the tutorial: with a quarter replayed and three quarters of the way less is lost than with a tenth, and no loss is shown"
+    ways = {row["strategy"]: row for row in result("study/guards.json")["rows"]}
+    default, whole, tenth = (ways[name] for name in ("joint quarter 1 0.75", "joint quarter 1 1.0", "joint replay 0.75"))
+    assert default["off"] == [] and default["change"]["difference"] > tenth["change"]["difference"] and default["change"]["high"] > 0
+    assert default["domain"]["low"] > default["general_model"]["domain"]["high"] + .2 and 0 < whole["domain"]["accuracy"] - default["domain"]["accuracy"] < .03
+    assert default["change"]["difference"] > whole["change"]["difference"], "going back gives back"
+
+
 def test_what_is_said_of_the_smaller_study():
     "Of the first page and the tutorial: with a quarter replayed and both guards no loss was seen, with one seed"
     m = result("study/summary.json")
