@@ -8,9 +8,9 @@ __all__ = ['COLOURS', 'SPARE', 'SHAPES', 'STYLE', 'MARKS', 'colour', 'shape', 's
            'draw_validation', 'learning_curves', 'general_average', 'draw_point', 'draw_customizing',
            'custom_against_general', 'concerning', 'merge_bins', 'draw_reliability', 'reliability', 'count_words',
            'log_odds', 'typical_words', 'word_cloud', 'domain_clouds', 'ink', 'draw_boxes', 'draw_collection',
-           'draw_stages', 'split_sweep', 'strategy_colour', 'label_places', 'covered', 'bars_in', 'label_points',
-           'pareto', 'sweep_values', 'draw_sweep', 'sweep_curve', 'draw_marks', 'draw_bar', 'domain_bars',
-           'run_figures', 'save_figures']
+           'draw_stages', 'split_sweep', 'strategy_colour', 'label_places', 'covered', 'bars_in', 'draw_lead',
+           'label_points', 'pareto', 'sweep_values', 'draw_sweep', 'sweep_curve', 'draw_marks', 'draw_bar',
+           'domain_bars', 'run_figures', 'save_figures']
 
 # %% ../nbs/api/30_plots.ipynb #81454009
 from hashlib import sha1
@@ -410,12 +410,12 @@ def label_places(
     ax, text:str, # Axes, and what to write
     x:float, y:float, # The point, in the units of the axes
     c:str,            # Colour
-)->list: # Eighteen matplotlib texts, all drawn
+)->list: # Thirty matplotlib texts, all drawn
     "A text at every place beside its point that it might stand at, the nearest first."
     from matplotlib.patheffects import withStroke
     rim = withStroke(linewidth=2, foreground="white")
     look = dict(color=c, fontsize=9, va="center", zorder=5, path_effects=[rim])
-    shifts = [(dx, dy) for far in (7, 14, 21) for dy in (far, -far, 0) for dx in (far, -far)]
+    shifts = [(dx, dy) for far in (7, 14, 24, 36, 50) for dy in (far, -far, 0) for dx in (far, -far)]
     return [ax.annotate(text, (x, y), xytext=shift, textcoords="offset points",
                         ha="left" if shift[0] > 0 else "right", **look) for shift in shifts]
 
@@ -442,6 +442,17 @@ def bars_in(
     ends = [ax.transData.transform(line) for line in lines]
     return [Bbox([xy.min(0) - 1, xy.max(0) + 1]) for xy in ends]
 
+# %% ../nbs/api/30_plots.ipynb #71e62e20
+def draw_lead(
+    ax, box,    # Axes, and where a text stands, a matplotlib `Bbox` in pixels
+    x:float, y:float, # Its point, in the units of the axes
+    c:str,            # Colour
+)->None:
+    "A thin line from a text to its point."
+    import numpy as np
+    near = np.clip(ax.transData.transform((x, y)), box.min, box.max)
+    ax.plot(*zip((x, y), ax.transData.inverted().transform(near)), color=c, lw=.6, scalex=False, scaley=False)
+
 # %% ../nbs/api/30_plots.ipynb #5b1d7e02
 def label_points(
     ax,                 # Axes, everything else drawn already
@@ -459,6 +470,7 @@ def label_points(
         best = min(range(len(boxes)), key=lambda i: covered(boxes[i], taken, ax.bbox))
         taken.append(boxes[best])
         for place in places[:best] + places[best + 1:]: place.remove()
+        if best >= 6: draw_lead(ax, boxes[best], *label[1:]) # six places are at the point's side
 
 # %% ../nbs/api/30_plots.ipynb #2ddb32a4
 def pareto(
