@@ -970,6 +970,7 @@ def vote_verb(file:VoteInput, person:Person=None, votes:VotesPath=None, export:V
     need("the page", "vote", "fastapi", "uvicorn", "markdown_it", "mdit_py_plugins", "latex2mathml", "nh3")
     from custom_rm.vote import export_votes, vote, votes_path
     if export:
+        if export.resolve() == file.resolve(): raise DataError(f"{export}: holds the answers; choose another place")
         n = export_votes(votes or votes_path(file), export, person)
         return print(f"{export}: {n} votes as records")
     if person is None: raise DataError("vote needs to know whose votes they are; add --person and a key such as p1")

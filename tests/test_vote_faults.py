@@ -251,3 +251,15 @@ def test_an_output_that_was_left_from_before_is_called_so(tmp_path):
     (tmp_path / "out.jsonl").write_text("{}")
     assert str(Collection(str(tmp_path / "out.jsonl"), questions=1)).endswith("nothing was written; " + str(tmp_path / "out.jsonl") + " is of an earlier run")
     assert str(Collection(str(tmp_path / "new.jsonl"), questions=1)).endswith("nothing was written")
+
+
+def test_export_never_overwrites_the_answers(tmp_path, custom_rm):
+    "The file that votes are about stays, also under another spelling of its path"
+    from custom_rm.ballots import VoteFile
+    answers = write(tmp_path / "a.json", [dict(prompt="What is one?", responses=["One.", "Two."])])
+    before, votes = answers.read_bytes(), tmp_path / "votes.sqlite"
+    VoteFile(votes).close()
+    for path in (answers, tmp_path / ".." / tmp_path.name / "a.json"):
+        done = custom_rm("vote", answers, "--votes", votes, "--export", path)
+        assert done.returncode == 2 and "holds the answers; choose another place" in done.stderr
+    assert answers.read_bytes() == before
