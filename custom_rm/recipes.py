@@ -234,8 +234,7 @@ class CustomConfig(StageConfig):
     stage:ClassVar[str] = "custom"
     epochs:float = option(3.0, "times through the data", rule=POSITIVE)
     domains:list = option([], "each gets a reward model of its own")
-    train:str = option("", "queries with one response per domain (DSP's form), or files of records, one per domain: "
-                       "\"{domain}.jsonl\"")
+    train:str = option("", "queries with one response per domain (DSP's form), or files of records named with {domain}")
     test:str = option("", "the same, to measure on")
     start:str = option("general", "general, or base to skip what the first stage taught", ["general", "base"])
     replay:float = option(AUTO, "share of the general training records shown again, against forgetting", rule=SHARE,

@@ -248,7 +248,7 @@ def test_states_are_read_without_dropout(place, tmp_path):
 
 def test_a_vote_that_teaches_nothing_leaves_nothing(place):
     rm, vote = bent(place / "tiny"), dict(text=[sum_text(1, "Yes"), sum_text(1, "No")])
-    for score, words in (([1, 1], "unequal"), ([1], "2 texts and 1 scores"), ([1, 0, 1], "2 texts and 3")):
+    for score, words in (([1, 1], "unequal"), ([1], "2 texts but 1 scores"), ([1, 0, 1], "2 texts but 3")):
         with pytest.raises(DataError, match=words): learn(rm, [dict(vote, score=score)])
     with pytest.raises(DataError, match="no adapter 'nobody'"): learn(rm, [dict(vote, score=[1, 0])], prior="nobody")
     assert rm.adapters == ["a"] and rm.active == "a"

@@ -162,7 +162,7 @@ name: begun
 base: {{quantize: false, max_length: 96}}
 lora: {{rank: 4, alpha: 8}}
 general: {{start: {start}, test: {{sums: {home}/general.test.json}}{general}}}
-custom: {{domains: [loud], train: {home}/domains.train.json, test: {home}/domains.test.json, learning_rate: 1e-2, epochs: 1, blend: 1{custom}}}
+custom: {{domains: [loud], train: {home}/domains.train.json, test: {home}/domains.test.json, learning_rate: 1e-2, epochs: 1{custom}}}
 """
 
 
@@ -170,7 +170,7 @@ custom: {{domains: [loud], train: {home}/domains.train.json, test: {home}/domain
 def sums(tmp_path_factory): return tiny_preferences(tmp_path_factory.mktemp("sums"), train=16, test=6)
 
 
-def recipe(folder, home, start, general="", custom=""):
+def recipe(folder, home, start, general="", custom=", blend: 1"):
     from custom_rm.recipes import read_recipe
     (folder / "recipe.yaml").write_text(RECIPE.format(start=start, home=home, general=general, custom=custom))
     return read_recipe(folder / "recipe.yaml")
