@@ -1,6 +1,6 @@
 """What each guard against forgetting does to the general preferences: `python bench/guards.py CELLS…` writes results/study/guards.json.
 
-Each of CELLS is the folder of a study that was run (`custom-rm study dsp-full --out CELLS`). Joint heads without a guard, with replay, with a way back, and with both are
+Each of CELLS is the folder of a study that was run (`custom-rm study dsp-full --out CELLS`). Joint heads without a guard, with imitation, with replay, and with a way back are
 compared with the general model of the same seeds, on the same pairs; `custom-rm train` reads these figures where a recipe switches a guard off, and says so. A
 strategy is taken from the first folder that has it, and compared with the general model there, since figures of two devices are not the same to the last pair.
 Rows whose strategy is in none of the folders stay as the file has them.
@@ -12,6 +12,7 @@ from pathlib import Path
 
 root = Path(__file__).resolve().parent.parent
 WAYS = {  # strategy of studies/dsp-full.yaml or dsp.yaml → the guards that are off; the package tells the first row that has the same ones off
+    "joint, no guard": ["custom.replay", "custom.blend"], "imitation in custom": ["custom.replay", "custom.blend"],
     "joint quarter 1 1.0": ["custom.blend"], "joint quarter 1 0.75": [], "joint quarter 10 1.0": ["custom.blend"], "joint quarter 10 0.75": [],
     "joint 1.0": ["custom.replay", "custom.blend"], "joint 0.75": ["custom.replay"], "joint 0.5": ["custom.replay"], "joint replay 1.0": ["custom.blend"],
     "joint replay 0.75": [], "joint replay 0.5": [], "joint replay 0.25": []}

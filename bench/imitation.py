@@ -2,7 +2,8 @@
 
 CELLS is the folder of `custom-rm study dsp-imitation --out CELLS`. The file is the study's summary and, for each strategy, its difference to the same training
 without it, on the same pairs and seeds with whole questions resampled: `changes`. `general` there compares with the general model that the strategy started from.
-With `--study dsp-head-rate` and that study's cells: what a faster head brings, results/study/head-rate.json.
+With `--study dsp-head-rate` and that study's cells: what a faster head brings, results/study/head-rate.json. With `--study dsp-full`: imitation, replay and
+the way back with all general data, results/study/summary.json.
 """
 import argparse
 from pathlib import Path
@@ -10,13 +11,15 @@ from pathlib import Path
 from guards import shared
 
 root = Path(__file__).resolve().parent.parent
-STUDIES = ("dsp-imitation", "dsp-head-rate")
+STUDIES = {"dsp-imitation": "imitation", "dsp-head-rate": "head-rate", "dsp-full": "summary"}  # a study → its file
 CONTROLS = {  # strategy of one of them → what it differs from in one thing
     "general with imitation": "general", "imitation in general": "joint 1.0", "imitation in custom 0.1": "joint 1.0", "imitation in custom 1.0": "joint 1.0",
     "imitation in both stages": "joint 1.0", "joint replay 1.0": "joint 1.0", "joint replay 0.75": "joint 0.75", "joint 0.75": "joint 1.0",
     "one head": "general", "one head, joint replay 1.0": "joint replay 1.0", "one head, joint replay 0.75": "joint replay 0.75",
     "experts": "one head", "experts, joint replay 1.0": "one head, joint replay 1.0", "experts, joint replay 0.75": "one head, joint replay 0.75",
     "joint 10": "joint 1", "joint, faster 3": "joint 1", "joint, faster 30": "joint 1", "joint replay 10 1.0": "joint replay 1 1.0", "joint replay 10 0.75": "joint replay 1 0.75",
+    "joint quarter 1 1.0": "joint, no guard", "joint quarter 1 0.75": "joint quarter 1 1.0", "joint quarter 10 1.0": "joint quarter 1 1.0",
+    "joint quarter 10 0.75": "joint quarter 10 1.0", "imitation in custom": "joint, no guard",
     "one head, joint 1": "joint 1", "one head, joint 10": "one head, joint 1", "experts, joint": "one head, joint 10", "general, faster": "general", "joint, imitation": "joint 10"}
 GUARDS = {"joint replay 10 1.0": "joint 10", "joint replay 10 0.75": "joint 10", "joint, imitation": "joint 10"} # and the same training without a guard
 TAUGHT_BY = {"imitation in general": "general with imitation", "imitation in both stages": "general with imitation", "experts, joint replay 1.0": "experts",
@@ -60,18 +63,18 @@ def changes(cells: dict, questions: dict, part: str) -> dict:
 def main():
     p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     p.add_argument("cells", type=Path)
-    p.add_argument("--study", choices=STUDIES, default=STUDIES[0])
+    p.add_argument("--study", choices=list(STUDIES), default="dsp-imitation")
     p.add_argument("--out", type=Path, default=None)
     a = p.parse_args()
     from custom_rm.evaluate import write_report
     from custom_rm.study import read_study
     from custom_rm.summary import study_questions, study_table, summarize
     study = read_study(root / "custom_rm" / "studies" / f"{a.study}.yaml")
-    out = a.out or root / "results" / "study" / f"{a.study.removeprefix('dsp-')}.json"
+    out = a.out or root / "results" / "study" / f"{STUDIES[a.study]}.json"
     summary, cells, questions = summarize(study, a.cells), cells_of(study, a.cells), study_questions(study, a.cells)
     hours = sum(c["seconds"] for some in cells.values() for c in some) / 3600
     made = summary | dict(changes={part: changes(cells, questions, part) for part in ("test", "validation")}, hours=round(hours, 2),
-                          size=dict(general_rows=study.recipe["general"]["rows"], questions=study.recipe["custom"]["rows"], epochs=study.recipe["custom"]["epochs"]))
+                          size=dict(general_rows=study.recipe["general"].get("rows"), questions=study.recipe["custom"].get("rows"), epochs=study.recipe["custom"]["epochs"]))
     write_report(out, made)
     print(study_table(summary))
     show = lambda d: "–" if d is None else f"{100 * d['difference']:+.1f} ({100 * d['low']:+.1f} to {100 * d['high']:+.1f}), seeds {d['seeds']}"

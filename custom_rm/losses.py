@@ -39,31 +39,37 @@ def ranking_loss(
     return losses.sum() / max(len(losses), 1) if reduction == "mean" else losses.sum()
 
 # %% ../nbs/api/12_losses.ipynb #e6f8957a
+@torch.no_grad()
 def _slice_loss(
     states:Tensor,  # Shape (tokens of the slice, width)
     targets:Tensor, # Shape (tokens of the slice,)
     lm_head:Tensor, # Shape (vocabulary, width)
     softcap:float|None=None, # No logit is larger, by tanh
-)->Tensor: # Sum over the slice; its logits are the largest tensor there is, and end with the call
-    "Negative log-likelihood of a slice of tokens"
-    logits = (states @ lm_head.to(states.dtype).T).float()
-    if softcap: logits = softcap * (logits / softcap).tanh()
-    return F.cross_entropy(logits, targets, reduction="sum")
+)->tuple[Tensor,Tensor]: # (sum over the slice; its derivative by the states, shape (tokens of the slice, width))
+    "Negative log-likelihood of a slice of tokens, and where it pulls their states"
+    weights, targets = lm_head.to(states.dtype), targets[:, None]
+    logits = (states @ weights.T).float() # the largest tensor there is; it ends with the call
+    if softcap: logits = logits.div_(softcap).tanh_()
+    slope = 1 - logits.square() if softcap else None # of the cap
+    logits = logits.mul_(softcap or 1).log_softmax(1)
+    loss = -logits.gather(1, targets).sum()
+    pull = logits.exp_().scatter_add_(1, targets, torch.full_like(targets, -1, dtype=logits.dtype))
+    if softcap: pull *= slope
+    return loss, pull.to(weights.dtype) @ weights
 
 # %% ../nbs/api/12_losses.ipynb #9c67e9b5
 def imitation_loss(
     states:Tensor,  # Final hidden states from which a token is foreseen, shape (tokens to learn, width)
     targets:Tensor, # The tokens to be foreseen, shape (tokens to learn,)
-    lm_head:Tensor, # Vocabulary weights, shape (vocabulary, width)
+    lm_head:Tensor, # Vocabulary weights, shape (vocabulary, width); held fixed, they get no gradient
     reduction:str="mean", # "mean" over learnt tokens, or their "sum"
     chunk:int=1024, # Tokens whose logits are in memory at once
     softcap:float|None=None, # No logit is larger, by tanh, as in Gemma 2 (arXiv 2408.00118, section 2); no cap if None
 )->Tensor: # Negative log-likelihood in nats; 0 where nothing is to be learnt
     "Keep the trunk able to write what is preferred."
-    from torch.utils.checkpoint import checkpoint
-    slices = [(s, t) for s, t in zip(states.split(chunk), targets.split(chunk)) if len(t)]
-    parts = [checkpoint(_slice_loss, s, t, lm_head, softcap, use_reentrant=False) for s, t in slices]
-    total = torch.stack(parts).sum() if parts else states.sum() * 0
+    slices = zip(states.detach().split(chunk), targets.split(chunk), strict=True)
+    losses, pulls = zip(*(_slice_loss(s, t, lm_head, softcap) for s, t in slices))
+    total = torch.stack(losses).sum() + ((states - states.detach()) * torch.cat(pulls)).sum()
     return total / max(len(targets), 1) if reduction == "mean" else total
 
 # %% ../nbs/api/12_losses.ipynb #f90cd7c7

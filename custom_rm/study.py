@@ -4,18 +4,18 @@
 
 # %% auto #0
 __all__ = ['dotted', 'sweep', 'strategies', 'Study', 'with_changes', 'check_study', 'cell_file', 'check_names', 'measured_on',
-           'check_measured', 'check_choice', 'make_study', 'read_study', 'validation_part', 'general_study_sets',
-           'domain_study_sets', 'study_sets', 'to_signs', 'right_of', 'quarters', 'same_length', 'check_finite',
-           'scaled_error', 'study_figures', 'general_part', 'training_part', 'trained_recipe', 'cell_run', 'Trained',
-           'lock_file', 'general_artefact', 'copy_whole', 'share_general', 'part_way', 'what_is_trained',
-           'share_custom', 'train_cell', 'model_hash', 'rewards_file', 'keep_rewards', 'kept_rewards', 'cell_rewards',
-           'cell_temperature', 'cell_figures', 'commit', 'lineage', 'cell_head', 'data_files', 'made_from',
-           'made_from_if_there', 'measure_cell', 'fault', 'cell_or_fault', 'count_try', 'try_cell', 'read_kept',
-           'read_cell', 'what_changed', 'stored_cell', 'general_accuracy', 'own_figures', 'cell_line', 'log_to',
-           'chosen_cells', 'training_of', 'part_cells', 'time_is_over', 'cell_by_one', 'next_cell', 'run_study',
-           'part_line', 'own_accuracy', 'domain_field', 'strategy_row', 'cells_table', 'domain_sets', 'measure_floor',
-           'words_floor', 'person_of', 'judged_figures', 'judge_floor', 'records_hash', 'kept_or_new', 'plain_floors',
-           'judge_asked', 'still_judged', 'kept_judge', 'kept_floors', 'study_floors']
+           'check_measured', 'check_choice', 'check_named', 'make_study', 'read_study', 'validation_part',
+           'general_study_sets', 'domain_study_sets', 'study_sets', 'to_signs', 'right_of', 'quarters', 'same_length',
+           'check_finite', 'scaled_error', 'study_figures', 'general_part', 'training_part', 'trained_recipe',
+           'cell_run', 'Trained', 'lock_file', 'general_artefact', 'copy_whole', 'share_general', 'part_way',
+           'what_is_trained', 'share_custom', 'train_cell', 'model_hash', 'rewards_file', 'keep_rewards',
+           'kept_rewards', 'cell_rewards', 'cell_temperature', 'cell_figures', 'commit', 'lineage', 'cell_head',
+           'data_files', 'made_from', 'made_from_if_there', 'measure_cell', 'fault', 'cell_or_fault', 'count_try',
+           'try_cell', 'read_kept', 'read_cell', 'what_changed', 'stored_cell', 'general_accuracy', 'own_figures',
+           'cell_line', 'log_to', 'chosen_cells', 'training_of', 'part_cells', 'time_is_over', 'cell_by_one',
+           'next_cell', 'run_study', 'part_line', 'own_accuracy', 'domain_field', 'strategy_row', 'cells_table',
+           'domain_sets', 'measure_floor', 'words_floor', 'person_of', 'judged_figures', 'judge_floor', 'records_hash',
+           'kept_or_new', 'plain_floors', 'judge_asked', 'still_judged', 'kept_judge', 'kept_floors', 'study_floors']
 
 # %% ../nbs/api/33_study.ipynb #b1512ecb
 import itertools, json, re, shutil, subprocess, time
@@ -114,6 +114,8 @@ class Study:
     recipe:dict      # As in a recipe file; what all cells share
     strategies:dict  # From `strategies`
     seeds:list       # Each strategy and domain once for each
+    recommended:str|None=None # Strategy that is recommended whatever the cells say; chosen on validation if None
+    plain:str="plain"         # Strategy that is customized without any care
     def __post_init__(self): check_seeds(self.seeds)
 
 # %% ../nbs/api/33_study.ipynb #31a00008
@@ -159,7 +161,7 @@ def check_study(
     given, # What the file holds
 )->None:
     "Raises `DataError` where a study lacks something, or says something that is not a setting."
-    known = {"name", "recipe", "strategies", "seeds"}
+    known = {"name", "recipe", "strategies", "seeds", "recommended", "plain"}
     if not isinstance(given, dict) or not {"recipe", "strategies"} <= set(given):
         raise DataError("is no study; it needs recipe and strategies")
     if unknown := set(given) - known:
@@ -228,6 +230,17 @@ def check_choice(
     clash = set(recipe.general.train) & {domain for _, domain, _ in study.cells()} if recipe.validation else ()
     if clash: raise DataError(f"{sorted(clash)[0]!r} names both a general training set and a domain; rename one")
 
+# %% ../nbs/api/33_study.ipynb #7c0a51e2
+def check_named(
+    study:Study,
+    setting:str, # "recommended" or "plain"
+)->None:
+    "Raises `DataError` where a study singles out a strategy that it has not, or one that customizes nothing."
+    strategy = getattr(study, setting)
+    custom = [name for name in study.strategies if study.measured(name) == "custom"]
+    if strategy not in custom:
+        raise DataError(f"{setting}: {strategy!r} is no strategy that customizes; those are {', '.join(custom)}")
+
 # %% ../nbs/api/33_study.ipynb #31a00015
 def make_study(
     given,    # What a file holds
@@ -236,8 +249,10 @@ def make_study(
     "A study from what its file says. Raises `DataError` for the first thing that can't be."
     check_study(given)
     seeds = given.get("seeds", given["recipe"].get("seeds", [0]))
-    study = Study(given.get("name", name), given["recipe"], strategies(given["strategies"]), seeds)
+    named = {key: given[key] for key in ("recommended", "plain") if key in given}
+    study = Study(given.get("name", name), given["recipe"], strategies(given["strategies"]), seeds, **named)
     for strategy in study.strategies: check_measured(study, strategy)
+    for setting in named: check_named(study, setting)
     check_names(study)
     check_choice(study)
     return study

@@ -214,6 +214,8 @@ def recommend(
     every = points(cells, questions, "validation")
     custom = {cell["strategy"] for cell in cells if cell.get("measure") == "custom"}
     custom = {strategy: point for strategy, point in every.items() if strategy in custom}
+    seeds = max((point["seeds"] for point in custom.values()), default=0)
+    custom = {strategy: point for strategy, point in custom.items() if point["seeds"] == seeds}
     if not custom: raise DataError("no strategy has finished on every domain yet")
     if len(custom) > 1 and not all(point["domain"]["n"] for point in custom.values()):
         raise DataError("no validation pair to choose a strategy on; set validation in the recipe, or make it larger")
@@ -334,14 +336,14 @@ class Findings:
 # %% ../nbs/api/34_summary.ipynb #34b00074
 def find_out(
     study:Study, folder:Path, # The study and its folder
-    plain:str="plain",   # The strategy that is customized without any care
     tolerance:float=.01, # Loss of general accuracy allowed on validation
 )->Findings:
-    "Read a study's cells, measure its floors, and choose."
+    "Read a study's cells, measure its floors, and choose, where the study doesn't say what to recommend."
     cells, questions = read_cells(study, folder), study_questions(study, folder)
-    floors, best = study_floors(study, folder, report=lambda line: None), recommend(cells, questions, tolerance)
+    floors, named = study_floors(study, folder, report=lambda line: None), study.recommended
+    best = named if named in points(cells, questions) else recommend(cells, questions, tolerance)
     part = "test" if study.recipe_of(best).custom.test else "validation"
-    return Findings(study, cells, questions, floors, best, plain, part)
+    return Findings(study, cells, questions, floors, best, study.plain, part)
 
 # %% ../nbs/api/34_summary.ipynb #34b00077
 @patch
@@ -416,14 +418,14 @@ def gaps(self:Findings) -> dict: # missing: cells not run yet, or no longer vali
 # %% ../nbs/api/34_summary.ipynb #c59c4a65
 def summarize(
     study:Study, folder:Path, # The study and its folder
-    plain:str="plain",   # The strategy that is customized without any care
     tolerance:float=.01, # Loss of general accuracy allowed on validation
 )->dict: # What results/study/summary.json holds
     "The study in one object."
-    found = find_out(study, folder, plain, tolerance)
+    found = find_out(study, folder, tolerance)
     cells, questions, best, part = found.cells, found.questions, found.best, found.part
     return dict(
-        recommended=best, changes=study.strategies[best], part=part,
+        recommended=best, chosen="in the study's file" if best == study.recommended else "on validation",
+        changes=study.strategies[best], part=part,
         domains={domain: found.of_domain(domain) for domain in found.domains}, general=found.of_general(),
         general_sets={name: found.of_general_set(name) for name in found.general_sets},
         **found.origin(), points=found.points, validation=points(cells, questions, "validation"),
@@ -459,7 +461,8 @@ def table_line(
     "One strategy, with a mark if it is on the front and another if it is recommended."
     point = summary["points"][strategy]
     front = "  *" if strategy in summary["front"] else ""
-    best = "  ← recommended, chosen on validation" if strategy == summary["recommended"] else ""
+    chosen = summary.get("chosen", "on validation") # files of before don't say
+    best = f"  ← recommended, chosen {chosen}" if strategy == summary["recommended"] else ""
     figures = f"{show_interval(point['domain'])}  {show_interval(point['general'])}"
     return f"{strategy:{width}}  {figures}{show_seeds(point)}{front}{best}"
 

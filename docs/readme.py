@@ -33,24 +33,25 @@ def points(m: dict) -> str:
 def study(found: dict) -> str:
     "What customizing gained and cost on published data, with and without guards"
     ways = {row["strategy"]: row for row in found["rows"]}
-    shown = [ways[name] for name in ("joint 1.0", "joint replay 1.0", "joint replay 0.75")]
-    general, floors = shown[0]["general_model"], found["floors"]
-    rows = [("accuracy in % on", "general reward model", "customized, no guard", "a tenth replayed", "and three quarters of the way", "*longer wins*", "*bag of words*", "test pairs")]
+    names = {"joint, no guard": "customized, no guard", "imitation in custom": "with imitation", "joint quarter 1 1.0": "with a quarter replayed", "joint quarter 1 0.75": "and three quarters of the way"}
+    shown, default = [ways[name] for name in names], ways["joint quarter 1 0.75"]
+    general, floors = default["general_model"], found["floors"]
+    rows = [("accuracy in % on", "general reward model", *names.values(), "*longer wins*", "*bag of words*", "test pairs")]
     for d in general["domains"]:
         rows.append((d, percent(general["domains"][d]["accuracy"]), *(measured(way["domains"][d]) for way in shown), percent(floors["longer"][d]), percent(floors["bag_of_words"][d]), general["domains"][d]["n"]))
     rows.append(("what people in general prefer", *(measured(way["general"]) for way in (general, *shown)), percent(found["general_floors"]["longer"]), percent(found["general_floors"]["bag_of_words"]), f"{general['general']['n'] // len(general['domains']):,}"))
-    cost = "; ".join(f"{name} {points(way['change'])}" for name, way in zip(("without a guard", "with a tenth replayed", "and three quarters of the way"), shown))
+    cost = "; ".join(f"{name} {points(ways[key]['change'])}" for key, name in (names | {"joint, no guard": "without a guard"}).items())
     mean = {name: sum(floors[name][d] for d in general["domains"]) / len(general["domains"]) for name in floors}
     gained = ", ".join(f"{100 * way['domain']['accuracy']:.1f}" for way in shown)
-    seeds = ", ".join(str(len(way["seeds"])) for way in shown)
     said = [f"General accuracy against the general model of the same seeds: {cost}. The four readers' mean is {100 * general['domain']['accuracy']:.1f} before and {gained} after; counting words has {100 * mean['bag_of_words']:.1f}.",
-            f"In parentheses: 95 % intervals, whole questions resampled. {found['base']} in 4-bit, {seeds} seeds (in the columns' order), trained on a GPU ({shown[0]['devices'][0]}), {shown[0]['date']}."]
-    default = ways["joint quarter 1 0.75"]
-    trained = f"{len(default['seeds'])} seed{'s' * (len(default['seeds']) > 1)}, {default['date']}"
-    of_default = (f"**What a recipe gets that says nothing else**, a quarter replayed and three quarters of the way, was trained on CPU cores ({trained}): the four readers' mean is "
-                  f"{100 * default['domain']['accuracy']:.1f}, and in general it is right on {measured(default['general'])} % where its own general model is on "
-                  f"{measured(default['general_model']['general'])} %: {points(default['change'])}.")
-    return table(rows) + "\n" + " ".join(said) + "\n\n" + of_default + "\n"
+            f"In parentheses: 95 % intervals, whole questions resampled. {found['base']} in 4-bit, {seeds_in(shown)}, {default['devices'][0]}, {default['date']}."]
+    return table(rows) + "\n" + " ".join(said) + "\n"
+
+
+def seeds_in(ways: list[dict]) -> str:
+    "How many seeds columns have; one number where all have the same"
+    counts = [len(way["seeds"]) for way in ways]
+    return f"{counts[0]} seeds" if len(set(counts)) == 1 else f"{', '.join(map(str, counts))} seeds (in the columns' order)"
 
 
 def quickstart(found: dict) -> str:

@@ -194,6 +194,38 @@ def test_questions_that_are_not_known_are_not_one_question():
     assert pair_questions(data, number) == [0, 1, 2] and pair_questions(data[:1], number) == [3]
 
 
+def test_fewer_seeds_are_not_compared():
+    "One lucky seed beats nobody who ran with two; it can win when it has as many"
+    from custom_rm.summary import recommend
+    questions = dict.fromkeys(("test", "validation"), {"loud": [0, 0, 1, 1]})
+    def chosen(*args, **more): return (lambda made: made | dict(validation=made["test"]))(cell(*args, **more))
+    both = [chosen("steady", "loud", "1110", seed=0), chosen("steady", "loud", "1110", seed=1), chosen("lucky", "loud", "1111", seed=0)]
+    assert recommend(both, questions) == "steady"
+    assert recommend([*both, chosen("lucky", "loud", "1111", seed=1)], questions) == "lucky" == recommend(both[2:], questions)
+
+
+def test_a_study_may_name_what_it_recommends(stored):
+    "Then no figure chooses, and the summary says where the choice was made; a name that nothing has measured yet is left to validation"
+    from custom_rm.summary import study_table, summarize
+    study, folder = stored
+    chosen = summarize(study, folder)
+    other = next(s for s in chosen["points"] if study.measured(s) == "custom" and s != chosen["recommended"])
+    named = summarize(replace(study, recommended=other), folder)
+    assert (chosen["chosen"], named["chosen"], named["recommended"]) == ("on validation", "in the study's file", other)
+    assert named["points"] == chosen["points"] and f"{other}" in next(line for line in study_table(named).splitlines() if "recommended, chosen in the study's file" in line)
+    assert summarize(replace(study, recommended="not measured yet"), folder)["recommended"] == chosen["recommended"]
+
+
+@pytest.mark.parametrize("key", ["recommended", "plain"])
+@pytest.mark.parametrize("name", ["plian", "general", 3, None])
+def test_what_a_study_names_is_a_strategy(key, name):
+    from custom_rm.study import make_study
+    recipe = dict(general=dict(train=dict(sums="a.json")), custom=dict(domains=["loud"], train="b.json"), validation=.1)
+    given = dict(recipe=recipe, strategies=dict(general=dict(measure="general"), plain=None, both=dict(custom=dict(epochs=2.0))))
+    assert getattr(make_study(given | {key: "both"}, "x"), key) == "both"
+    with pytest.raises(DataError, match=f"{key}: .* is no strategy that customizes; those are plain, both"): make_study(given | {key: name}, "x")
+
+
 def test_nothing_is_recommended_without_validation():
     from custom_rm.summary import recommend
     both = [cell("a", "loud", "1100"), cell("b", "loud", "1111")]
