@@ -500,7 +500,7 @@ UNTRIED = [ # What the ledger has no figure for, and why
     ("other questions' answers below this question", "sixteen hundred new texts through the trunk; the pairs that are asked all answer their question, so it could only help by chance"),
     ("the general sets read by MiniLM", "8,286 texts through another trunk"),
     ("harmless in its own template", "2,866 texts through the trunk again"),
-    ("imitation with all general data, and anchoring, on the decoder", "cells of a study that trains for hours: custom-rm study dsp"),
+    ("imitation in both stages with all general data, and anchoring, on the decoder", "cells of a study that trains for hours: custom-rm study dsp"),
 ]
 
 

@@ -62,37 +62,33 @@ def test_quickstart_beats_floors_and_general():
 
 
 def test_what_is_said_of_the_study():
-    "Of the first page: the loss without a guard, what each guard gives back, and that it is not all"
+    "Of the first page and the tutorial: the loss without a guard, what each guard gives back, and that none is shown with both"
     m = result("study/guards.json")
     ways = {row["strategy"]: row for row in m["rows"]}
-    free, replayed, back = (ways[name] for name in ("joint 1.0", "joint replay 1.0", "joint replay 0.75"))
-    changes = [way["change"]["difference"] for way in (free, replayed, back)]
-    assert changes == sorted(changes) and all(way["change"]["high"] < 0 for way in (free, replayed, back)), "smaller with each guard, and not gone"
-    domains = [way["domain"]["accuracy"] for way in (free, replayed, back)]
-    assert max(domains) - min(domains) < .02 and min(domains) > free["general_model"]["domain"]["accuracy"] + .2, "at little cost for the readers"
+    free, imitation, whole, default = (ways[name] for name in ("joint, no guard", "imitation in custom", "joint quarter 1 1.0", "joint quarter 1 0.75"))
+    assert default["off"] == [] and default["seeds"] == free["seeds"] == whole["seeds"] == [0, 1, 2] and free["devices"] == default["devices"] == imitation["devices"]
+    changes = [way["change"]["difference"] for way in (free, whole, default)]
+    assert changes == sorted(changes) and free["change"]["high"] < 0 < default["change"]["high"], "smaller with each guard; with both none is shown"
+    assert free["change"]["difference"] < imitation["change"]["difference"] < whole["change"]["difference"], "imitation gives back less than a quarter replayed"
+    assert default["domain"]["low"] > default["general_model"]["domain"]["high"] + .2, "at little cost for the readers"
     floors = m["floors"]["bag_of_words"]
-    for d in ("business", "literature"): assert all(way["domains"][d]["low"] < floors[d] for way in (free, replayed, back)), "none is surely better than the bag of words"
+    assert [d for d, at in default["domains"].items() if at["low"] > floors[d]] == ["academy"], "surely better than the bag of words"
     sets = result("study/all-general.json")["general_sets"]
     def over_all(of): return sum(of(s) * s["n"] for s in sets.values()) / sum(s["n"] for s in sets.values())
     assert abs(over_all(lambda s: s["bag_of_words"]) - over_all(lambda s: s["general_rm"]["accuracy"])) < .02, "in general the bag of words is as good"
 
 
-def test_what_is_said_of_the_default():
-    "Of the first page and the tutorial: with a quarter replayed and three quarters of the way less is lost than with a tenth, and no loss is shown"
+def test_a_tenth_leaves_a_loss():
+    "Of the tutorial: a tenth replayed and the way back make the loss smaller and do not remove it"
     ways = {row["strategy"]: row for row in result("study/guards.json")["rows"]}
-    default, whole, tenth = (ways[name] for name in ("joint quarter 1 0.75", "joint quarter 1 1.0", "joint replay 0.75"))
-    assert default["off"] == [] and default["change"]["difference"] > tenth["change"]["difference"] and default["change"]["high"] > 0
-    assert default["domain"]["low"] > default["general_model"]["domain"]["high"] + .2 and 0 < whole["domain"]["accuracy"] - default["domain"]["accuracy"] < .03
-    assert default["change"]["difference"] > whole["change"]["difference"], "going back gives back"
+    changes = [ways[name]["change"] for name in ("joint 1.0", "joint replay 1.0", "joint replay 0.75")]
+    assert [c["difference"] for c in changes] == sorted(c["difference"] for c in changes) and all(c["high"] < 0 for c in changes)
 
 
-def test_what_is_said_of_the_smaller_study():
-    "Of the first page and the tutorial: with a quarter replayed and both guards no loss was seen, with one seed"
-    m = result("study/summary.json")
-    plain, general = m["details"]["plain"], m["details"]["general"]
-    assert plain["own"]["low"] > 0 and general["own"]["low"] > 0, "the gain is larger"
-    assert m["general"]["low"] < 0 < m["general"]["high"] and m["general"]["difference"] >= 0 and len(m["seeds"]) == 1, "no loss is seen"
-    assert m["general"]["plain_minus_general"]["difference"] < 0 and plain["general"]["low"] > 0, "done plainly, it seems to cost some"
-    assert m["changes"]["custom.sharing"] == "joint" and m["changes"]["custom.replay"] == .25 and 0 < m["changes"]["custom.blend"] < 1
-    as_good = [d for d, x in m["domains"].items() if x["bag_of_words"] > x["accuracy"] - .01]
-    assert sorted(as_good) == ["business", "literature"], "where the bag of words is as good"
+def test_the_summary_and_the_guards_are_one_study():
+    "`summary.json` has the default as its recommended strategy, chosen beforehand, and the same figures as the first page's table"
+    m, ways = result("study/summary.json"), {row["strategy"]: row for row in result("study/guards.json")["rows"]}
+    assert m["recommended"] == "joint quarter 1 0.75" and m["chosen"] == "in the study's file" and m["seeds"] == [0, 1, 2] and set(m["general_sets"]) == {"helpful", "harmless", "webgpt", "gpt4llm"}
+    for name, point in m["points"].items():
+        if name == "general": continue
+        for axis in ("domain", "general"): assert point[axis]["accuracy"] == pytest.approx(ways[name][axis]["accuracy"]), (name, axis)
