@@ -310,7 +310,8 @@ def _card_cut(card:dict) -> list[str]: # Lines of Markdown
     if card["template"] == "chat":
         return ["A conversation loses its oldest exchanges, and tokens of its start only where the last is too long:",
                 "", "```python", _TURNS.replace("LIMIT", str(card["max_length"])), "```", "",
-                "The reward is then `model(torch.tensor([tokens(messages)])).logits[0, 0]`."]
+                "The reward is then `model(torch.tensor([tokens(messages)])).logits[0, 0]`. Turns of tools that the "
+                "template has no place for are lost there; `custom-rm serve` joins them to the human's."]
     judge = 'pipeline("text-classification", model="this/folder", function_to_apply="none")(text, truncation=True)'
     return ["The tokenizer here knows the side and the length. Tell it to cut:", "", "```python",
             'ids = tokenizer(text, truncation=True)["input_ids"]', *([judge] if "export" in card else []), "```", "",
