@@ -20,7 +20,7 @@ from .artefact import load, read_card
 from .core import atomic_write, DataError, mini_dir, quietly
 from .fetch import MODELS
 from .model import check_file, RewardModel
-from .packing import accepted, bos_line, encode
+from .packing import accepted, bos_line, encode, system_lines
 from .records import read_records
 from .scorer import score_texts
 from .templates import CHAT, ROLES, template_of, to_template
@@ -149,6 +149,7 @@ def _save_tokenizer(tokenizer, template:str, folder:Path, max_length:int, own:st
     "Save a copy of the tokenizer that cuts as the reward model does, with its chat template, or the base's own"
     tokenizer = deepcopy(tokenizer)
     chat = own or chat_template(template)
+    chat = system_lines(chat, tokenizer) + chat
     tokenizer.chat_template = bos_line(chat, tokenizer) + chat
     quietly(_cut_start(tokenizer, max_length).save_pretrained, folder)
 
@@ -300,7 +301,7 @@ _TURNS = """def tokens(messages, most=LIMIT):
     ways = [messages, *later, *[messages[i:] for i in asked[-1:]]]
     found = [tokenizer.apply_chat_template(way, return_dict=False) for way in ways]
     if fit := [ids for ids in found if len(ids) <= most]: return fit[0]
-    ids, opening = found[0], found[0][0] in (tokenizer.bos_token_id, tokenizer.cls_token_id)
+    ids, opening = found[-1], found[-1][0] in (tokenizer.bos_token_id, tokenizer.cls_token_id)
     return ids[:opening] + ids[len(ids) - most + opening:]"""
 
 # %% ../nbs/api/40_export.ipynb #7b1f0c35
@@ -309,7 +310,8 @@ def _card_cut(card:dict) -> list[str]: # Lines of Markdown
     if card["template"] == "chat":
         return ["A conversation loses its oldest exchanges, and tokens of its start only where the last is too long:",
                 "", "```python", _TURNS.replace("LIMIT", str(card["max_length"])), "```", "",
-                "The reward is then `model(torch.tensor([tokens(messages)])).logits[0, 0]`."]
+                "The reward is then `model(torch.tensor([tokens(messages)])).logits[0, 0]`. Turns of tools that the "
+                "template has no place for are lost there; `custom-rm serve` joins them to the human's."]
     judge = 'pipeline("text-classification", model="this/folder", function_to_apply="none")(text, truncation=True)'
     return ["The tokenizer here knows the side and the length. Tell it to cut:", "", "```python",
             'ids = tokenizer(text, truncation=True)["input_ids"]', *([judge] if "export" in card else []), "```", "",

@@ -23,7 +23,7 @@ from .attention import by_stretches, known_fault, no_flex, register
 from .core import atomic_write, choose, DataError, file_sha256, patch, quietly, versions
 from .fetch import Base, check_whole
 from .losses import imitation_loss
-from .packing import own_template, pack, pad_texts, to_imitate
+from .packing import own_template, pack, pad_texts, small_chat, to_imitate
 from .pooling import BINS, check_read, Depths, last_norm, pool, POOLINGS, WORDS, Words, words_of
 from .templates import CHAT
 from .trunk import (
@@ -180,8 +180,7 @@ def _read_chats(self:RewardModel, chat:str|dict|None) -> str:
     "Give the tokenizer the chat template that was meant. Raises `DataError` where the base has none"
     tokenizer = self.tokenizer
     tokenizer.chat_template = chat if isinstance(chat, str) else own_template(tokenizer, chat)
-    said = [dict(role="user", content="a"), dict(role="assistant", content="b")]
-    printed = tokenizer.apply_chat_template(said, return_dict=False)
+    printed = small_chat(tokenizer.chat_template, tokenizer)
     special = [i for i, token in sorted(tokenizer.added_tokens_decoder.items()) if token.special and i not in printed]
     if special and tokenizer.pad_token_id in printed and self.end is None: # a published model's own end stays
         tokenizer.pad_token = tokenizer.convert_ids_to_tokens(special[0])

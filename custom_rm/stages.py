@@ -354,7 +354,7 @@ def _counts_line(
     if counts["truncated"] and not counts["dropped"]:
         line += f", {counts['truncated']} texts too long and cut on the left"
     if counts["dropped"]: line += f", {counts['dropped']} records too long and left out"
-    if n := counts.get("rewritten"): line += f", {n} texts whose chat template rewrites what stands before the answer"
+    if n := counts.get("rewritten"): line += f", {n} answers of which the chat template leaves out a part (a thought?)"
     return line + (f"; {watched} records for validation" if watched else "")
 
 # %% ../nbs/api/26_stages.ipynb #2915be4f

@@ -4,14 +4,15 @@
 
 # %% auto #0
 __all__ = ['TEMPLATES', 'CHAT', 'ROLES', 'TRANSCRIPTS', 'Template', 'chat_json', 'template_of', 'split_text', 'to_template',
-           'speaker_of', 'message', 'turns_of', 'merged', 'chat_text', 'compact', 'plain_text', 'without_marks',
-           'may_be_transcript', 'transcript', 'same_question', 'restored', 'question_turns', 'check_marks', 'as_words',
-           'prompt_turns', 'opened', 'left_gap', 'followed', 'join']
+           'speaker_of', 'called', 'message', 'turns_of', 'merged', 'chat_text', 'compact', 'plain_text',
+           'without_marks', 'may_be_transcript', 'transcript', 'same_question', 'restored', 'question_turns',
+           'check_marks', 'as_words', 'prompt_turns', 'opened', 'left_gap', 'followed', 'join']
 
 # %% ../nbs/api/01_templates.ipynb #2c7e1985
 import json, math, re
 from functools import cached_property
 from collections.abc import Iterator
+from contextlib import suppress
 
 # %% ../nbs/api/01_templates.ipynb #5c714ef0
 from .core import DataError
@@ -130,6 +131,18 @@ def _content(value, where:str) -> str:
         raise DataError(f"{where}: a message holds {part:.60}; only text can be read, remove that row")
     return "".join(parts)
 
+# %% ../nbs/api/01_templates.ipynb #c4a70020
+def called(
+    calls,     # A message's calls of tools, or nothing
+    where:str, # Its place, for complaints
+)->list[dict]: # Each with a name, or with a function that has one
+    "Calls of tools as a list, also those in JSON and one alone. Raises `DataError` for anything else."
+    with suppress(ValueError): calls = json.loads(calls) if isinstance(calls, str) else calls
+    listed = [calls] if isinstance(calls, dict) else calls or []
+    if isinstance(listed, list) and all(isinstance(call, dict) for call in listed): return listed
+    raise DataError(f"{where}: a message's tool_calls are {json.dumps(calls, default=str):.60}; give a list of objects "
+                    'such as {"function": {"name": …, "arguments": …}}')
+
 # %% ../nbs/api/01_templates.ipynb #b502e90d
 _KEPT = ("name", "tool_calls", "tool_call_id", "reasoning_content")
 
@@ -145,7 +158,8 @@ def message(
     if role is None:
         known = ", ".join(_ROLE)
         raise DataError(f"{where}: a message has role {spoken!r}; known are {known}; mend or remove that row")
-    kept = {key: value[key] for key in _KEPT if value.get(key)}
+    calls = called(value.get("tool_calls") or value.get("function_call"), where)
+    kept = {key: said for key, said in (value | dict(tool_calls=calls)).items() if key in _KEPT and said}
     content = value.get("content", value.get("value", value.get("text")))
     if content is None and "tool_calls" in kept: content = ""
     return dict(role=role, content=_content(content, where), **kept)
@@ -264,7 +278,11 @@ _SPEAKERS = dict(human="user", user="user", instruction="user", system="system",
 # %% ../nbs/api/01_templates.ipynb #3a85b991
 _END = (r"\s*(?:<\|im_end\|>|<\|eot_id\|>|<end_of_turn>|</s>|<\|end\|>|<\|endoftext\|>|<\|(?:begin|end)_of_text\|>|"
         r"<｜(?:begin|end)▁of▁sentence｜>|<\|return\|>|<\|END_OF_TURN_TOKEN\|>|<BOS_TOKEN>)\s*")
-_ENDS, _LAST = re.compile(_END), re.compile(rf"(?:{_END})+$")
+_EDGES, _LAST = re.compile(rf"^(?:{_END})+|(?:{_END})+$"), re.compile(rf"(?:{_END})+$")
+
+def _without_end(text:str) -> str:
+    "What was said, without the marks of its end"
+    return _LAST.sub("", text) if text.rstrip().endswith(">") else text
 
 # %% ../nbs/api/01_templates.ipynb #18f64e36
 _LEAD = re.compile(r"\s*(?:## )?(?:Assistant|ASSISTANT):[ \n]?(?=\s*\S)")
@@ -274,7 +292,7 @@ def without_marks(
     text:str, # An answer
 )->str: # The same without the mark of its speaker before it, and those of an end behind it
     "The words of an answer, where a rendering or the splitting of one left marks around them; a dialogue stays."
-    text = _LAST.sub("", text) if text.rstrip().endswith(">") else text
+    text = _without_end(text)
     lead = _LEAD.match(text)
     return text if lead is None or _SPEAKER.search(text, lead.end()) else text[lead.end():]
 
@@ -284,9 +302,9 @@ def _by_markers(text:str, marker:str, preface:bool, both:bool=True) -> list[dict
     found = list(re.finditer(marker, text))
     roles = [_SPEAKERS.get(m["role"].lower()) for m in found]
     if None in roles or not ({"user", "assistant"} if both else {"user"}) <= set(roles): return []
-    before = _ENDS.sub("", text[:found[0].start()]).strip()
+    before = _EDGES.sub("", text[:found[0].start()]).strip()
     if before and not preface: return []
-    said = [_ENDS.sub("", text[m.end():end]) for m, end in zip(found, [m.start() for m in found[1:]] + [len(text)])]
+    said = [_without_end(text[m.end():end]) for m, end in zip(found, [m.start() for m in found[1:]] + [len(text)])]
     turns = [dict(role=role, content=words.rstrip()) for role, words in zip(roles, said)]
     turns[-1]["content"] = said[-1]
     return ([dict(role="system", content=before)] if before else []) + turns
@@ -298,7 +316,7 @@ def _llama2(text:str) -> list[dict]:
     if system: text = "[INST] " + text[system.end():]
     before, *parts = re.split(r"(?:</?s>|\s)*\[(/?)INST\]\s*", text)
     if before.strip() or len(parts) < 2: return []
-    turns = [dict(role="assistant" if slash else "user", content=_LAST.sub("", words))
+    turns = [dict(role="assistant" if slash else "user", content=_without_end(words))
              for slash, words in zip(parts[::2], parts[1::2])]
     return ([dict(role="system", content=system[1])] if system else []) + turns
 

@@ -231,14 +231,15 @@ def test_thinking_templates(tokenizer):
     with pytest.raises(DataError, match="doesn't read 'enable_thinkin'"): own_template(tokenizer, dict(enable_thinkin=False))
 
 
-def test_rewritten_prompts_are_counted(tokenizer):
+def test_answers_that_lose_a_part_are_counted(tokenizer):
     from datasets import Dataset
     from custom_rm.packing import tokenize_records
     from custom_rm.templates import chat_json
-    counts_turns = "{{ messages | length }}" + PLAIN
-    records = [dict(text=[chat_json([say("user", "a"), say("assistant", b)]) for b in "bc"], score=[1., 0.])]
-    _, counts = tokenize_records(Dataset.from_list(records), tokenizer, chat=counts_turns)
-    assert counts["rewritten"] == 2
+    thoughtless = PLAIN.replace("{{ m.content }}", "{{ m.content.split('</think>')[-1] }}")
+    records = [dict(text=[chat_json([say("user", "a"), say("assistant", b)]) for b in ("<think>x</think>b", "c")], score=[1., 0.])]
+    _, counts = tokenize_records(Dataset.from_list(records), tokenizer, chat=thoughtless)
+    assert counts["rewritten"] == 1
+    assert "rewritten" not in tokenize_records(Dataset.from_list(records), tokenizer, chat="{{ messages | length }}" + PLAIN)[1]
 
 
 def test_nothing_is_left_out_without_a_word(tokenizer):
