@@ -27,7 +27,7 @@ from .packing import accepted
 from .records import holds_question, QUESTIONS, write_json
 from .scorer import score_texts
 from custom_rm.templates import (
-    as_words, chat_text, followed, join, left_gap, message, prompt_turns, question_turns, restored, template_of,
+    as_words, chat_text, followed, join, left_gap, message, prompt_turns, question_turns, recognized, template_of,
     to_template)
 from .trunk import config_sha256, tokenizer_sha256
 
@@ -64,7 +64,7 @@ def _item_text(item, where:str, template:str) -> str:
     "A whole interaction as a text in the template. Raises `DataError` for anything that is none"
     if isinstance(item, list): return chat_text(item, where, template)
     if not isinstance(item, str): raise DataError(f"{where}: is {item!r:.60}; give a text or a list of messages")
-    return to_template(restored(item), template)
+    return to_template(recognized(item, template, where), template)
 
 # %% ../nbs/api/28_scoring.ipynb #1f83f885
 @patch

@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['TEMPLATES', 'CHAT', 'ROLES', 'TRANSCRIPTS', 'Template', 'chat_json', 'template_of', 'split_text', 'to_template',
            'speaker_of', 'message', 'turns_of', 'merged', 'chat_text', 'compact', 'plain_text', 'without_marks',
-           'may_be_transcript', 'transcript', 'same_question', 'restored', 'question_turns', 'check_marks', 'as_words',
-           'prompt_turns', 'opened', 'left_gap', 'followed', 'join']
+           'may_be_transcript', 'transcript', 'same_question', 'restored', 'question_turns', 'recognized',
+           'check_marks', 'as_words', 'prompt_turns', 'opened', 'left_gap', 'followed', 'join']
 
 # %% ../nbs/api/01_templates.ipynb #2c7e1985
 import json, math, re
@@ -262,9 +262,14 @@ _SPEAKERS = dict(human="user", user="user", instruction="user", system="system",
     ("assistant", "response", "bot", "ai", "model", "chatbot"), "assistant")
 
 # %% ../nbs/api/01_templates.ipynb #3a85b991
-_END = (r"\s*(?:<\|im_end\|>|<\|eot_id\|>|<end_of_turn>|</s>|<\|end\|>|<\|endoftext\|>|<\|(?:begin|end)_of_text\|>|"
-        r"<｜(?:begin|end)▁of▁sentence｜>|<\|return\|>|<\|END_OF_TURN_TOKEN\|>|<BOS_TOKEN>)\s*")
-_ENDS, _LAST = re.compile(_END), re.compile(rf"(?:{_END})+$")
+_END = (r"(?:<\|im_end\|>|<\|eot_id\|>|<end_of_turn>|</s>|<\|end\|>|<\|endoftext\|>|<\|(?:begin|end)_of_text\|>|"
+        r"<｜(?:begin|end)▁of▁sentence｜>|<\|return\|>|<\|END_OF_TURN_TOKEN\|>|<BOS_TOKEN>)")
+
+def _run(mark:str) -> str: # Both regular expressions
+    "One mark or several, and the white space around them, read in one way only, so that no text takes long"
+    return rf"(?<!\s)\s*{mark}(?:\s*{mark})*\s*"
+
+_ENDS, _LAST = re.compile(_run(_END)), re.compile(rf"{_run(_END)}$")
 
 # %% ../nbs/api/01_templates.ipynb #18f64e36
 _LEAD = re.compile(r"\s*(?:## )?(?:Assistant|ASSISTANT):[ \n]?(?=\s*\S)")
@@ -367,6 +372,30 @@ def question_turns(
     if turns and turns[-1]["role"] == "assistant" and _NO_THOUGHT.fullmatch(turns[-1]["content"]):
         return turns[:-1] + [turns[-1] | dict(content="")]
     return turns or [dict(role="user", content=text)]
+
+# %% ../nbs/api/01_templates.ipynb #7a3c2f02
+_FRONT = re.compile(_run(rf"(?:{_END}|<s>|<bos>|<eos>|<pad>|\[PAD\])")) # what fills a batch, or begins a text
+
+def _without_ends(text:str) -> str:
+    "A text without the tokens that a tokenizer prints around it, where it has any"
+    front = _FRONT.match(text)
+    text = text[front.end():] if front else text
+    return _LAST.sub("", text) if text.rstrip().endswith(">") else text
+
+# %% ../nbs/api/01_templates.ipynb #7a3c2f03
+def recognized(
+    text:str,           # A whole interaction in any template that is known; another text is returned as it is
+    template:str="dsp", # A name of `TEMPLATES` or "chat", for one with other marks of turns
+    where:str="text",   # Its place, for complaints
+)->str: # In a known template
+    "A whole interaction in a template of ours, without what its tokenizer printed around it."
+    said = _without_ends(text)
+    if template_of(ours := restored(said)): return ours
+    turns = transcript(said)
+    if not turns or turns[-1]["role"] != "assistant": return text
+    thought = _NO_THOUGHT.match(answer := turns[-1]["content"])
+    turns[-1] |= dict(content=answer[thought.end():] if thought else answer)
+    return chat_text(turns, where, template)
 
 # %% ../nbs/api/01_templates.ipynb #e041d461
 _MARK_AHEAD = re.compile(r"\s*(<[|｜][^<>\n]{1,40}[|｜]>|<s>|\[(?:INST|BOS|START)[\w ]*\])")
