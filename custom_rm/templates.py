@@ -255,8 +255,9 @@ TRANSCRIPTS = dict(
     deepseek=r"<｜(?P<role>User|Assistant)｜>",
     command=r"<\|START_OF_TURN_TOKEN\|><\|(?P<role>USER|CHATBOT|SYSTEM)_TOKEN\|>",
     harmony=r"<\|start\|>(?P<role>user|assistant|system|developer)(?:<\|channel\|>\w+)?<\|message\|>",
-    hashes=r"(?:^|\n+)### ?(?P<role>Human|User|Assistant|System|Instruction|Response): ?\n?",
-    lines=r"(?:^|\n+)(?P<role>Human|User|Assistant|Bot|System|AI): ?", vicuna=r"(?:^|\s)(?P<role>USER|ASSISTANT): ?")
+    hashes=r"(?:^|(?<!\n)\n+)### ?(?P<role>Human|User|Assistant|System|Instruction|Response): ?\n?",
+    lines=r"(?:^|(?<!\n)\n+)(?P<role>Human|User|Assistant|Bot|System|AI): ?",
+    vicuna=r"(?:^|\s)(?P<role>USER|ASSISTANT): ?")
 _PREFACE = re.compile(r"\s*(?:A chat between |Below is an instruction )") # what Vicuna's and Alpaca's system says
 _SPEAKERS = dict(human="user", user="user", instruction="user", system="system", developer="system") | dict.fromkeys(
     ("assistant", "response", "bot", "ai", "model", "chatbot"), "assistant")
@@ -266,10 +267,17 @@ _END = (r"(?:<\|im_end\|>|<\|eot_id\|>|<end_of_turn>|</s>|<\|end\|>|<\|endoftext
         r"<｜(?:begin|end)▁of▁sentence｜>|<\|return\|>|<\|END_OF_TURN_TOKEN\|>|<BOS_TOKEN>)")
 
 def _run(mark:str) -> str: # Both regular expressions
-    "One mark or several, and the white space around them, read in one way only, so that no text takes long"
+    "One mark or several, and the white space around them, which can be read in one way only: no text takes long"
     return rf"(?<!\s)\s*{mark}(?:\s*{mark})*\s*"
 
-_ENDS, _LAST = re.compile(_run(_END)), re.compile(rf"{_run(_END)}$")
+_ENDS, _LAST = re.compile(_run(_END)), re.compile(rf"{_END}$")
+
+def _without_last(text:str) -> str:
+    "A text without the marks at its end, where it has any"
+    bare = text.rstrip()
+    while bare.endswith(">") and (mark := _LAST.search(bare, max(0, len(bare) - 40))):
+        text = bare = bare[:mark.start()].rstrip()
+    return text
 
 # %% ../nbs/api/01_templates.ipynb #18f64e36
 _LEAD = re.compile(r"\s*(?:## )?(?:Assistant|ASSISTANT):[ \n]?(?=\s*\S)")
@@ -279,7 +287,7 @@ def without_marks(
     text:str, # An answer
 )->str: # The same without the mark of its speaker before it, and those of an end behind it
     "The words of an answer, where a rendering or the splitting of one left marks around them; a dialogue stays."
-    text = _LAST.sub("", text) if text.rstrip().endswith(">") else text
+    text = _without_last(text)
     lead = _LEAD.match(text)
     return text if lead is None or _SPEAKER.search(text, lead.end()) else text[lead.end():]
 
@@ -301,9 +309,9 @@ def _llama2(text:str) -> list[dict]:
     "Turns of a text with Llama 2's brackets"
     system = re.match(r"\s*(?:<s>)?\s*\[INST\]\s*<<SYS>>\s*(.*?)\s*<</SYS>>\s*", text, re.S)
     if system: text = "[INST] " + text[system.end():]
-    before, *parts = re.split(r"(?:</?s>|\s)*\[(/?)INST\]\s*", text)
+    before, *parts = re.split(r"(?<!\s)(?:</?s>|\s)*\[(/?)INST\]\s*", text)
     if before.strip() or len(parts) < 2: return []
-    turns = [dict(role="assistant" if slash else "user", content=_LAST.sub("", words))
+    turns = [dict(role="assistant" if slash else "user", content=_without_last(words))
              for slash, words in zip(parts[::2], parts[1::2])]
     return ([dict(role="system", content=system[1])] if system else []) + turns
 
@@ -379,8 +387,7 @@ _FRONT = re.compile(_run(rf"(?:{_END}|<s>|<bos>|<eos>|<pad>|\[PAD\])")) # what f
 def _without_ends(text:str) -> str:
     "A text without the tokens that a tokenizer prints around it, where it has any"
     front = _FRONT.match(text)
-    text = text[front.end():] if front else text
-    return _LAST.sub("", text) if text.rstrip().endswith(">") else text
+    return _without_last(text[front.end():] if front else text)
 
 # %% ../nbs/api/01_templates.ipynb #7a3c2f03
 def recognized(
