@@ -18,12 +18,13 @@ import numpy as np
 import torch
 
 # %% ../nbs/api/21_scorer.ipynb #75c4a175
-from .artefact import load, read_card
+from .artefact import load, read_card, trained_on
 from .core import atomic_write, DataError
 from .metrics import calibration_bins, expected_calibration_error, to_pairs
 from .model import RewardModel
 from .packing import common_prefix, encode, grow, never_empty
 from .pooling import Words, words_of
+from .split import overlap
 from .states import text_key
 from .templates import to_template
 
@@ -308,11 +309,12 @@ def calibrate(
     data,            # Validation records
     device:str|None=None, # The best there is if None
     base:str|Path|None=None, # Where the artefact's base lies, if not where it says
-)->dict: # temperature, offset, pairs, ece_before, ece
+)->dict: # temperature, offset, pairs, ece_before, ece; overlap with its training questions, where these are known
     "Fit an artefact's scale and keep it there. Raises `DataError` where no two scores differ."
     folder, rm = Path(folder), load(folder, device=device, base=base)
     texts = [{"text": [to_template(t, rm.template) for t in r["text"]]} for r in data]
     found = _calibration(score_records(rm, texts), [r["score"] for r in data])
+    if (asked := trained_on(folder)) is not None: found["overlap"] = overlap(asked, data)
     card = read_card(folder) | dict(calibration=found)
     with atomic_write(folder/"reward_model.json") as f: json.dump(card, f, indent=1, ensure_ascii=False)
     return found
