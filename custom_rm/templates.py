@@ -270,7 +270,7 @@ def _run(mark:str) -> str: # Both regular expressions
     "One mark or several, and the white space around them, which can be read in one way only: no text takes long"
     return rf"(?<!\s)\s*{mark}(?:\s*{mark})*\s*"
 
-_ENDS, _LAST = re.compile(_run(_END)), re.compile(rf"{_END}$")
+_ENDS, _LAST = re.compile(_run(_END)), re.compile(rf"(?:{_END}|<pad>|<eos>)$")
 
 def _without_last(text:str) -> str:
     "A text without the marks at its end, where it has any"
