@@ -668,8 +668,8 @@ def _check_score_files(file:Path|None, out:Path|None, json_path:Path|None) -> No
         raise DataError("several processes share a FILE only with --out; add it, or start one process")
     if out and not file: raise DataError("--out needs a FILE to read")
     if out and json_path: raise DataError("--out writes the rewards already; leave --json away")
-    if out: check_target(out)
-    if json_path: check_target(json_path, (".json", ".jsonl", ".json.gz", ".jsonl.gz"))
+    if out: check_target(out, source=file)
+    if json_path: check_target(json_path, (".json", ".jsonl", ".json.gz", ".jsonl.gz"), file)
 
 # %% ../nbs/api/49_cli.ipynb #a80cbed3
 def score_into(
@@ -710,6 +710,10 @@ def calibrate_verb(artefact:Artefact,
     from custom_rm.records import load_records
     from custom_rm.scorer import calibrate
     scale = calibrate(artefact, load_records(file, template=read_card(artefact)["template"]), device, base)
+    if known := scale.get("overlap", {}).get("records"):
+        print(f"custom-rm: {file}: {known} of {scale['overlap']['of']} records ask a question that {artefact} was "
+              "trained on, where it errs less than elsewhere, so its probabilities will be too sure; "
+              "calibrate on records of other questions", file=sys.stderr)
     print(f"{artefact}: temperature {scale['temperature']:.3f}, offset {scale['offset']:+.3f}, "
         f"from {scale['pairs']} pairs; "
         f"calibration error {scale['ece_before']:.3f} before, {scale['ece']:.3f} after")

@@ -17,7 +17,7 @@ from pathlib import Path
 import custom_rm
 from .core import atomic_write, check_unicode, DataError, file_sha256, quietly
 from .templates import (
-    as_words, CHAT, join, message, plain_text, restored, split_text, template_of, to_template)
+    as_words, CHAT, join, message, plain_text, recognized, restored, split_text, template_of, to_template)
 
 # %% ../nbs/api/02_records.ipynb #8e13b2dc
 def _check_keys(record, where:str) -> None:
@@ -280,7 +280,7 @@ def _rows(path:str, stamp:str, template:str="dsp") -> Iterator[dict]:
     "Records with the three columns that training needs"
     for where, value in read_json(path):
         r = check_record(value, where)
-        text = [restored(plain_text(t, template)) for t in with_prompt(r, where, template)]
+        text = [recognized(plain_text(t, template), template, where) for t in with_prompt(r, where, template)]
         yield {"text": text, "score": r["score"], "prompt": prompt_of(r) or split_text(text[0])[0]}
 
 # %% ../nbs/api/02_records.ipynb #f269856d

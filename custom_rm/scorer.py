@@ -9,18 +9,22 @@ __all__ = ['tree_groups', 'length_batches', 'text_states', 'score_tokens', 'scor
 # %% ../nbs/api/21_scorer.ipynb #79951b2b
 import json
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
+from threading import RLock
+from weakref import WeakKeyDictionary
 import numpy as np
 import torch
 
 # %% ../nbs/api/21_scorer.ipynb #75c4a175
-from .artefact import load, read_card
+from .artefact import load, read_card, trained_on
 from .core import atomic_write, DataError
 from .metrics import calibration_bins, expected_calibration_error, to_pairs
 from .model import RewardModel
 from .packing import common_prefix, encode, grow, never_empty
 from .pooling import Words, words_of
+from .split import overlap
 from .states import text_key
 from .templates import to_template
 
@@ -157,6 +161,19 @@ def _kept_states(rm:RewardModel, tokens:list, budget:int, progress:Callable|None
     store.flush()
     return torch.cat([found[key] for key in keys]) if keys else torch.zeros(0, rm.width)
 
+# %% ../nbs/api/21_scorer.ipynb #7a3c1f01
+_turns = WeakKeyDictionary() # of each model a lock
+
+@contextmanager
+def _turn(rm:RewardModel) -> Iterator[None]:
+    "The only thread in here, with the model in evaluation mode; afterwards it is as it was"
+    with _turns.setdefault(rm, RLock()):
+        adapter, training = rm.active if rm.adapters else None, rm.training
+        try: yield rm.eval()
+        finally:
+            if adapter: rm.use(adapter)
+            rm.train(training)
+
 # %% ../nbs/api/21_scorer.ipynb #5c0e0003
 @torch.no_grad()
 def text_states(
@@ -166,10 +183,7 @@ def text_states(
     progress:Callable|None=None, # Called with the number of tokens done after each batch
 )->torch.Tensor: # float32, on the CPU, shape (texts, width)
     "The state that each text is read at; out of the model's store where it has one and the adapter bends nothing."
-    training = rm.training
-    rm.eval()
-    try: return _kept_states(rm, tokens, budget, progress)
-    finally: rm.train(training)
+    with _turn(rm): return _kept_states(rm, tokens, budget, progress)
 
 # %% ../nbs/api/21_scorer.ipynb #5c0e0005
 def _read_kept(rm:RewardModel, names:list[str], tokens:list, words:Words|None, budget:int, progress) -> Iterator:
@@ -193,6 +207,19 @@ def _words(rm:RewardModel, names:list[str], tokens:list, starts:list[int]|None) 
     raise DataError(f"reward model {wide[0]!r}: weighs the words of answers too; say where they begin (starts), or "
                     "score with `score_texts`")
 
+# %% ../nbs/api/21_scorer.ipynb #7a3c1f03
+def _rewards(rm:RewardModel, names:list[str], tokens:list, words:Words|None, budget:int, progress:Callable|None
+)->np.ndarray: # Shape (adapters, texts)
+    "What different adapters say of texts"
+    feedings, out = None, np.zeros((len(names), len(tokens)))
+    for group in rm.same_trunk(names):
+        kept = rm.pooled is not None and rm.is_plain(group[0])
+        if not kept and feedings is None: feedings = _feedings(rm, tokens, budget) # once for all groups
+        if kept: found = _read_kept(rm, group, tokens, words, budget, progress)
+        else: found = _read(rm, group, feedings, words, progress)
+        for name, indices, rewards in found: out[names.index(name), indices] = rewards
+    return out
+
 # %% ../nbs/api/21_scorer.ipynb #dc514e0d
 @torch.no_grad()
 def score_tokens(
@@ -204,18 +231,12 @@ def score_tokens(
     starts:list[int]|None=None, # Number of each answer's first token; needed where an adapter weighs words
 )->np.ndarray: # float64, shape (texts,), or (adapters, texts) where adapters are named
     "Rewards of texts that are tokens already. Raises `DataError` where a reward is no number, or starts are needed."
-    feedings, names, was, training = None, adapters or [rm.active], rm.active, rm.training
-    out, words = np.zeros((len(names), len(tokens))), _words(rm, names, tokens, starts)
-    rm.eval()
-    for group in rm.same_trunk(names) if adapters else [names]:
-        kept = rm.pooled is not None and rm.is_plain(group[0])
-        if not kept and feedings is None: feedings = _feedings(rm, tokens, budget) # once for all groups
-        if kept: found = _read_kept(rm, group, tokens, words, budget, progress)
-        else: found = _read(rm, group, feedings, words, progress)
-        for name, indices, rewards in found: out[names.index(name), indices] = rewards
-    rm.use(was).train(training)
+    with _turn(rm):
+        asked = adapters or [rm.active]
+        names = list(dict.fromkeys(asked))
+        out = _rewards(rm, names, tokens, _words(rm, names, tokens, starts), budget, progress)
     for name, row in zip(names, out): _check_rewards(name, row)
-    return out if adapters else out[0]
+    return out[[names.index(name) for name in asked]] if adapters else out[0]
 
 # %% ../nbs/api/21_scorer.ipynb #42eeb1ac
 def _tokens(
@@ -288,11 +309,12 @@ def calibrate(
     data,            # Validation records
     device:str|None=None, # The best there is if None
     base:str|Path|None=None, # Where the artefact's base lies, if not where it says
-)->dict: # temperature, offset, pairs, ece_before, ece
+)->dict: # temperature, offset, pairs, ece_before, ece; overlap with its training questions, where these are known
     "Fit an artefact's scale and keep it there. Raises `DataError` where no two scores differ."
     folder, rm = Path(folder), load(folder, device=device, base=base)
     texts = [{"text": [to_template(t, rm.template) for t in r["text"]]} for r in data]
     found = _calibration(score_records(rm, texts), [r["score"] for r in data])
+    if (asked := trained_on(folder)) is not None: found["overlap"] = overlap(asked, data)
     card = read_card(folder) | dict(calibration=found)
     with atomic_write(folder/"reward_model.json") as f: json.dump(card, f, indent=1, ensure_ascii=False)
     return found

@@ -27,7 +27,7 @@ from .packing import accepted
 from .records import holds_question, QUESTIONS, write_json
 from .scorer import score_texts
 from custom_rm.templates import (
-    as_words, chat_text, followed, join, left_gap, message, prompt_turns, question_turns, restored, template_of,
+    as_words, chat_text, followed, join, left_gap, message, prompt_turns, question_turns, recognized, template_of,
     to_template)
 from .trunk import config_sha256, tokenizer_sha256
 
@@ -64,7 +64,7 @@ def _item_text(item, where:str, template:str) -> str:
     "A whole interaction as a text in the template. Raises `DataError` for anything that is none"
     if isinstance(item, list): return chat_text(item, where, template)
     if not isinstance(item, str): raise DataError(f"{where}: is {item!r:.60}; give a text or a list of messages")
-    return to_template(restored(item), template)
+    return to_template(recognized(item, template, where), template)
 
 # %% ../nbs/api/28_scoring.ipynb #1f83f885
 @patch
@@ -374,12 +374,21 @@ def _scored(scorer:Scorer, rows:Iterable, block:int, ignore:Iterable=(), n:int=0
         groups = [texts_of(where, value, scorer.rm.template, ignore) for where, value in held]
         for n, row in enumerate(scorer.rows(groups, [where for where, _ in held]), n + 1): yield {"record": n, **row}
 
+# %% ../nbs/api/28_scoring.ipynb #7a3c2801
+def _is_read(source:str|Path, target:str|Path) -> bool:
+    "Is a target the file that rows come from, by whatever name? A source may name a part of it behind a #"
+    places = Path(source), Path(str(source).rpartition("#")[0] or source)
+    return Path(target).exists() and any(place.exists() and place.samefile(target) for place in places)
+
 # %% ../nbs/api/28_scoring.ipynb #3f0979fe
 def check_target(
     target:str|Path, # A file that will be written
     endings:tuple=(".jsonl", ".jsonl.gz", ".arrow", ".parquet"), # That it may have
+    source:str|Path|None=None, # What will be read meanwhile
 )->Path: # The same
-    "Look at a target's ending. Raises `DataError` for a kind of file that nobody here writes."
+    "Look at a target. Raises `DataError` for a kind of file that nobody here writes, and for the file that is read."
+    if source is not None and _is_read(source, target):
+        raise DataError(f"{target}: is the file that is read, and would lose its rows; name another one")
     if Path(target).name.lower().endswith(endings): return Path(target)
     raise DataError(f"{target}: rewards are not written to {Path(target).suffix or 'a file without an ending'}; "
                     f"name a {choices(endings)} file")
@@ -399,7 +408,7 @@ def score_file(
     ignore:Iterable[str]=(), # Columns that are no part of what is judged, as for `texts_of`
 )->int: # Rows written
     "Score a file into a file. Raises `DataError` for a row that is not something to score, and leaves nothing then."
-    return _write_rows(check_target(target), _scored(scorer, rows_of(source), block, ignore))
+    return _write_rows(check_target(target, source=source), _scored(scorer, rows_of(source), block, ignore))
 
 # %% ../nbs/api/28_scoring.ipynb #a66a3559
 def _what_scores(scorer:Scorer, ignore:Iterable) -> str: # 64 hexadecimal digits
@@ -474,7 +483,7 @@ def score_together(
 )->tuple[int,int]|None: # (rows written, how many of them were scored by earlier processes); None for another rank
     """Score a file into a file with other processes, and go on from what earlier ones left.
     Raises `DataError` for a row that is not something to score; the parts before it stay."""
-    target = check_target(target)
+    target = check_target(target, source=source)
     folder = target.with_name(f".{target.name}.parts")
     def over(): return rank > 0 and _is_new(target)
     parts = _parts(scorer, source, folder, block, ignore, False, over)

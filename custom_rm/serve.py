@@ -204,24 +204,36 @@ def _check_fit(card:dict, first:dict) -> None:
     "Raises `DataError` where an artefact can't stand beside the first one"
     if key := unlike(card, first): raise DataError(f"has another {key} than {first['name']}")
 
+# %% ../nbs/api/41_serve.ipynb #7a3c4101
+def _take_off(rm, name:str) -> None:
+    "Remove an adapter that is not in use, and its name"
+    rm.trunk.delete_adapter(rm.key(name))
+    rm.adapters.remove(name)
+
 # %% ../nbs/api/41_serve.ipynb #e4da2b2b
 def _load_beside(scorer:Scorer, first:dict, name:str, path:Path) -> None:
-    "Put an artefact beside the first one. Raises `DataError`, or what its file raises, where that can't be"
+    "Put an artefact beside the first one, or in its own old place. Raises `DataError`, or what its file raises"
     card, rm = read_card(path), scorer.rm
     _check_fit(card, first)
     check_same_base(path, rm)
     if name == head_name(rm.bare_trunk()): # PEFT would leave the trunk half changed
         raise DataError(f"{name!r} is what the base calls its head; rename the folder")
-    rm.add_adapter(name)
+    fresh = name not in scorer.names
+    (rm.add_adapter if fresh else rm.use)(name)
     try: rm.load_weights(path)
     except Exception:
-        rm.use(scorer.names[0]).adapters.remove(name)
-        rm.trunk.delete_adapter(name)
+        if fresh: _take_off(rm.use(scorer.names[0]), name)
         raise
     rm.eval()
-    scorer.names.append(name)
+    if fresh: scorer.names.append(name)
     scale = card.get("calibration")
     scorer.scale[name] = (scale["temperature"], scale["offset"]) if scale else (1.0, 0.0)
+
+# %% ../nbs/api/41_serve.ipynb #7a3c4103
+def _stamp(path:Path) -> tuple: # Empty where nothing is there
+    "What changes when an artefact is written anew: the names, sizes and times of its files"
+    try: return tuple((f.name, f.stat().st_size, f.stat().st_mtime_ns) for f in sorted(path.iterdir()))
+    except OSError: return ()
 
 # %% ../nbs/api/41_serve.ipynb #594c81dd
 class Shelf:
@@ -237,7 +249,7 @@ class Shelf:
             raise DataError(f"{', '.join(map(str, folders)) or 'nothing given'}: no artefact in it; "
                             "give folders that `custom-rm train` made")
         (name, path), *_ = there.items()
-        self.folders, self.left_out, self.loaded, self.tried = list(folders), {}, {name: path}, {}
+        self.folders, self.left_out, self.loaded, self.tried = list(folders), {}, {name: path}, {path: _stamp(path)}
         self.scorer, self.first = Scorer.load(path, device, base=base), read_card(path)
         self.look()
 
@@ -251,24 +263,33 @@ def _reason(fault:Exception) -> str:
 @patch
 def _add(self:Shelf, path:Path) -> None:
     "Load an artefact that has not been tried as it is now. Raises whatever is wrong with it"
-    name, written = path.resolve().name, (path/"reward_model.json").stat().st_mtime_ns
-    if self.loaded.get(name) == path.resolve() or self.tried.get(path) == written: return
-    self.tried[path] = written
-    if name in self.loaded: raise DataError(f"{self.loaded[name]} has the same name; rename one")
+    path, stamp = path.resolve(), _stamp(path)
+    if self.tried.get(path) == stamp: return
+    self.tried[path], name = stamp, path.name
+    if self.loaded.get(name, path) != path: raise DataError(f"{self.loaded[name]} has the same name; rename one")
     check_unicode(name, "its name")
     _load_beside(self.scorer, self.first, name, path)
-    self.loaded[name] = path.resolve()
+    self.loaded[name] = path
     self.left_out.pop(name, None)
 
 # %% ../nbs/api/41_serve.ipynb #9af44418
 @patch
 def look(self:Shelf) -> None:
-    "Load what is new; what can't be loaded goes to `left_out` with the reason."
+    "Load what is new or was written anew; what can't be loaded goes to `left_out` with the reason."
     for path in (path for folder in self.folders for path in _artefacts_in(Path(folder))):
         taken = self.loaded.get(path.name, path.resolve()) != path.resolve()
         label = f"{path.resolve().parent.name}/{path.name}" if taken else path.name
         try: self._add(path)
         except Exception as e: self.left_out[label.encode(errors="backslashreplace").decode()] = _reason(e)
+
+# %% ../nbs/api/41_serve.ipynb #7a3c4105
+@patch
+def is_current(self:Shelf,
+    name:str, # Of a reward model
+)->bool: # False too for one that is not there
+    "Was a reward model last looked at as it lies in its folder now? One that was removed stays as it was."
+    path = self.loaded.get(name)
+    return path is not None and _stamp(path) in ((), self.tried[path])
 
 # %% ../nbs/api/41_serve.ipynb #53196a1e
 @asynccontextmanager
@@ -281,13 +302,18 @@ async def _life(app):
     await serving
 
 # %% ../nbs/api/41_serve.ipynb #c90cf1e1
-async def _find(app, name:str) -> None:
-    "Make sure that a reward model is loaded. Raises `Refused` where there is none of that name"
+async def _find(app, name:str|None, every:bool=False) -> list[str]: # Names
+    "The reward models that are asked, as they lie in their folders now. Raises `Refused` where one can't be had"
     shelf = app.state.shelf
-    if name in shelf.scorer.names: return
-    await asyncio.get_running_loop().run_in_executor(app.state.batcher.thread, shelf.look)
-    if name not in shelf.scorer.names:
+    asked = list(shelf.scorer.names) if every else [name or shelf.scorer.names[0]]
+    if not all(map(shelf.is_current, asked)):
+        await asyncio.get_running_loop().run_in_executor(app.state.batcher.thread, shelf.look)
+    if every: asked = [one for one in shelf.scorer.names if one not in shelf.left_out] or asked[:1]
+    if asked[0] not in shelf.scorer.names:
         raise Refused(404, f"no reward model {name!r}; there are {', '.join(shelf.scorer.names)}")
+    if why := shelf.left_out.get(asked[0]):
+        raise Refused(503, f"reward model {asked[0]!r} was written anew, and can't be loaded: {why}")
+    return asked
 
 # %% ../nbs/api/41_serve.ipynb #3c04c0b8
 def _check_lengths(rm, texts:list[str], most:int) -> None:
@@ -311,10 +337,9 @@ async def judge(
     if not items: raise Refused(422, "there is no text to score; give at least one")
     if len(items) > limits.texts:
         raise Refused(413, f"{len(items)} texts are more than {limits.texts}; send them in parts")
-    if name: await _find(app, name)
+    names = await _find(app, name, every)
     texts = scorer.as_texts(items)
     _check_lengths(scorer.rm, texts, limits.text_tokens)
-    names = list(scorer.names) if every else [name or scorer.names[0]]
     return names, await app.state.batcher.ask(texts, names)
 
 # %% ../nbs/api/41_serve.ipynb #82b5fd88
@@ -357,20 +382,21 @@ def add_errors(
 def _openrlhf(app, guard:list, kinds) -> None:
     "POST /get_reward"
     @app.post("/get_reward", dependencies=guard)
-    async def get_reward(asked:kinds.Query):
+    async def get_reward(asked:kinds.Query, model:Optional[str]=None):
         "OpenRLHF's remote reward model"
-        _, rewards = await judge(app, asked.query, asked.model)
+        _, rewards = await judge(app, asked.query, asked.model or model)
         return dict(rewards=(r := rewards[0].tolist()), scores=r, extra_logs={})
 
 # %% ../nbs/api/41_serve.ipynb #9c6b8307
 def _llama_factory(app, guard:list, kinds) -> None:
     "POST /v1/score/evaluation"
     @app.post("/v1/score/evaluation", dependencies=guard)
-    async def evaluation(asked:kinds.Messages):
-        "LLaMA-Factory's reward server"
+    async def evaluation(asked:kinds.Messages, model:Optional[str]=None):
+        "LLaMA-Factory's reward server, which calls every reward model by the name of model"
+        if asked.model == "model" and "model" not in app.state.shelf.loaded: asked.model = None
         one_chat = all(isinstance(message, dict) for message in asked.messages)
         items = [asked.messages] if one_chat and asked.messages else asked.messages
-        (name,), rewards = await judge(app, items, asked.model)
+        (name,), rewards = await judge(app, items, asked.model or model)
         reply = dict(id=f"scoreval-{secrets.token_hex(8)}", object="score.evaluation", model=name)
         return reply | dict(scores=rewards[0].tolist())
 

@@ -6,7 +6,7 @@
 __all__ = ['TEMPLATES', 'CHAT', 'ROLES', 'TRANSCRIPTS', 'Template', 'chat_json', 'template_of', 'split_text', 'to_template',
            'speaker_of', 'called', 'message', 'turns_of', 'merged', 'chat_text', 'compact', 'plain_text',
            'without_marks', 'may_be_transcript', 'transcript', 'same_question', 'restored', 'question_turns',
-           'check_marks', 'as_words', 'prompt_turns', 'opened', 'left_gap', 'followed', 'join']
+           'recognized', 'check_marks', 'as_words', 'prompt_turns', 'opened', 'left_gap', 'followed', 'join']
 
 # %% ../nbs/api/01_templates.ipynb #2c7e1985
 import json, math, re
@@ -269,20 +269,29 @@ TRANSCRIPTS = dict(
     deepseek=r"<｜(?P<role>User|Assistant)｜>",
     command=r"<\|START_OF_TURN_TOKEN\|><\|(?P<role>USER|CHATBOT|SYSTEM)_TOKEN\|>",
     harmony=r"<\|start\|>(?P<role>user|assistant|system|developer)(?:<\|channel\|>\w+)?<\|message\|>",
-    hashes=r"(?:^|\n+)### ?(?P<role>Human|User|Assistant|System|Instruction|Response): ?\n?",
-    lines=r"(?:^|\n+)(?P<role>Human|User|Assistant|Bot|System|AI): ?", vicuna=r"(?:^|\s)(?P<role>USER|ASSISTANT): ?")
+    hashes=r"(?:^|(?<!\n)\n+)### ?(?P<role>Human|User|Assistant|System|Instruction|Response): ?\n?",
+    lines=r"(?:^|(?<!\n)\n+)(?P<role>Human|User|Assistant|Bot|System|AI): ?",
+    vicuna=r"(?:^|\s)(?P<role>USER|ASSISTANT): ?")
 _PREFACE = re.compile(r"\s*(?:A chat between |Below is an instruction )") # what Vicuna's and Alpaca's system says
 _SPEAKERS = dict(human="user", user="user", instruction="user", system="system", developer="system") | dict.fromkeys(
     ("assistant", "response", "bot", "ai", "model", "chatbot"), "assistant")
 
 # %% ../nbs/api/01_templates.ipynb #3a85b991
-_END = (r"\s*(?:<\|im_end\|>|<\|eot_id\|>|<end_of_turn>|</s>|<\|end\|>|<\|endoftext\|>|<\|(?:begin|end)_of_text\|>|"
-        r"<｜(?:begin|end)▁of▁sentence｜>|<\|return\|>|<\|END_OF_TURN_TOKEN\|>|<BOS_TOKEN>)\s*")
-_EDGES, _LAST = re.compile(rf"^(?:{_END})+|(?:{_END})+$"), re.compile(rf"(?:{_END})+$")
+_END = (r"(?:<\|im_end\|>|<\|eot_id\|>|<end_of_turn>|</s>|<\|end\|>|<\|endoftext\|>|<\|(?:begin|end)_of_text\|>|"
+        r"<｜(?:begin|end)▁of▁sentence｜>|<\|return\|>|<\|END_OF_TURN_TOKEN\|>|<BOS_TOKEN>)")
 
-def _without_end(text:str) -> str:
-    "What was said, without the marks of its end"
-    return _LAST.sub("", text) if text.rstrip().endswith(">") else text
+def _run(mark:str) -> str: # Both regular expressions
+    "One mark or several, and the white space around them, which can be read in one way only: no text takes long"
+    return rf"(?<!\s)\s*{mark}(?:\s*{mark})*\s*"
+
+_FIRST, _LAST = re.compile(rf"^(?:\s*{_END})+\s*"), re.compile(rf"(?:{_END}|<pad>|<eos>)$")
+
+def _without_last(text:str) -> str:
+    "A text without the marks at its end, where it has any"
+    bare = text.rstrip()
+    while bare.endswith(">") and (mark := _LAST.search(bare, max(0, len(bare) - 40))):
+        text = bare = bare[:mark.start()].rstrip()
+    return text
 
 # %% ../nbs/api/01_templates.ipynb #18f64e36
 _LEAD = re.compile(r"\s*(?:## )?(?:Assistant|ASSISTANT):[ \n]?(?=\s*\S)")
@@ -292,7 +301,7 @@ def without_marks(
     text:str, # An answer
 )->str: # The same without the mark of its speaker before it, and those of an end behind it
     "The words of an answer, where a rendering or the splitting of one left marks around them; a dialogue stays."
-    text = _without_end(text)
+    text = _without_last(text)
     lead = _LEAD.match(text)
     return text if lead is None or _SPEAKER.search(text, lead.end()) else text[lead.end():]
 
@@ -302,9 +311,9 @@ def _by_markers(text:str, marker:str, preface:bool, both:bool=True) -> list[dict
     found = list(re.finditer(marker, text))
     roles = [_SPEAKERS.get(m["role"].lower()) for m in found]
     if None in roles or not ({"user", "assistant"} if both else {"user"}) <= set(roles): return []
-    before = _EDGES.sub("", text[:found[0].start()]).strip()
+    before = _without_last(_FIRST.sub("", text[:found[0].start()])).strip()
     if before and not preface: return []
-    said = [_without_end(text[m.end():end]) for m, end in zip(found, [m.start() for m in found[1:]] + [len(text)])]
+    said = [_without_last(text[m.end():end]) for m, end in zip(found, [m.start() for m in found[1:]] + [len(text)])]
     turns = [dict(role=role, content=words.rstrip()) for role, words in zip(roles, said)]
     turns[-1]["content"] = said[-1]
     return ([dict(role="system", content=before)] if before else []) + turns
@@ -314,9 +323,9 @@ def _llama2(text:str) -> list[dict]:
     "Turns of a text with Llama 2's brackets"
     system = re.match(r"\s*(?:<s>)?\s*\[INST\]\s*<<SYS>>\s*(.*?)\s*<</SYS>>\s*", text, re.S)
     if system: text = "[INST] " + text[system.end():]
-    before, *parts = re.split(r"(?:</?s>|\s)*\[(/?)INST\]\s*", text)
+    before, *parts = re.split(r"(?<!\s)(?:</?s>|\s)*\[(/?)INST\]\s*", text)
     if before.strip() or len(parts) < 2: return []
-    turns = [dict(role="assistant" if slash else "user", content=_without_end(words))
+    turns = [dict(role="assistant" if slash else "user", content=_without_last(words))
              for slash, words in zip(parts[::2], parts[1::2])]
     return ([dict(role="system", content=system[1])] if system else []) + turns
 
@@ -385,6 +394,29 @@ def question_turns(
     if turns and turns[-1]["role"] == "assistant" and _NO_THOUGHT.fullmatch(turns[-1]["content"]):
         return turns[:-1] + [turns[-1] | dict(content="")]
     return turns or [dict(role="user", content=text)]
+
+# %% ../nbs/api/01_templates.ipynb #7a3c2f02
+_FRONT = re.compile(_run(rf"(?:{_END}|<s>|<bos>|<eos>|<pad>|\[PAD\])")) # what fills a batch, or begins a text
+
+def _without_ends(text:str) -> str:
+    "A text without the tokens that a tokenizer prints around it, where it has any"
+    front = _FRONT.match(text)
+    return _without_last(text[front.end():] if front else text)
+
+# %% ../nbs/api/01_templates.ipynb #7a3c2f03
+def recognized(
+    text:str,           # A whole interaction in any template that is known; another text is returned as it is
+    template:str="dsp", # A name of `TEMPLATES` or "chat", for one with other marks of turns
+    where:str="text",   # Its place, for complaints
+)->str: # In a known template
+    "A whole interaction in a template of ours, without what its tokenizer printed around it."
+    said = _without_ends(text)
+    if template_of(ours := restored(said)): return ours
+    turns = transcript(said)
+    if not turns or turns[-1]["role"] != "assistant": return text
+    thought = _NO_THOUGHT.match(answer := turns[-1]["content"])
+    turns[-1] |= dict(content=answer[thought.end():] if thought else answer)
+    return chat_text(turns, where, template)
 
 # %% ../nbs/api/01_templates.ipynb #e041d461
 _MARK_AHEAD = re.compile(r"\s*(<[|｜][^<>\n]{1,40}[|｜]>|<s>|\[(?:INST|BOS|START)[\w ]*\])")
