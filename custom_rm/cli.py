@@ -19,8 +19,8 @@ __all__ = ['app', 'DISK_FULL', 'TABLES', 'Device', 'BaseFolder', 'Json', 'Artefa
            'BaseUrl', 'WAYS', 'Roles', 'Many', 'Diverse', 'Temperature', 'MaxTokens', 'SampleSeed', 'Parameters',
            'PACE', 'KeyEnv', 'AtOnce', 'Retries', 'Timeout', 'PriceIn', 'PriceOut', 'DryRun', 'KEPT', 'StoreFile',
            'LeaveOut', 'AskAgain', 'custom_rm', 'fault_line', 'usage_line', 'any_letter', 'Stopped', 'stop_politely',
-           'run_verb', 'main', 'named', 'Explained', 'a_device', 'a_file', 'a_folder', 'column', 'several',
-           'mapping_of', 'convert_verb', 'action', 'clean_verb', 'split_verb', 'fetch_verb', 'show_matrix',
+           'run_verb', 'show_warning', 'main', 'named', 'Explained', 'a_device', 'a_file', 'a_folder', 'column',
+           'several', 'mapping_of', 'convert_verb', 'action', 'clean_verb', 'split_verb', 'fetch_verb', 'show_matrix',
            'train_verb', 'print_plan', 'plan_verb', 'print_report', 'check_verb', 'quickstart_verb', 'named_sets',
            'check_measured', 'benchmark_figures', 'show_benchmarks', 'evaluate_verb', 'print_scores', 'what_to_score',
            'score_into', 'score_verb', 'calibrate_verb', 'print_curve', 'check_blend', 'chosen_alpha', 'blend_verb',
@@ -28,7 +28,7 @@ __all__ = ['app', 'DISK_FULL', 'TABLES', 'Device', 'BaseFolder', 'Json', 'Artefa
            'vote_verb', 'reply_bar', 'aside', 'collect_verb']
 
 # %% ../nbs/api/49_cli.ipynb #44eb814a
-import os, re, signal, sys
+import os, re, signal, sys, warnings
 from collections.abc import Iterable
 from contextlib import contextmanager
 from dataclasses import asdict, replace
@@ -107,10 +107,19 @@ def run_verb() -> None:
     sys.exit(code if isinstance(code, int) else 0)
 
 # %% ../nbs/api/49_cli.ipynb #f3807603
+def show_warning(
+    message, category, file, *place, # As `warnings.showwarning` gets them
+    usual=warnings.showwarning,      # For other packages' warnings
+)->None:
+    "A warning of this package in one line on stderr."
+    if Path(file).parent == Path(__file__).parent: print(f"custom-rm: {message}", file=sys.stderr)
+    else: usual(message, category, file, *place)
+
 def main() -> None:
     "Run a verb; faults end in one line on stderr and exit code 2."
     any_letter()
     stop_politely()
+    warnings.showwarning = show_warning
     stopped = "custom-rm: stopped; the same command goes on from here"
     try: run_verb()
     except KeyboardInterrupt: print(f"\n{stopped}" if sys.stderr.isatty() else stopped, file=sys.stderr); sys.exit(130)

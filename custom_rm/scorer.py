@@ -7,7 +7,7 @@ __all__ = ['tree_groups', 'length_batches', 'text_states', 'score_tokens', 'scor
            'calibrate']
 
 # %% ../nbs/api/21_scorer.ipynb #79951b2b
-import json
+import json, warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from itertools import islice
@@ -239,6 +239,12 @@ def score_tokens(
     return out[[names.index(name) for name in asked]] if adapters else out[0]
 
 # %% ../nbs/api/21_scorer.ipynb #42eeb1ac
+def _tell_unasked(starts:list[int], cut:list[int], length:int) -> None:
+    "Warn where an answer is so long that nothing is left of its question"
+    lost = sum(gone > 0 and not start for start, gone in zip(starts, cut))
+    if lost: warnings.warn(f"{lost} of {len(starts)} texts have an answer of {length} tokens or more and lost their "
+                           "whole question: those rewards judge the answers alone; train with a larger max_length", stacklevel=4)
+
 def _tokens(
     rm:RewardModel,
     texts:list[str],           # Different ones
@@ -248,6 +254,7 @@ def _tokens(
     if not texts: return [], []
     made, given = encode(texts, rm.tokenizer, rm.max_length, rm.chat), given or texts
     def place(i): return f"text {given.index(texts[i]) + 1} of the {len(given)} scored together is {texts[i][:40]!r}"
+    _tell_unasked(made["response_start"], made["cut"], rm.max_length)
     return never_empty(made["input_ids"], rm.tokenizer, place), made["response_start"]
 
 # %% ../nbs/api/21_scorer.ipynb #3bac94b3

@@ -3,6 +3,7 @@ import json
 import os
 import shutil
 import time
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -211,3 +212,26 @@ def test_calibrating_on_training_questions_is_told(folder, tmp_path):
 def test_the_page_numbers_answers_by_their_fields(served):
     page = served[0].get("/").text
     assert "drawModel(name, of.rewards, numbers)" in page and "drawRow(numbers[i]" in page
+
+
+def long_and_short():
+    return [sum_text(0, "It is. " * 40), sum_text(0, "It is.")]
+
+
+def test_an_answer_that_leaves_no_room_for_its_question_is_told(tmp_path):
+    "Its reward says nothing of whether it fits; a text that lost a part of its question, or nothing, is no reason to speak"
+    from custom_rm.model import LoRA, RewardModel
+    scorer = Scorer(RewardModel(tiny_base(tmp_path / "base"), quantize=False, lora=LoRA(4, 8), max_length=48, device="cpu").add_adapter("x"))
+    with pytest.warns(UserWarning, match="1 of 2 texts have an answer of 48 tokens or more and lost their whole question"): scorer.score(long_and_short())
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        scorer.score([sum_text(0, "It is."), f"## Human:\n{'Well, ' * 60}what is 2 + 2?\n\n## Assistant:\nIt is 4."])
+
+
+def test_a_warning_is_one_line_of_the_command(capsys, recwarn):
+    from custom_rm import cli
+    cli.show_warning("so it is", UserWarning, cli.__file__, 1)
+    assert capsys.readouterr().err == "custom-rm: so it is\n"
+    told = []
+    cli.show_warning("theirs", UserWarning, "elsewhere.py", 1, usual=lambda *args: told.append(args))
+    assert told == [("theirs", UserWarning, "elsewhere.py", 1)] and not capsys.readouterr().err
