@@ -106,15 +106,17 @@ def run_verb() -> None:
     if code == 130: raise KeyboardInterrupt
     sys.exit(code if isinstance(code, int) else 0)
 
-# %% ../nbs/api/49_cli.ipynb #f3807603
+# %% ../nbs/api/49_cli.ipynb #7c0a5202
 def show_warning(
     message, category, file, *place, # As `warnings.showwarning` gets them
     usual=warnings.showwarning,      # For other packages' warnings
 )->None:
     "A warning of this package in one line on stderr."
-    if Path(file).parent == Path(__file__).parent: print(f"custom-rm: {message}", file=sys.stderr)
+    ours = Path(import_module("custom_rm").__file__).parent
+    if Path(file).parent == ours: print(f"custom-rm: {message}", file=sys.stderr)
     else: usual(message, category, file, *place)
 
+# %% ../nbs/api/49_cli.ipynb #f3807603
 def main() -> None:
     "Run a verb; faults end in one line on stderr and exit code 2."
     any_letter()

@@ -440,7 +440,7 @@ def merge(
         _write_plain(rm, partial, getattr(torch, dtype))
         if not force: _check_cut(partial, card, out)
         texts = [to_template(text, card["template"]) for text in texts or sample_texts(card["template"])]
-        found = _drift(score_texts(rm, texts), plain_rewards(partial, texts, card["max_length"]))
+        found = _drift(quietly(score_texts, rm, texts), plain_rewards(partial, texts, card["max_length"]))
         if not force: _check_drift(found, limit, dtype, out)
         write_model_card(partial, card | dict(export=dict(dtype=dtype, **found)))
     return found

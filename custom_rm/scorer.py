@@ -242,8 +242,9 @@ def score_tokens(
 def _tell_unasked(starts:list[int], cut:list[int], length:int) -> None:
     "Warn where an answer is so long that nothing is left of its question"
     lost = sum(gone > 0 and not start for start, gone in zip(starts, cut))
-    if lost: warnings.warn(f"{lost} of {len(starts)} texts have an answer of {length} tokens or more and lost their "
-                           "whole question: those rewards judge the answers alone; train with a larger max_length", stacklevel=4)
+    if not lost: return
+    warnings.warn(f"{lost} of {len(starts)} texts have an answer of {length} tokens or more and lost their whole "
+                  "question: those rewards judge the answers alone; train with a larger max_length", stacklevel=4)
 
 def _tokens(
     rm:RewardModel,
