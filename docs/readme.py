@@ -33,18 +33,18 @@ def points(m: dict) -> str:
 def study(found: dict) -> str:
     "What customizing gained and cost on published data, with and without guards"
     ways = {row["strategy"]: row for row in found["rows"]}
-    names = {"joint, no guard": "customized, no guard", "imitation in custom": "with imitation", "joint quarter 1 1.0": "with a quarter replayed", "joint quarter 1 0.75": "and three quarters of the way"}
+    names = {"joint, no guard": "no guard", "imitation in custom": "imitation", "joint quarter 1 1.0": "a quarter replayed", "joint quarter 1 0.75": "and three quarters of the way"}
     shown, default = [ways[name] for name in names], ways["joint quarter 1 0.75"]
     general, floors = default["general_model"], found["floors"]
-    rows = [("accuracy in % on", "general reward model", *names.values(), "*longer wins*", "*bag of words*", "test pairs")]
+    rows = [("accuracy in % on", "general model", *names.values(), "*longer wins*", "*bag of words*")]
     for d in general["domains"]:
-        rows.append((d, percent(general["domains"][d]["accuracy"]), *(measured(way["domains"][d]) for way in shown), percent(floors["longer"][d]), percent(floors["bag_of_words"][d]), general["domains"][d]["n"]))
-    rows.append(("what people in general prefer", *(measured(way["general"]) for way in (general, *shown)), percent(found["general_floors"]["longer"]), percent(found["general_floors"]["bag_of_words"]), f"{general['general']['n'] // len(general['domains']):,}"))
-    cost = "; ".join(f"{name} {points(ways[key]['change'])}" for key, name in (names | {"joint, no guard": "without a guard"}).items())
+        rows.append((d, percent(general["domains"][d]["accuracy"]), *(measured(way["domains"][d]) for way in shown), percent(floors["longer"][d]), percent(floors["bag_of_words"][d])))
+    rows.append(("what people in general prefer", *(measured(way["general"]) for way in (general, *shown)), percent(found["general_floors"]["longer"]), percent(found["general_floors"]["bag_of_words"])))
+    cost = "; ".join(f"{name} {points(ways[key]['change'])}" for key, name in (names | {"joint quarter 1 0.75": "that and three quarters of the way"}).items())
     mean = {name: sum(floors[name][d] for d in general["domains"]) / len(general["domains"]) for name in floors}
     gained = ", ".join(f"{100 * way['domain']['accuracy']:.1f}" for way in shown)
     said = [f"General accuracy against the general model of the same seeds: {cost}. The four readers' mean is {100 * general['domain']['accuracy']:.1f} before and {gained} after; counting words has {100 * mean['bag_of_words']:.1f}.",
-            f"In parentheses: 95 % intervals, whole questions resampled. {found['base']} in 4-bit, {seeds_in(shown)}, {default['devices'][0]}, {default['date']}."]
+            f"In parentheses: 95 % intervals, whole questions resampled; {general['domain']['n'] // len(general['domains'])} test pairs of each reader, {general['general']['n'] // len(general['domains']):,} general ones. {found['base']} in 4-bit, {seeds_in(shown)}, {default['devices'][0]}, {default['date']}."]
     return table(rows) + "\n" + " ".join(said) + "\n"
 
 
