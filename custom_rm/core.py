@@ -102,7 +102,7 @@ def patch(
 @contextmanager
 def _opened(raw, path:Path, mode:str) -> Iterator:
     "Text or bytes onto a raw file, gzipped where the path ends in .gz"
-    file = gzip.GzipFile(fileobj=raw, mode="wb", mtime=0, filename="") if path.suffix == ".gz" else raw
+    file = gzip.GzipFile(fileobj=raw, mode="wb", mtime=0, filename="") if path.suffix.lower() == ".gz" else raw
     with raw, file:
         if "b" in mode: yield file
         else:

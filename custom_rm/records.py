@@ -225,7 +225,7 @@ def read_json(
     with readable(path), open_text(path) as file:
         head = file.read(4096).lstrip()[:1]
         file.seek(0)
-        lines = ".jsonl" in path.suffixes or head != "["
+        lines = ".jsonl" in Path(path.name.lower()).suffixes or head != "["
         for count, item in enumerate((_json_lines if lines else _json_list)(file, path), 1): yield item
     if not count: raise DataError(f"{path}: is empty; nothing to read")
 
@@ -244,7 +244,7 @@ def json_writer(
     """Open a JSON list or JSON Lines file that appears only when complete.
     Raises `DataError` where nothing was written, or where there is no room."""
     path, n = Path(path), 0
-    start, between, end = ("", "\n", "\n") if ".jsonl" in path.suffixes else ("[\n", ",\n", "\n]\n")
+    start, between, end = ("", "\n", "\n") if ".jsonl" in Path(path.name.lower()).suffixes else ("[\n", ",\n", "\n]\n")
     with atomic_write(path) as file:
         def put(value) -> None:
             nonlocal n

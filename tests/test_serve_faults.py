@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from custom_rm.core import DataError
-from custom_rm.records import load_records, write_json
+from custom_rm.records import load_records, read_json, write_json
 from custom_rm.scorer import calibrate, score_texts
 from custom_rm.scoring import score_file, score_together, Scorer, texts_of
 from custom_rm.templates import recognized, without_marks
@@ -235,3 +235,13 @@ def test_a_warning_is_one_line_of_the_command(capsys, recwarn):
     told = []
     cli.show_warning("theirs", UserWarning, "elsewhere.py", 1, usual=lambda *args: told.append(args))
     assert told == [("theirs", UserWarning, "elsewhere.py", 1)] and not capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "A.JSONL", "a.jsonl.gz", "A.Jsonl.GZ"])
+def test_endings_in_capitals_mean_the_same(tmp_path, name):
+    "One value per line, gzipped where the name says so, and read again as what it is"
+    import gzip
+    write_json(tmp_path / name, [dict(n=1), dict(n=2)])
+    whole = (tmp_path / name).read_bytes()
+    assert (gzip.decompress(whole) if name.lower().endswith(".gz") else whole) == b'{"n": 1}\n{"n": 2}\n'
+    assert [value for _, value in read_json(tmp_path / name)] == [dict(n=1), dict(n=2)]
