@@ -341,7 +341,7 @@ def find_out(
     "Read a study's cells, measure its floors, and choose, where the study doesn't say what to recommend."
     cells, questions = read_cells(study, folder), study_questions(study, folder)
     floors, named = study_floors(study, folder, report=lambda line: None), study.recommended
-    best = named if named in points(cells, questions) else recommend(cells, questions, tolerance)
+    best = named if named and named in points(cells, questions) else recommend(cells, questions, tolerance)
     part = "test" if study.recipe_of(best).custom.test else "validation"
     return Findings(study, cells, questions, floors, best, study.plain, part)
 

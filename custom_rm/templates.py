@@ -280,18 +280,21 @@ _SPEAKERS = dict(human="user", user="user", instruction="user", system="system",
 _END = (r"(?:<\|im_end\|>|<\|eot_id\|>|<end_of_turn>|</s>|<\|end\|>|<\|endoftext\|>|<\|(?:begin|end)_of_text\|>|"
         r"<｜(?:begin|end)▁of▁sentence｜>|<\|return\|>|<\|END_OF_TURN_TOKEN\|>|<BOS_TOKEN>)")
 
-def _run(mark:str) -> str: # Both regular expressions
-    "One mark or several, and the white space around them, which can be read in one way only: no text takes long"
-    return rf"(?<!\s)\s*{mark}(?:\s*{mark})*\s*"
-
-_FIRST, _LAST = re.compile(rf"^(?:\s*{_END})+\s*"), re.compile(rf"(?:{_END}|<pad>|<eos>)$")
+_FRONT = re.compile(rf"(?:\s*(?:{_END}|<s>|<bos>|<eos>|<pad>|\[PAD\]))+\s*") # also what fills a batch, or begins a text
+_LAST = re.compile(rf"(?:{_END}|<pad>|<eos>)$")
 
 def _without_last(text:str) -> str:
     "A text without the marks at its end, where it has any"
     bare = text.rstrip()
     while bare.endswith(">") and (mark := _LAST.search(bare, max(0, len(bare) - 40))):
+        if mark[0] == "</s>" and "<s>" in bare: break # struck out, in HTML
         text = bare = bare[:mark.start()].rstrip()
     return text
+
+def _without_ends(text:str) -> str:
+    "A text without the marks and tokens around it, where it has any"
+    front = _FRONT.match(text)
+    return _without_last(text[front.end():] if front else text)
 
 # %% ../nbs/api/01_templates.ipynb #18f64e36
 _LEAD = re.compile(r"\s*(?:## )?(?:Assistant|ASSISTANT):[ \n]?(?=\s*\S)")
@@ -311,7 +314,7 @@ def _by_markers(text:str, marker:str, preface:bool, both:bool=True) -> list[dict
     found = list(re.finditer(marker, text))
     roles = [_SPEAKERS.get(m["role"].lower()) for m in found]
     if None in roles or not ({"user", "assistant"} if both else {"user"}) <= set(roles): return []
-    before = _without_last(_FIRST.sub("", text[:found[0].start()])).strip()
+    before = _without_ends(text[:found[0].start()]).strip()
     if before and not preface: return []
     said = [_without_last(text[m.end():end]) for m, end in zip(found, [m.start() for m in found[1:]] + [len(text)])]
     turns = [dict(role=role, content=words.rstrip()) for role, words in zip(roles, said)]
@@ -394,14 +397,6 @@ def question_turns(
     if turns and turns[-1]["role"] == "assistant" and _NO_THOUGHT.fullmatch(turns[-1]["content"]):
         return turns[:-1] + [turns[-1] | dict(content="")]
     return turns or [dict(role="user", content=text)]
-
-# %% ../nbs/api/01_templates.ipynb #7a3c2f02
-_FRONT = re.compile(_run(rf"(?:{_END}|<s>|<bos>|<eos>|<pad>|\[PAD\])")) # what fills a batch, or begins a text
-
-def _without_ends(text:str) -> str:
-    "A text without the tokens that a tokenizer prints around it, where it has any"
-    front = _FRONT.match(text)
-    return _without_last(text[front.end():] if front else text)
 
 # %% ../nbs/api/01_templates.ipynb #7a3c2f03
 def recognized(

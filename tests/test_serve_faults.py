@@ -245,3 +245,11 @@ def test_endings_in_capitals_mean_the_same(tmp_path, name):
     whole = (tmp_path / name).read_bytes()
     assert (gzip.decompress(whole) if name.lower().endswith(".gz") else whole) == b'{"n": 1}\n{"n": 2}\n'
     assert [value for _, value in read_json(tmp_path / name)] == [dict(n=1), dict(n=2)]
+
+
+def test_words_struck_out_in_html_stay():
+    "`</s>` ends an answer only where no `<s>` in it begins something"
+    for text in ("Not <s>so</s>", "## Human:\nMay I?\n\n## Assistant:\nNot <s>so</s>"): assert without_marks(text) == text == recognized(text)
+    ours = "## Human:\nMay I?\n\n## Assistant:\nNot so"
+    assert recognized(f"<s>{ours}</s>") == ours and recognized("<s>[INST] May I? [/INST] Not so </s>") == ours
+    assert recognized("<s>[INST] Hi [/INST] Hello </s><s>[INST] May I? [/INST] Not so </s>").endswith("May I?\n\n## Assistant:\nNot so")
