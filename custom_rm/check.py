@@ -22,7 +22,7 @@ from torch import nn, Tensor
 # %% ../nbs/api/39_check.ipynb #29c00005
 from .artefact import load, read_card
 from .attention import brief, by_flex, by_stretches, Heads, kernel_error, MOST_OFF, no_flex, register
-from .core import DataError, quietly, recipe_path, versions
+from .core import DataError, process_lock, quietly, recipe_path, versions
 from .fetch import fetch_model
 from .model import LoRA, RewardModel
 from .packing import pack
@@ -222,7 +222,7 @@ def small_trunk(
     from transformers import LlamaConfig, LlamaModel
     config = LlamaConfig(vocab_size=1024, hidden_size=width, intermediate_size=width * 8 // 3, num_hidden_layers=2,
                          num_attention_heads=width // 64, num_key_value_heads=width // 192)
-    with torch.random.fork_rng(devices=[]):
+    with process_lock, torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         trunk = LlamaModel(config).to(dtype).requires_grad_(False)
     trunk.embed_tokens.requires_grad_(True)

@@ -7,7 +7,7 @@ __all__ = ['merged_weights', 'chat_template', 'sample_texts', 'plain_rewards', '
            'merge', 'base_warning', 'copy_adapter', 'files_to_send', 'check_push', 'send']
 
 # %% ../nbs/api/40_export.ipynb #d08e3540
-import json, shutil
+import json, shutil, warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from copy import deepcopy
@@ -176,7 +176,7 @@ def _plain_model(rm:RewardModel, dtype:torch.dtype): # A `transformers` model on
     "A sequence classifier with the merged weights. Raises `DataError` where one that it wants is not among them"
     from transformers import AutoModelForSequenceClassification
     with torch.device("meta"):
-        plain = AutoModelForSequenceClassification.from_config(_plain_config(rm), dtype=dtype)
+        plain = quietly(AutoModelForSequenceClassification.from_config, _plain_config(rm), dtype=dtype)
     weights, wanted = merged_weights(rm, dtype), plain.state_dict()
     if missing := [key for key in wanted if key not in weights]:
         raise DataError(f"{rm.base.name}: {len(missing)} weights can't be merged, such as {missing[0]}, "
@@ -229,6 +229,10 @@ def plain_rewards(
     return np.array([float(model(ids).logits[0, 0]) for ids in tokens])
 
 # %% ../nbs/api/40_export.ipynb #cf259943
+def _own_rewards(rm:RewardModel, texts:list[str]): # As from `score_texts`
+    "Rewards; that long texts are cut is no news here"
+    with warnings.catch_warnings(action="ignore"): return score_texts(rm, texts)
+
 def _drift(before:np.ndarray, after:np.ndarray) -> dict: # As `merge` returns it
     "How far an export's rewards are from the artefact's; both of shape (texts,)"
     drift, spread = float(np.abs(before - after).max()), float(before.std())
@@ -440,7 +444,7 @@ def merge(
         _write_plain(rm, partial, getattr(torch, dtype))
         if not force: _check_cut(partial, card, out)
         texts = [to_template(text, card["template"]) for text in texts or sample_texts(card["template"])]
-        found = _drift(quietly(score_texts, rm, texts), plain_rewards(partial, texts, card["max_length"]))
+        found = _drift(_own_rewards(rm, texts), plain_rewards(partial, texts, card["max_length"]))
         if not force: _check_drift(found, limit, dtype, out)
         write_model_card(partial, card | dict(export=dict(dtype=dtype, **found)))
     return found

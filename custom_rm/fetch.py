@@ -466,7 +466,7 @@ def _plain(model):
     config = model.config
     if hasattr(config, "quantization_config"): del config.quantization_config
     config._name_or_path = ""
-    made = AutoModelForCausalLM.from_config(config, dtype=model.dtype)
+    made = quietly(AutoModelForCausalLM.from_config, config, dtype=model.dtype)
     made.load_state_dict(model.state_dict())
     return made
 

@@ -20,7 +20,7 @@ from torch.utils.checkpoint import checkpoint
 
 # %% ../nbs/api/15_model.ipynb #0fe9a932
 from .attention import by_stretches, known_fault, no_flex, register
-from .core import atomic_write, choose, DataError, file_sha256, patch, quietly, versions
+from .core import atomic_write, choose, DataError, file_sha256, patch, process_lock, quietly, versions
 from .fetch import Base, check_whole
 from .losses import imitation_loss
 from .packing import own_template, pack, pad_texts, small_chat, to_imitate
@@ -266,7 +266,7 @@ _MEANT = ("multiple adapters|is_gradient_checkpointing|should not be contained i
 def _attach(self:RewardModel, name:str) -> None:
     "Put fresh matrices and a copy of the first head on the trunk"
     from peft import get_peft_model
-    with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+    with process_lock, torch.random.fork_rng(devices=[]), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=f".*({_MEANT}).*") # none is a user's concern
         torch.manual_seed(self.seed)
         if self.adapters: self.trunk.add_adapter(self.key(name), self._peft_config())

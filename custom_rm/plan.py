@@ -41,7 +41,7 @@ def count_weights(
 )->dict[str,int]: # linear: quantizable weights; other: embeddings and norms; adapter: LoRA matrices and head
     "How many weights of each kind a model has."
     from transformers import AutoModelForSequenceClassification
-    with torch.device("meta"): model = AutoModelForSequenceClassification.from_config(config)
+    with torch.device("meta"): model = quietly(AutoModelForSequenceClassification.from_config, config)
     heads, hidden = ("score", "classifier"), config.get_text_config().hidden_size
     layers = [m for n, m in model.named_modules() if isinstance(m, torch.nn.Linear) and n not in heads]
     linear = sum(m.weight.numel() for m in layers)

@@ -18,7 +18,7 @@ __all__ = ['dotted', 'sweep', 'strategies', 'Study', 'with_changes', 'check_stud
            'kept_or_new', 'plain_floors', 'judge_asked', 'still_judged', 'kept_judge', 'kept_floors', 'study_floors']
 
 # %% ../nbs/api/33_study.ipynb #b1512ecb
-import itertools, json, re, shutil, subprocess, time
+import itertools, json, re, shutil, subprocess, time, warnings
 from collections.abc import Callable
 from dataclasses import dataclass, fields, is_dataclass, replace
 from hashlib import sha1
@@ -29,7 +29,7 @@ import numpy as np
 import custom_rm
 from .artefact import read_card
 from .blend import set_blend
-from .core import alone, atomic_write, choose, DataError, file_sha256, patch, quietly, versions
+from .core import alone, atomic_write, choose, DataError, file_sha256, patch, versions
 from .evaluate import write_report
 from .fetch import fetch_model
 from .judge import judge, PERSONS
@@ -546,7 +546,8 @@ def keep_rewards(
     folder:Path, # Of the study
 )->None:
     "Score texts by all models of one pass, and keep the rewards of each."
-    for adapter, rewards in zip(trained.together, quietly(score_texts, trained.run.rm, texts, trained.together)):
+    with warnings.catch_warnings(action="ignore"): found = score_texts(trained.run.rm, texts, trained.together)
+    for adapter, rewards in zip(trained.together, found):
         file = rewards_file(folder, trained.run.folder.name, adapter, texts, model_hash(trained.run.rm, adapter))
         with atomic_write(file, "wb") as partial: np.save(partial, rewards)
 

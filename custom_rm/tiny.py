@@ -13,7 +13,7 @@ from pathlib import Path
 from threading import Thread
 
 # %% ../nbs/api/90_tiny.ipynb #c0de0d23
-from .core import choose, quietly
+from .core import choose, process_lock, quietly
 from .records import write_json
 
 # %% ../nbs/api/90_tiny.ipynb #96f888cc
@@ -109,7 +109,7 @@ def tiny_base(
     "Save a random model of two layers and its tokenizer."
     import torch
     tokenizer = tiny_tokenizer(texts, **kwargs)
-    with torch.random.fork_rng(devices=[]):
+    with process_lock, torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = _random_model(_config(kind, hidden_size, **_ids(tokenizer)))
     quietly(model.save_pretrained, path)

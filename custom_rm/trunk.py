@@ -20,7 +20,7 @@ from torch import nn, Tensor
 from torch.overrides import TorchFunctionMode
 
 # %% ../nbs/api/14_trunk.ipynb #86b81efe
-from .core import DataError, file_sha256, patch, quietly
+from .core import DataError, file_sha256, patch, process_lock, quietly
 from .fetch import Base, fetch_model
 
 # %% ../nbs/api/14_trunk.ipynb #09aab726
@@ -681,7 +681,7 @@ def restlessness(
     trunk, # A `transformers` sequence classifier; in evaluation mode afterwards
 )->float: # Largest difference of its states in training, in standard deviations of the states
     "How far a trunk in training mode is from itself in evaluation mode."
-    with torch.random.fork_rng():
+    with process_lock, torch.random.fork_rng():
         still, moved = (_asked(trunk.train(training), made_up(trunk, 12)) for training in (False, True))
     trunk.eval()
     return float((moved - still).abs().max() / still.std())
