@@ -18,7 +18,7 @@ import numpy as np
 # %% ../nbs/api/28_scoring.ipynb #d177ebf5
 from .artefact import load, read_card
 from .columns import ASKING, HISTORIES, INPUTS, PEOPLE, SYSTEMS
-from .core import alone, check_unicode, choices, DataError, patch, versions
+from .core import alone, check_unicode, choices, choose, DataError, patch, versions
 from .files import KINDS, read_rows, unpacked
 from .mapping import (
     after, all_words, as_lines, earlier, is_label, is_media, is_short, no_text, once_asked, said, wordy)
@@ -119,8 +119,9 @@ def score(self:Scorer,
 
 # %% ../nbs/api/28_scoring.ipynb #cbfd0521
 @patch
-def _only(self:Scorer) -> str:
-    "The name of the only reward model"
+def _only(self:Scorer, name:str|None=None) -> str:
+    "A reward model's name, that of the only one if None. Raises `DataError` where there is no such, or more of them"
+    if name is not None: return choose(name, self.names, "the reward model's name")
     if len(self.names) > 1:
         raise DataError(f"there are several reward models ({', '.join(self.names)}); say which by name")
     return self.names[0]
@@ -132,7 +133,7 @@ def probability(self:Scorer,
     name:str|None=None,   # Which one; the only one if None
 )->np.ndarray: # In (0, 1), the same shape
     "Calibrated: one half for a text of middling quality."
-    t, offset = self.scale[name or self._only()]
+    t, offset = self.scale[self._only(name)]
     return 1 / (1 + np.exp(-(np.asarray(rewards) - offset) / t))
 
 # %% ../nbs/api/28_scoring.ipynb #b29167ce
@@ -143,7 +144,7 @@ def rank(self:Scorer,
     name:str|None=None, # Which reward model; the only one if None
 )->list[int]: # Indices, best first; equals in the order given
     "Order answers by one reward model's liking."
-    rewards = self.score(prompt=prompt, responses=responses, names=[name or self._only()])
+    rewards = self.score(prompt=prompt, responses=responses, names=[self._only(name)])
     return np.argsort(-rewards, kind="stable").tolist()
 
 # %% ../nbs/api/28_scoring.ipynb #b8bf97fb
@@ -154,9 +155,10 @@ def best_of_n(self:Scorer,
     name:str|None=None, # Which reward model; the only one if None
 )->str|dict|list: # One of the responses
     "The answer that one reward model likes best. Raises `DataError` where there is none to choose from."
+    if not isinstance(responses, str | dict): responses = list(responses) # a generator gives its answers once
     order = self.rank(prompt, responses, name)
     if not order: raise DataError("no responses to choose from")
-    return list(responses)[order[0]]
+    return responses[order[0]]
 
 # %% ../nbs/api/28_scoring.ipynb #c77fa708
 @patch
@@ -167,7 +169,7 @@ def compare(self:Scorer,
     name:str|None=None, # Which reward model; the only one if None
 )->float: # In (0, 1)
     "The calibrated probability that `a` is preferred to `b`."
-    name = name or self._only()
+    name = self._only(name)
     reward_a, reward_b = self.score(prompt=prompt, responses=[a, b], names=[name])
     return float(1 / (1 + np.exp(-(reward_a - reward_b) / self.scale[name][0])))
 
@@ -351,16 +353,23 @@ def rows_of(
     for where, row in read_rows(source): yield where, _unpacked_row(row, where) if table else row
 
 # %% ../nbs/api/28_scoring.ipynb #298a39a3
+def _columns_of(row:dict): # A `pyarrow` schema
+    "The columns of scored rows, from one of them; it may have no answer that would say what its lists hold"
+    import pyarrow as pa
+    by_model = {name: [0.0] for name in row.get("by_model", ())}
+    full = dict(record=0, rewards=[0.0], ranking=[0], by_model=by_model, text=[""])
+    return pa.Table.from_pylist([{name: full[name] for name in row}]).schema
+
 def _write_columns(target:Path, items:Iterable[dict], block:int=512) -> int:
-    "Stream rows into an Arrow or Parquet file that appears only when complete; the first block says the columns"
+    "Stream scored rows into an Arrow or Parquet file that appears only when complete"
     import pyarrow as pa, pyarrow.parquet as pq
     partial, blocks, n = target.with_name(f".{target.name}.part"), _blocks(items, block), 0
-    first = pa.Table.from_pylist(next(blocks, []))
-    if not len(first): raise DataError(f"{target}: nothing was left to write; no file was made")
+    if not (first := next(blocks, [])): raise DataError(f"{target}: nothing was left to write; no file was made")
+    schema = _columns_of(first[0])
     try:
         opened = pa.ipc.new_file if target.suffix.lower() == ".arrow" else pq.ParquetWriter
-        with opened(str(partial), first.schema) as file:
-            for table in chain([first], (pa.Table.from_pylist(rows, first.schema) for rows in blocks)):
+        with opened(str(partial), schema) as file:
+            for table in (pa.Table.from_pylist(rows, schema) for rows in chain([first], blocks)):
                 file.write_table(table)
                 n += len(table)
         partial.replace(target)

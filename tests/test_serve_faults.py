@@ -253,3 +253,32 @@ def test_words_struck_out_in_html_stay():
     ours = "## Human:\nMay I?\n\n## Assistant:\nNot so"
     assert recognized(f"<s>{ours}</s>") == ours and recognized("<s>[INST] May I? [/INST] Not so </s>") == ours
     assert recognized("<s>[INST] Hi [/INST] Hello </s><s>[INST] May I? [/INST] Not so </s>").endswith("May I?\n\n## Assistant:\nNot so")
+
+
+@pytest.mark.parametrize("ask", [
+    lambda scorer, name: scorer.probability(np.array([0.0]), name), lambda scorer, name: scorer.rank("What?", ["a", "b"], name),
+    lambda scorer, name: scorer.best_of_n("What?", ["a", "b"], name), lambda scorer, name: scorer.compare("What?", "a", "b", name)])
+@pytest.mark.parametrize("name", ["news ", "typo", ""])
+def test_a_name_that_no_reward_model_has_is_refused_with_those_there_are(scorer, ask, name):
+    with pytest.raises(DataError, match="general, poetry or news"): ask(scorer, name)
+
+
+@pytest.mark.parametrize("kind", [list, tuple, iter, dict.fromkeys])
+def test_answers_to_choose_from_may_come_one_by_one(scorer, kind):
+    answers = ["It is 2.", "It is 2, and more and more.", "No."]
+    if kind == dict.fromkeys:
+        with pytest.raises(DataError, match="list"): scorer.best_of_n("What is 1 plus one?", kind(answers), "news")
+    else: assert scorer.best_of_n("What is 1 plus one?", kind(answers), "news") == scorer.best_of_n("What is 1 plus one?", answers, "news")
+
+
+@pytest.mark.parametrize("target", ["r.parquet", "r.arrow"])
+@pytest.mark.parametrize("way", [score_file, score_together])
+def test_a_table_whose_first_rows_have_no_answers_is_written(scorer, tmp_path, target, way):
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+    rows = [dict(prompt=f"What is {i} plus one?", responses=[f"It is {i + 1}.", "No."] if i > 3 else []) for i in range(7)]
+    write_json(tmp_path / "rows.jsonl", rows)
+    way(scorer, tmp_path / "rows.jsonl", tmp_path / target, 2)
+    found = pq.read_table(tmp_path / target) if target.endswith("parquet") else pa.ipc.open_file(tmp_path / target).read_all()
+    way(scorer, tmp_path / "rows.jsonl", tmp_path / "r.jsonl", 2)
+    assert found.to_pylist() == [row for _, row in read_json(tmp_path / "r.jsonl")] and [len(row["rewards"]) for row in found.to_pylist()] == [0] * 4 + [2] * 3
