@@ -127,7 +127,8 @@ def _lost_line(labels:int) -> str:
 def _know_trunk(self:RewardModel, pooling:str|None, read:list[int]) -> None:
     "Look at what kind of trunk it is. Raises `DataError` where its table of positions ends before `max_length`"
     _check_length(self.trunk, self.max_length)
-    self.trees, self._lm_head, self._parts, self._unequal = False, None, _parts_of(self.trunk), set()
+    self.trees, self._lm_head, self._tied, self._unequal = False, None, None, set()
+    self._parts = _parts_of(self.trunk)
     self.is_decoder = not looks_ahead(self.trunk)
     if not self.is_decoder: _check_padding(self.trunk)
     self.why, self.notes = "", remarks(self.trunk) # why it takes no trees; what else one should know of it
@@ -501,13 +502,17 @@ def _output_layer(config_class:type) -> list[str]: # The names that its weights 
     return list(dict.fromkeys([next(iter(tied or ()), "lm_head.weight"), "lm_head.weight", "embed_out.weight"]))
 
 # %% ../nbs/api/15_model.ipynb #1dc4311c
-def _read_tensor(folder:Path, *names:str) -> Tensor:
+def _find_tensor(folder:Path, *names:str) -> Tensor|None: # None where there is no such
     "One tensor out of a model's safetensors files, by the first of its names that is there"
     from safetensors import safe_open
     for name in names:
         for file in sorted(folder.glob("*.safetensors")):
             with safe_open(file, "pt") as f:
                 if name in f.keys(): return f.get_tensor(name)
+
+def _read_tensor(folder:Path, *names:str) -> Tensor:
+    "The same, which must be there"
+    if (found := _find_tensor(folder, *names)) is not None: return found
     raise DataError(f"{folder}: no tensor {names[0]} in its safetensors files; "
                     "set imitation to 0 or choose another base model")
 
@@ -532,13 +537,24 @@ def _check_words(self:RewardModel) -> None:
         raise DataError(f"{self.base.name}: predicts the next token with {more[0]} too, which the imitation loss knows "
                         "nothing of; set imitation to 0")
 
+# %% ../nbs/api/15_model.ipynb #fe024da7
+@patch
+def _is_tied(self:RewardModel) -> bool:
+    "Is the output layer the embedding? As `transformers` has it, the files may hold another, whatever the settings say"
+    model = self.bare_trunk()
+    if not model.config.get_text_config().tie_word_embeddings: return False
+    words = model.get_input_embeddings().weight
+    own = _find_tensor(Path(self.base.path), *_output_layer(type(model.config)))
+    return own is None or torch.equal(own.to(words), words.detach())
+
 # %% ../nbs/api/15_model.ipynb #fe024da8
 @patch
 def lm_head(self:RewardModel) -> Tensor: # Shape (vocabulary, width)
     "The weights that turn hidden states into vocabulary logits. Raises `DataError` for an encoder or a cut trunk."
     self._check_words()
     model = self.bare_trunk()
-    if model.config.get_text_config().tie_word_embeddings: return model.get_input_embeddings().weight
+    if self._tied is None: self._tied = self._is_tied()
+    if self._tied: return model.get_input_embeddings().weight
     if self._lm_head is None:
         names = _output_layer(type(model.config))
         self._lm_head = _read_tensor(Path(self.base.path), *names).to(self.device, self.dtype)

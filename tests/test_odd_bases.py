@@ -1,5 +1,6 @@
 "Bases, tokenizers and folders that this package was not built with: each is read rightly, or refused with what to do."
 import json
+import re
 import shutil
 
 import numpy as np
@@ -201,3 +202,17 @@ def test_a_scale_that_card_and_adapter_tell_differently(llama, tmp_path, file, c
     (tmp_path / "x" / file).write_text(json.dumps(said))
     for call in (lambda: load(tmp_path / "x", device="cpu"), lambda: copy_adapter(tmp_path / "x", tmp_path / "out")):
         refused(call, "lora.", "adapter_config.json", "copy the artefact again")
+
+
+@pytest.mark.parametrize("kind", ["llama", "gpt2", "gemma2", "gpt_neox"])
+@pytest.mark.parametrize("other", [True, False])
+def test_an_output_layer_in_the_files_is_the_one_whatever_the_settings_say(tmp_path, kind, other):
+    from safetensors.torch import load_file, save_file
+    from test_architectures import base_of, imitation, model
+    base = base_of(kind, tmp_path)
+    weights = load_file(base / "model.safetensors")
+    name, words = next((name, w) for name, w in weights.items() if re.search(r"(embed_tokens|wte|embed_in)\.weight", name))
+    own = torch.randn(words.shape, generator=torch.Generator().manual_seed(1)) if other else words.clone()
+    save_file(weights | {"lm_head.weight": own}, base / "model.safetensors", metadata=dict(format="pt"))
+    rm = model(base)
+    assert rm.trunk.config.tie_word_embeddings and torch.equal(rm.lm_head(), own) and imitation(rm) < 1e-4
