@@ -241,6 +241,8 @@ def _peft_config(self:RewardModel):
     size = dict(r=self.lora.rank, lora_alpha=self.lora.alpha, lora_dropout=self.lora.dropout)
     head = head_name(self.bare_trunk())
     out = [rf"({'|'.join(map(re.escape, self.beneath))})(\..*)?"] if self.beneath else []
+    # routers that are linear layers give choices of experts, and no state that matrices could be added to
+    out += [re.escape(name) for name, layer in self.bare_trunk().named_modules() if type(layer).__name__.endswith("Router")]
     if isinstance(getattr(self.bare_trunk(), head), nn.Linear): size["task_type"] = "SEQ_CLS"
     else: out.append(rf"(.*\.)?{head}(\..*)?") # told the task, PEFT would copy layers within such a head
     size["exclude_modules"] = "|".join(out) or None
@@ -270,8 +272,12 @@ def _attach(self:RewardModel, name:str) -> None:
     with process_lock, torch.random.fork_rng(devices=[]), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=f".*({_MEANT}).*") # none is a user's concern
         torch.manual_seed(self.seed)
-        if self.adapters: self.trunk.add_adapter(self.key(name), self._peft_config())
-        else: self.trunk = get_peft_model(self.trunk, self._peft_config(), adapter_name=self.key(name))
+        try:
+            if self.adapters: self.trunk.add_adapter(self.key(name), self._peft_config())
+            else: self.trunk = get_peft_model(self.trunk, self._peft_config(), adapter_name=self.key(name))
+        except ValueError as e:
+            raise DataError(f"{self.base.name}: PEFT can put no adapter on it ({' '.join(str(e).split()):.100}); "
+                            "choose another base model") from e
     self._lay_bare()
 
 # %% ../nbs/api/15_model.ipynb #b8b33382

@@ -216,3 +216,19 @@ def test_an_output_layer_in_the_files_is_the_one_whatever_the_settings_say(tmp_p
     save_file(weights | {"lm_head.weight": own}, base / "model.safetensors", metadata=dict(format="pt"))
     rm = model(base)
     assert rm.trunk.config.tie_word_embeddings and torch.equal(rm.lm_head(), own) and imitation(rm) < 1e-4
+
+
+def test_a_router_that_is_a_linear_layer_is_left_alone(tmp_path, monkeypatch):
+    from custom_rm import tiny
+    from test_architectures import alone, base_of, model, reloaded
+    monkeypatch.setitem(tiny.KINDS, "phimoe", dict(num_local_experts=4, num_experts_per_tok=2))
+    rm = model(base_of("phimoe", tmp_path))
+    assert not [name for name in rm.weights("x") if "router" in name] and [name for name in rm.weights("x") if "q_proj" in name]
+    assert alone(rm) < 1e-4 and reloaded(rm, tmp_path) < 1e-4
+
+
+def test_a_base_that_takes_no_adapter_is_refused_in_one_line(tmp_path, monkeypatch):
+    from custom_rm import tiny
+    from test_architectures import base_of, model
+    monkeypatch.setitem(tiny.KINDS, "ibert", {})
+    with pytest.raises(DataError, match="ibert: PEFT can put no adapter on it .* choose another base model"): model(base_of("ibert", tmp_path))
