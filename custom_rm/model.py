@@ -242,7 +242,8 @@ def _peft_config(self:RewardModel):
     head = head_name(self.bare_trunk())
     out = [rf"({'|'.join(map(re.escape, self.beneath))})(\..*)?"] if self.beneath else []
     # routers that are linear layers give choices of experts, and no state that matrices could be added to
-    out += [re.escape(name) for name, layer in self.bare_trunk().named_modules() if type(layer).__name__.endswith("Router")]
+    layers = self.bare_trunk().named_modules()
+    out += [re.escape(name) for name, layer in layers if type(layer).__name__.endswith("Router")]
     if isinstance(getattr(self.bare_trunk(), head), nn.Linear): size["task_type"] = "SEQ_CLS"
     else: out.append(rf"(.*\.)?{head}(\..*)?") # told the task, PEFT would copy layers within such a head
     size["exclude_modules"] = "|".join(out) or None
