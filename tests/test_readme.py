@@ -66,10 +66,13 @@ def test_what_is_said_of_the_study():
     m = result("study/guards.json")
     ways = {row["strategy"]: row for row in m["rows"]}
     free, imitation, whole, default = (ways[name] for name in ("joint, no guard", "imitation in custom", "joint quarter 1 1.0", "joint quarter 1 0.75"))
-    assert default["off"] == [] and default["seeds"] == free["seeds"] == whole["seeds"] == [0, 1, 2] and free["devices"] == default["devices"] == imitation["devices"]
+    assert default["off"] == [] and default["seeds"] == free["seeds"] == whole["seeds"] == imitation["seeds"] == [0, 1, 2] and free["devices"] == default["devices"] == imitation["devices"]
     changes = [way["change"]["difference"] for way in (free, whole, default)]
     assert changes == sorted(changes) and free["change"]["high"] < 0 < default["change"]["high"], "smaller with each guard; with both none is shown"
     assert free["change"]["difference"] < imitation["change"]["difference"] < whole["change"]["difference"], "imitation gives back less than a quarter replayed"
+    worth = result("study/summary.json")["changes"]["test"]["imitation in custom"]
+    assert worth["general"]["low"] > 0 and .01 < worth["general"]["difference"] < .015, "little more than one point, for sure"
+    assert worth["own"]["low"] < 0 < worth["own"]["high"], "no cost to the readers is shown"
     assert default["domain"]["low"] > default["general_model"]["domain"]["high"] + .2, "at little cost for the readers"
     floors = m["floors"]["bag_of_words"]
     assert [d for d, at in default["domains"].items() if at["low"] > floors[d]] == ["academy"], "surely better than the bag of words"
