@@ -64,7 +64,7 @@ def _why(e:Exception) -> str:
 @contextmanager
 def _silence():
     "No warnings, and nothing on stderr"
-    with warnings.catch_warnings(), redirect_stderr(io.StringIO()):
+    with process_lock, warnings.catch_warnings(), redirect_stderr(io.StringIO()):
         warnings.simplefilter("ignore")
         yield
 

@@ -7,7 +7,7 @@ __all__ = ['merged_weights', 'chat_template', 'sample_texts', 'plain_rewards', '
            'merge', 'base_warning', 'copy_adapter', 'files_to_send', 'check_push', 'send']
 
 # %% ../nbs/api/40_export.ipynb #d08e3540
-import json, shutil, warnings
+import json, shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from copy import deepcopy
@@ -229,10 +229,6 @@ def plain_rewards(
     return np.array([float(model(ids).logits[0, 0]) for ids in tokens])
 
 # %% ../nbs/api/40_export.ipynb #cf259943
-def _own_rewards(rm:RewardModel, texts:list[str]): # As from `score_texts`
-    "Rewards; that long texts are cut is no news here"
-    with warnings.catch_warnings(action="ignore"): return score_texts(rm, texts)
-
 def _drift(before:np.ndarray, after:np.ndarray) -> dict: # As `merge` returns it
     "How far an export's rewards are from the artefact's; both of shape (texts,)"
     drift, spread = float(np.abs(before - after).max()), float(before.std())
@@ -444,7 +440,7 @@ def merge(
         _write_plain(rm, partial, getattr(torch, dtype))
         if not force: _check_cut(partial, card, out)
         texts = [to_template(text, card["template"]) for text in texts or sample_texts(card["template"])]
-        found = _drift(_own_rewards(rm, texts), plain_rewards(partial, texts, card["max_length"]))
+        found = _drift(score_texts(rm, texts, tell=False), plain_rewards(partial, texts, card["max_length"]))
         if not force: _check_drift(found, limit, dtype, out)
         write_model_card(partial, card | dict(export=dict(dtype=dtype, **found)))
     return found

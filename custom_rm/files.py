@@ -15,7 +15,7 @@ from itertools import chain
 from pathlib import Path
 
 # %% ../nbs/api/04_files.ipynb #c71f93bb
-from .core import DataError, quietly
+from .core import DataError, process_lock, quietly
 from .records import open_text, read_json, readable
 
 # %% ../nbs/api/04_files.ipynb #b830c65a
@@ -540,22 +540,11 @@ def _first_line(e:Exception) -> str:
     "What a library says first"
     return next(iter(str(e).splitlines()), type(e).__name__)[:120]
 
-# %% ../nbs/api/04_files.ipynb #fbe394b4
-@contextmanager
-def _hub_is_silent() -> Iterator[None]:
-    "No warnings of retries in here"
-    from huggingface_hub.utils import logging as reports
-    level = reports.get_verbosity()
-    reports.set_verbosity_error()
-    try: yield
-    finally: reports.set_verbosity(level)
-
 # %% ../nbs/api/04_files.ipynb #3dd9fd2f
 def _open_hub(name:re.Match):
     "A set on the hub, as a stream of each of its splits"
     from datasets import load_dataset
-    try:
-        with _hub_is_silent(): return quietly(load_dataset, name["id"], name["config"], streaming=True)
+    try: return quietly(load_dataset, name["id"], name["config"], streaming=True)
     except Exception as e: # the libraries below this have no common one
         if configs := re.search(r"available configs: \[(.*)\]", str(e)):
             choices = ", ".join(f"{name['id']}/{config}" for config in re.findall(r"'([^']+)'", configs[1])[:8])
@@ -651,7 +640,7 @@ def _literal(text:str, where:str):
     if _is_printed_array(text):
         raise DataError(f"{where}: is a list without commas, as numpy prints it ({text:.40}); "
                         "save the table as Parquet or JSON, or its lists with tolist()")
-    with warnings.catch_warnings():
+    with process_lock, warnings.catch_warnings():
         warnings.simplefilter("ignore") # of escapes that Python has doubts about
         try: return ast.literal_eval(text)
         except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError): return None

@@ -250,12 +250,13 @@ def _tokens(
     rm:RewardModel,
     texts:list[str],           # Different ones
     given:list[str]|None=None, # All, in their order, for complaints
+    tell:bool=True,            # As for `score_texts`
 )->tuple[list[list[int]], list[int]]:
     "The tokens of each text, cut on the left to the model's length and never none, and where its answer begins"
     if not texts: return [], []
     made, given = encode(texts, rm.tokenizer, rm.max_length, rm.chat), given or texts
     def place(i): return f"text {given.index(texts[i]) + 1} of the {len(given)} scored together is {texts[i][:40]!r}"
-    _tell_unasked(made["response_start"], made["cut"], rm.max_length)
+    if tell: _tell_unasked(made["response_start"], made["cut"], rm.max_length)
     return never_empty(made["input_ids"], rm.tokenizer, place), made["response_start"]
 
 # %% ../nbs/api/21_scorer.ipynb #3bac94b3
@@ -265,11 +266,12 @@ def score_texts(
     adapters:list[str]|None=None, # Score with these instead, one after the other; tokens and trees are made once
     budget:int=4096,      # Tokens in memory at once
     progress:Callable|None=None, # Called with the number of tokens done after each batch
+    tell:bool=True,       # Warn where an answer's length leaves nothing of its question
 )->np.ndarray: # float64, shape (texts,), or (adapters, texts) where adapters are named
     "Rewards of texts, in their order, each different one computed once. Raises `DataError` for one without a token."
     texts = list(texts)
     number = {text: i for i, text in enumerate(dict.fromkeys(texts))}
-    tokens, starts = _tokens(rm, list(number), texts)
+    tokens, starts = _tokens(rm, list(number), texts, tell)
     rewards = score_tokens(rm, tokens, adapters, budget, progress, starts)
     return rewards[..., [number[text] for text in texts]]
 

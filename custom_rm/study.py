@@ -18,7 +18,7 @@ __all__ = ['dotted', 'sweep', 'strategies', 'Study', 'with_changes', 'check_stud
            'kept_or_new', 'plain_floors', 'judge_asked', 'still_judged', 'kept_judge', 'kept_floors', 'study_floors']
 
 # %% ../nbs/api/33_study.ipynb #b1512ecb
-import itertools, json, re, shutil, subprocess, time, warnings
+import itertools, json, re, shutil, subprocess, time
 from collections.abc import Callable
 from dataclasses import dataclass, fields, is_dataclass, replace
 from hashlib import sha1
@@ -546,8 +546,7 @@ def keep_rewards(
     folder:Path, # Of the study
 )->None:
     "Score texts by all models of one pass, and keep the rewards of each."
-    with warnings.catch_warnings(action="ignore"): found = score_texts(trained.run.rm, texts, trained.together)
-    for adapter, rewards in zip(trained.together, found):
+    for adapter, rewards in zip(trained.together, score_texts(trained.run.rm, texts, trained.together, tell=False)):
         file = rewards_file(folder, trained.run.folder.name, adapter, texts, model_hash(trained.run.rm, adapter))
         with atomic_write(file, "wb") as partial: np.save(partial, rewards)
 

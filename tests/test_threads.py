@@ -5,6 +5,7 @@ import threading
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
 import pytest
 import torch
 from test_architectures import base_of, imitation, model
@@ -13,6 +14,8 @@ from transformers.utils import logging
 
 from custom_rm.artefact import load
 from custom_rm.core import process_lock, quietly
+from custom_rm.export import merge
+from custom_rm.files import unpacked
 from custom_rm.scorer import score_texts
 from custom_rm.tiny import tiny_base
 
@@ -44,6 +47,17 @@ def test_threads_that_load_models_leave_the_process_as_it_was(four, tmp_path):
     assert imitation(model(base_of("llama", tmp_path / "next"))) < 1e-4
     lm = quietly(AutoModelForCausalLM.from_pretrained, tmp_path / "next" / "llama")
     assert torch.equal(lm.lm_head.weight, lm.model.embed_tokens.weight)
+
+
+def test_threads_that_load_score_export_and_read_lists_leave_the_process_as_it_was(four, tmp_path):
+    folders, expected = four[0][:3], four[1][:3]
+    one, before = load(folders[0], device="cpu"), belongings()
+    ways = [lambda i: merge(folders[i % 3], tmp_path / f"merged {i}", texts=TEXTS, device="cpu")["share"] < 1e-4,
+            lambda i: np.allclose(score_texts(load(folders[i % 3], device="cpu"), TEXTS), expected[i % 3], atol=1e-6),
+            lambda i: np.allclose(score_texts(one, TEXTS), expected[0], atol=1e-6),
+            lambda i: all(unpacked(r"['a\d', 'b']", "a cell") == [r"a\d", "b"] for _ in range(50))]
+    with ThreadPoolExecutor(6) as pool: assert all(pool.map(lambda i: ways[i % 4](i), range(36)))
+    assert belongings() == before
 
 
 def test_threads_that_draw_weights_draw_the_same(tmp_path):
