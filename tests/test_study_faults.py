@@ -143,7 +143,7 @@ def test_a_damaged_mark_is_a_first_try(tmp_path, text):
 def test_damaged_rewards_are_computed_anew(tmp_path, monkeypatch, harm):
     from types import SimpleNamespace as Some
     from custom_rm import study
-    monkeypatch.setattr(study, "score_texts", lambda rm, texts, names: [np.arange(len(texts)) + 1.])
+    monkeypatch.setattr(study, "score_texts", lambda rm, texts, names, tell: [np.arange(len(texts)) + 1.])
     monkeypatch.setattr(study, "model_hash", lambda rm, name: "a")
     trained = study.Trained(Some(rm=None, folder=tmp_path / "run"), "a", ["a"], [])
     first = study.kept_rewards(trained, ["one", "two"], tmp_path)
